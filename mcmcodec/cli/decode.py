@@ -1,0 +1,64 @@
+"""``codec decode``: .mcm files to pictures."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from . import options
+from .batch import Result, run
+from .files import STREAM, Job, plan, read
+
+
+@click.command(short_help="Turn .mcm files into pictures.")
+@click.argument("inputs", metavar="FILES|FOLDERS|-", nargs=-1, required=True)
+@click.option(
+    "-o", "--output", metavar="PATH", help="File, folder, or - for stdout.  [default: .png beside input]"
+)
+@click.option(
+    "--decoder",
+    type=click.Choice(("fidelity", "perceptual")),
+    metavar="WAY",
+    help="fidelity (nearest to the original) or perceptual (nicest).  [default: the model's]",
+)
+@options.device
+@options.common
+def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, **settings: Any) -> int:
+    """Turn .mcm files into pictures.
+
+    The extension of -o chooses the format: .png, .jpg, .webp and others.
+    Of a folder, all .mcm files are taken; with -o its tree is mirrored.
+
+    \b
+    Examples:
+      codec decode photo.mcm                       writes photo.png
+      codec decode photo.mcm -o photo.jpg
+      codec decode -r packed -o album              mirrors the folder
+      codec decode - < photo.mcm | viewer -
+    """
+    manners = options.manners(settings)
+    jobs = plan(inputs, output, recursive=recursive, accept=frozenset((".mcm",)), suffix=".png")
+    formats = _formats(jobs)
+    return run(jobs, lambda: _prepare(formats, **settings), manners, compressed="in")
+
+
+def _formats(jobs: list[Job]) -> dict[str, str]:
+    """Pillow's format for every output, so that a wrong extension is found before work starts."""
+    from ..image import writable_format
+
+    return {job.target: "PNG" if job.target == STREAM else writable_format(job.target) for job in jobs}
+
+
+def _prepare(formats: dict[str, str], *, device: str, decoder: str | None) -> Callable[[Job], Result]:
+    """Load the model once; return what decodes one file."""
+    from ..codec import Codec
+    from ..image import save_bytes
+
+    codec = Codec(device=device)
+
+    def work(job: Job) -> Result:
+        data = read(job.source)
+        image = codec.decode(data, decoder=decoder)
+        return Result(save_bytes(image, formats[job.target]), len(data), image.width, image.height)
+
+    return work

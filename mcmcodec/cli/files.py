@@ -1,0 +1,239 @@
+"""Files of the command line: which inputs become which outputs, decided before any work; safe writing."""
+
+import contextlib
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Final
+
+from ..errors import InputError, UsageError
+
+STREAM: Final = "-"
+MAX_FILE: Final = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One input and the output that it becomes; ``-`` stands for stdin and stdout."""
+
+    source: str
+    target: str
+
+    @property
+    def name(self) -> str:
+        """The input's name in messages."""
+        return "stdin" if self.source == STREAM else self.source
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An input: its path, and its path below the folder it was found in (its own name if given by name)."""
+
+    path: str
+    relative: str
+
+
+def plan(
+    inputs: Sequence[str], output: str | None, *, recursive: bool, accept: AbstractSet[str], suffix: str
+) -> list[Job]:
+    """Decide every output before any work.
+
+    Args:
+        inputs: Files, folders and ``-``.
+        output: ``-o``: a file, a folder or ``-``; None puts outputs beside inputs, and stdin to stdout.
+        recursive: Whether folders are entered to any depth; otherwise only their own files are taken.
+        accept: Extensions, in lower case with their dot, of the files to take from folders.
+        suffix: Extension of the outputs, with its dot.
+
+    Returns:
+        At least one job, each with an output of its own.
+
+    Raises:
+        UsageError: Nothing to do, outputs that collide, or an output that makes no sense.
+    """
+    found = find(inputs, recursive=recursive, accept=accept)
+    several = len(found) > 1 or any(name != STREAM and os.path.isdir(name) for name in inputs)
+    if output == STREAM and len(found) > 1:
+        raise UsageError(
+            f"{len(found)} inputs cannot go to one stdout", "give one input, or a folder with -o"
+        )
+    folder = output is not None and output != STREAM and _is_folder(output, several=several)
+    jobs = []
+    for one in found:
+        renamed = os.path.splitext(one.relative)[0] + suffix
+        if output is None and one.path != STREAM:
+            target = os.path.splitext(one.path)[0] + suffix
+        elif output is None:
+            target = STREAM
+        elif not folder:
+            target = output
+        elif one.path == STREAM:
+            raise UsageError("stdin has no name to give a file in a folder", "give a file with -o")
+        else:
+            target = os.path.join(output, renamed)
+        jobs.append(Job(one.path, target))
+    return _without_collisions(jobs)
+
+
+def find(inputs: Sequence[str], *, recursive: bool, accept: AbstractSet[str]) -> list[_Found]:
+    """List the inputs, folders replaced by the files in them, each once, in a stable order.
+
+    Raises:
+        UsageError: stdin is named twice, or nothing is found.
+        OSError: A folder cannot be read.
+    """
+    found: dict[str, _Found] = {}
+    for name in inputs:
+        if name == STREAM:
+            if STREAM in found:
+                raise UsageError("stdin is named twice", "give - once")
+            found[STREAM] = _Found(STREAM, STREAM)
+        elif os.path.isdir(name):
+            for one in _scan(name, recursive=recursive, accept=accept):
+                found.setdefault(os.path.realpath(one.path), one)
+        else:
+            found.setdefault(os.path.realpath(name), _Found(name, os.path.basename(name)))
+    if not found:
+        remedy = "check the name" if recursive else "give -r to look into folders inside it"
+        raise UsageError(f"nothing to do: no suitable file in {', '.join(inputs)}", remedy)
+    return list(found.values())
+
+
+def exists(target: str) -> bool:
+    """Whether writing would replace a file; devices and pipes are there to be written to."""
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+
+
+def read(source: str) -> bytes:
+    """Read a whole input.
+
+    Raises:
+        InputError: It is larger than any .mcm or picture file has reason to be.
+        OSError: It cannot be read.
+    """
+    if source == STREAM:
+        data = sys.stdin.buffer.read(MAX_FILE + 1)
+    else:
+        with open(source, "rb") as file:
+            data = file.read(MAX_FILE + 1)
+    if len(data) > MAX_FILE:
+        raise InputError(f"larger than {MAX_FILE} bytes", "give a smaller file")
+    return data
+
+
+def seekable(source: str) -> str | BytesIO:
+    """Return what Pillow can open: the path of a plain file, or what a stream holds."""
+    if source != STREAM and os.path.isfile(source):
+        return source
+    return BytesIO(read(source))
+
+
+def write(target: str, data: bytes) -> None:
+    """Write an output whole or not at all.
+
+    A plain file is written under a temporary name in its folder and then renamed; a symbolic link is
+    followed; a device or pipe is written directly. Folders on the way are made.
+
+    Raises:
+        OSError: It cannot be written; nothing is left behind.
+    """
+    if target == STREAM:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        _write_file(os.path.realpath(target), data)
+    except OSError as error:
+        # The caller knows the output by the name that it gave, not by the temporary one.
+        raise OSError(error.errno, error.strerror, target) from error
+
+
+def _write_file(target: str, data: bytes) -> None:
+    if os.path.exists(target) and not os.path.isfile(target):
+        with open(target, "wb") as file:
+            file.write(data)
+        return
+    folder = os.path.dirname(target)
+    os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(folder, f".codec-{secrets.token_hex(6)}.tmp")
+    try:
+        # Not the tempfile module: its files are private, and an output has the permissions of any new file.
+        with open(temporary, "xb") as file:
+            file.write(data)
+        if os.path.exists(target):
+            os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def guard_terminal(jobs: Sequence[Job]) -> None:
+    """Refuse to write binary to a terminal, or to wait for binary typed at one.
+
+    Raises:
+        UsageError: stdout or stdin is a terminal and would be used.
+    """
+    if any(job.target == STREAM for job in jobs) and sys.stdout.isatty():
+        raise UsageError("binary output does not go to a terminal", "give -o FILE, or redirect stdout")
+    if any(job.source == STREAM for job in jobs) and sys.stdin.isatty():
+        raise UsageError("stdin is a terminal", "give a file, or pipe one in")
+
+
+def _scan(top: str, *, recursive: bool, accept: AbstractSet[str]) -> Iterator[_Found]:
+    """Find the suitable files of a folder, hidden ones left out; links to folders are not entered."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for folder, folders, names in os.walk(top, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith(".")) if recursive else []
+        for name in sorted(names):
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in accept:
+                path = os.path.join(folder, name)
+                yield _Found(path, os.path.relpath(path, top))
+
+
+def _is_folder(output: str, *, several: bool) -> bool:
+    """Whether ``-o`` means a folder; it must be one when there are several inputs."""
+    if os.path.isdir(output) or output.endswith(os.sep):
+        return True
+    if several:
+        if os.path.exists(output):
+            raise UsageError(f"{output} is a file but several outputs need a folder", "give a folder with -o")
+        return True
+    parent = os.path.dirname(output) or "."
+    if not os.path.isdir(parent):
+        raise UsageError(f"there is no folder {parent}", "make it first, or check the name")
+    return False
+
+
+def _without_collisions(jobs: list[Job]) -> list[Job]:
+    """Refuse outputs that would overwrite each other or an input."""
+    sources = {os.path.realpath(job.source): job.source for job in jobs if job.source != STREAM}
+    taken: dict[str, str] = {}
+    for job in jobs:
+        if job.target == STREAM:
+            continue
+        real = os.path.realpath(job.target)
+        if real in sources:
+            raise UsageError(
+                f"{job.target} would overwrite the input {sources[real]}", "give another name with -o"
+            )
+        if real in taken:
+            raise UsageError(
+                f"{taken[real]} and {job.name} would both become {job.target}",
+                "rename one, or run them apart with -o",
+            )
+        taken[real] = job.name
+    return jobs

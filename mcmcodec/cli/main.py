@@ -1,0 +1,88 @@
+"""The ``codec`` command itself: the group, and the one place where errors become exit codes."""
+
+import contextlib
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from .. import __version__
+from ..errors import UsageError
+from .batch import FAILED, INTERRUPTED, OK, USAGE
+from .console import complain, explain
+from .decode import decode
+from .encode import encode
+from .info import info
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="codec (mcmcodec) %(version)s")
+def cli() -> None:
+    """An image codec for extremely low rates: pictures to .mcm files and back.
+
+    \b
+    Examples:
+      codec encode photo.jpg            writes photo.mcm
+      codec decode photo.mcm            writes photo.png
+      codec info photo.mcm              shows where every byte went
+
+    \b
+    Exit codes: 0 done, 1 some files failed, 2 wrong usage,
+    3 all were skipped, 130 interrupted.
+    """
+
+
+cli.add_command(encode)
+cli.add_command(decode)
+cli.add_command(info)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and exit; no traceback gets out unless MCMCODEC_DEBUG is set."""
+    if not sys.warnoptions:
+        # Pillow and torch warn about things that the person at the command line cannot change.
+        warnings.simplefilter("ignore")
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run the command; return its exit code."""
+    try:
+        code = cli.main(arguments, prog_name="codec", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else OK
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return USAGE
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "codec"
+        complain(f"{error.format_message().rstrip('.')}; see {command} --help")
+        return USAGE
+    except (click.Abort, KeyboardInterrupt):
+        complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone; Python would complain once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except UsageError as error:
+        complain(explain(error))
+        return USAGE
+    except Exception as error:
+        complain(explain(error))
+        return FAILED
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """Leave as after an error, so that no temporary file stays behind."""
+    sys.exit(128 + number)

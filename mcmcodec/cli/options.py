@@ -1,0 +1,46 @@
+"""Options that encode and decode share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from .batch import Manners
+
+Command = Callable[..., Any]
+
+
+def common(command: Command) -> Command:
+    """Add the options about files and messages; they arrive as one ``manners`` argument."""
+    for option in reversed(
+        (
+            click.option("-r", "--recursive", is_flag=True, help="Enter folders to any depth."),
+            click.option("-f", "--force", is_flag=True, help="Overwrite files that exist."),
+            click.option("--skip-existing", is_flag=True, help="Leave files that exist, and go on."),
+            click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and stop."),
+            click.option("--quiet", is_flag=True, help="Print errors only."),
+            click.option("--json", "as_json", is_flag=True, help="Print a line of JSON per file."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def manners(options: dict[str, Any]) -> Manners:
+    """Take the shared options, all but ``recursive``, out of a command's keyword arguments."""
+    return Manners(
+        force=options.pop("force"),
+        skip_existing=options.pop("skip_existing"),
+        dry_run=options.pop("dry_run"),
+        quiet=options.pop("quiet"),
+        json=options.pop("as_json"),
+    )
+
+
+device = click.option(
+    "--device",
+    type=click.Choice(("auto", "cpu", "cuda")),
+    default="auto",
+    help="Where to compute.",
+    show_default=True,
+)

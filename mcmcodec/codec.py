@@ -1,0 +1,252 @@
+"""The data path, both ways: a picture to the bytes of an .mcm file, and back. Every other module is a room off it.
+
+    picture -> rgb -> padded -> analysis (g_a, h_a) -> mask -> integer symbols -> range coder -> container
+    container -> range decoder -> integer symbols -> synthesis (g_s) -> cropped -> picture
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import container, masking, tiling
+from .container import Header
+from .entropy.rangecoder import RangeDecoder, RangeEncoder
+from .entropy.stream import Counter, Decoded, Reader, Writer, walk
+from .errors import FormatError, UsageError
+from .image import from_rgb, to_rgb
+from .model.config import HYPER, trade
+from .text.captions import decode_caption, encode_caption
+from .weights import Weights, find, find_number
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from .model.transforms import Transforms
+
+Picture = NDArray[np.uint8]
+DEFAULT_QUALITY = 50
+
+
+class Codec:
+    """A model, loaded once, for many pictures.
+
+    Args:
+        model: name of a model (``mcmcodec.weights.available``); the default one if None. Decoding uses whichever
+            model the file names.
+        device: ``auto`` (CUDA when there is one), ``cpu`` or ``cuda``; for the float transforms only.
+
+    Raises:
+        ModelError: weights missing or not those that the model's card names.
+        UsageError: no such device.
+    """
+
+    def __init__(self, model: str | None = None, device: str = "auto") -> None:
+        self.weights = find(model)
+        self.device = device
+
+    def encode(
+        self, image: Image | Picture, *, quality: int = DEFAULT_QUALITY, keep: float | None = None, mask: str = "rd",
+        roi: NDArray[Any] | None = None, caption: str = "",
+    ) -> bytes:  # fmt: skip
+        """Encode a picture.
+
+        Args:
+            image: a Pillow image of any mode, or (H, W, 3) uint8 in sRGB.
+            quality: 0 (smallest) to 100 (best); one ladder for all rates.
+            keep: share of visible patches, above 0 up to 1; None lets ``rd`` decide by what pays, keeps all
+                patches with ``none`` and half of them otherwise.
+            mask: how visible patches are chosen: ``rd``, ``dual``, ``texture``, ``structure``, ``random``, ``none``.
+            roi: (H, W) map of non-negative numbers that multiply the patches' scores.
+            caption: text to carry along.
+
+        Returns:
+            The bytes of an .mcm file.
+
+        Raises:
+            InputError: the picture is unreadable or too large.
+            UsageError: an argument is out of range, or two contradict each other.
+        """
+        _check(quality, keep, mask, roi)
+        rgb = image if isinstance(image, np.ndarray) else to_rgb(image)
+        _check_picture(rgb)
+        padded = tiling.pad(rgb)
+        grid = padded.shape[0] // tiling.PATCH, padded.shape[1] // tiling.PATCH
+        region = None if roi is None else masking.patch_roi(roi, rgb.shape[:2])
+
+        transforms = _transforms(self.weights, self.device)
+        visible, v, z = _choose(self.weights, transforms, padded, quality, keep, mask, region)
+        if not visible.all():
+            v, z = transforms.analyse(padded, visible, quality)
+
+        header = Header(
+            rgb.shape[1], rgb.shape[0], self.weights.number, 0, quality, round(255 * float(visible.mean())),
+            caption=bool(caption), all_visible=bool(visible.all()),
+        )  # fmt: skip
+        encoder = RangeEncoder()
+        if caption:
+            encode_caption(encoder, caption)
+        entropy = self.weights.entropy
+        port = Writer(encoder, v, z, visible, entropy.tables, _bit_weight(self.weights, transforms, quality))
+        walk(entropy, port, grid, quality, header.keep, header.all_visible)
+        return container.pack(header, encoder.finish(), self.weights.fingerprint)
+
+    def decode(self, data: bytes, decoder: str | None = None) -> Image:
+        """Decode a file.
+
+        Args:
+            data: the bytes of an .mcm file.
+            decoder: a decoder of the file's model (``fidelity``, ``perceptual``); its default one if None.
+
+        Returns:
+            An RGB picture of the size that the file states.
+
+        Raises:
+            FormatError: not an .mcm file, or damaged.
+            ModelError: the file's model, or the decoder, is not installed.
+        """
+        header, _, weights, decoded, _ = _parse(data)
+        transforms = _transforms(weights, self.device)
+        padded = transforms.synthesise(decoded, header.quality, decoder or weights.decoders[0])
+        return from_rgb(padded[: header.height, : header.width])
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a file says about itself; see :func:`info`."""
+
+    width: int
+    height: int
+    version: int
+    model: str
+    variant: int
+    quality: int
+    keep: float
+    visible: int
+    patches: int
+    caption: str
+    bytes: dict[str, float]
+    total: int
+    bpp: float
+    crc: int
+    fingerprint: str
+
+
+def info(data: bytes) -> Info:
+    """Read a file's facts and where its bytes went, without torch: symbols are decoded, pixels are not.
+
+    ``bytes`` maps header, caption, base, mask, latents, tail and crc to bytes (fractional inside the payload); they
+    add up to ``total``. FormatError when the file is damaged, ModelError when its model is not installed.
+    """
+    header, caption, weights, decoded, sections = _parse(data)
+    at = container.parse_header(data)[1]
+    split = {"header": float(at), **{k: v / 8 for k, v in sections.items()}, "crc": float(container.CRC_SIZE)}
+    split["tail"] = len(data) - sum(split.values())
+    order = ("header", "caption", "base", "mask", "latents", "tail", "crc")
+    return Info(
+        header.width, header.height, container.VERSION, weights.name, header.variant, header.quality,
+        float(decoded.mask.mean()), int(decoded.mask.sum()), decoded.mask.size, caption,
+        {k: split.get(k, 0.0) for k in order}, len(data), 8 * len(data) / header.pixels, container.crc_of(data),
+        weights.fingerprint.hex(),
+    )  # fmt: skip
+
+
+def encode(image: Image | Picture, *, model: str | None = None, device: str = "auto", **options: Any) -> bytes:
+    """Encode one picture; options and errors as :meth:`Codec.encode`."""
+    return Codec(model, device).encode(image, **options)
+
+
+def decode(data: bytes, *, decoder: str | None = None, device: str = "auto") -> Image:
+    """Decode one file; as :meth:`Codec.decode`, with whichever model the file names."""
+    header, _ = container.parse_header(data)
+    return Codec(find_number(header.model, header.variant).name, device).decode(data, decoder)
+
+
+def _parse(data: bytes) -> tuple[Header, str, Weights, Decoded, dict[str, float]]:
+    """The exact half of decoding: header, caption, model, symbols, and bits by section of the payload."""
+    asked, _ = container.parse_header(data)
+    weights = _loaded(asked.model, asked.variant)
+    header, payload = container.unpack(data, weights.fingerprint)
+    decoder = RangeDecoder(payload)
+    caption = decode_caption(decoder) if header.caption else ""
+    rows, cols = header.grid
+    port = Reader(decoder, weights.entropy.tables, -(-rows // HYPER) * -(-cols // HYPER))
+    sections = {"caption": decoder.position()}
+    decoded = walk(weights.entropy, port, header.grid, header.quality, header.keep, header.all_visible)
+    if not decoder.exhausted():
+        raise FormatError("the coded picture data has bytes that belong to nothing", "get a whole copy of the file")
+    return header, caption, weights, decoded, sections | port.sections
+
+
+def _choose(
+    weights: Weights, transforms: Transforms, padded: Picture, quality: int, keep: float | None, mode: str,
+    roi: NDArray[np.float64] | None,
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+    """The visible patches; and latents and hyper-latent as analysed for the choice (of use when all are visible)."""
+    grid = padded.shape[0] // tiling.PATCH, padded.shape[1] // tiling.PATCH
+    every = np.ones(grid, bool)
+    if mode not in ("rd", "none"):
+        score = masking.scores(padded, mode)
+        visible = masking.choose(score, 0.5 if keep is None else keep, roi)
+        return (visible, *(transforms.analyse(padded, every, quality) if visible.all() else (np.empty(0), np.empty(0))))
+    v, z = transforms.analyse(padded, every, quality)
+    if mode == "none":
+        return every, v, z
+    entropy, base = weights.entropy, weights.config.base
+    port = Counter(v, z, every, entropy.tables, _bit_weight(weights, transforms, quality))
+    walk(entropy, port, grid, quality, 255, True)
+    # the base layer's bits are paid in any case; squared error is counted in bits at this quality's exchange rate
+    worth = trade(quality) / 3 / transforms.gains(quality)[base:] ** 2
+    gain = ((v[..., base:] ** 2 - port.error[..., base:] ** 2) * worth).sum(-1)
+    if roi is not None:
+        gain = gain * roi
+    if keep is not None:
+        return masking.choose(masking.rate_distortion_score(np.maximum(gain, 0), port.bits), keep), v, z
+    return gain > weights.card["tuning"]["mask_price"] * port.bits, v, z
+
+
+def _bit_weight(weights: Weights, transforms: Transforms, quality: int) -> NDArray[np.float64]:
+    """Squared error in the gained domain that a bit is worth, per channel (channels,), times the tuned share."""
+    return float(weights.card["tuning"]["quantise_price"]) * 3 * transforms.gains(quality) ** 2 / trade(quality)
+
+
+def _check(quality: int, keep: float | None, mask: str, roi: NDArray[Any] | None) -> None:
+    if not 0 <= quality <= 100:
+        raise UsageError(f"quality {quality} is not 0 to 100", "50 is the default, higher is better and larger")
+    if mask not in masking.MODES:
+        raise UsageError(f"there is no mask mode {mask}", f"choose from {', '.join(masking.MODES)}")
+    if keep is not None and not 0 < keep <= 1:
+        raise UsageError(f"keep {keep} is not above 0 and up to 1", "0.5 keeps half of the patches")
+    if mask == "none" and (roi is not None or (keep is not None and keep < 1)):
+        raise UsageError("mask none keeps every patch", "leave out keep and the region map, or choose another mask")
+
+
+def _check_picture(rgb: Picture) -> None:
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
+        raise UsageError("an array must be (height, width, 3) of uint8", "convert it, or pass a Pillow image")
+    height, width = rgb.shape[:2]
+    if max(height, width) > container.MAX_SIDE or height * width > container.MAX_PIXELS:
+        raise UsageError(f"{width} x {height} pixels are over the limit", "crop or scale the picture")
+
+
+@lru_cache(maxsize=4)
+def _loaded(number: int, variant: int) -> Weights:
+    return find_number(number, variant)
+
+
+@lru_cache(maxsize=4)
+def _transforms_of(name: str, fingerprint: bytes, device: str) -> Transforms:
+    from .model.transforms import Transforms
+
+    return Transforms(find(name), device)
+
+
+def _transforms(weights: Weights, device: str) -> Transforms:
+    """The float half of a model, loaded on first use and kept."""
+    return _transforms_of(weights.name, weights.fingerprint, device)
+
+

@@ -1,0 +1,37 @@
+"""Stage: entropy, the constants of its arithmetic. Changing any of them changes the format.
+
+Activations are integers in units of 1/64, weights in units of 1/4096, biases in units of 2**-18. A layer is
+
+    r = floor((sum w a + b) / 4096)      then      clamp to 0..ACT_MAX (hidden) or -ACT_MAX..ACT_MAX (output)
+
+A row has at most 9 * 512 inputs, so a sum stays below 4608 * 2**15 * 2**15 + 2**35 < 2**43, far inside the 2**53
+that float64 carries exactly, in whatever order it is added up.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ACT_BITS = 6
+WEIGHT_BITS = 12
+ACT_MAX = (1 << 15) - 1
+INPUT_MAX = (1 << 14) - 1
+WEIGHT_MAX = (1 << 15) - 1
+
+PARITIES = ((0, 0), (1, 1), (0, 1), (1, 0))
+"""The four passes over the grid: (row, column) modulo 2."""
+
+SCALES = 64
+"""Number of frozen symbol tables; index 0 means that the symbol is zero and is not coded."""
+SCALE_MIN, SCALE_STEP = 0.03, math.log(1000.0) / 63
+MASK_CENTRE = 32
+"""Mask probabilities: index 0..63, log-odds (index - 32 + 1/2) / 4."""
+
+
+def scale_of(index: Tensor) -> Tensor:
+    """Logistic scale that table ``index`` is trained with; used in training and to make the tables, never to decode."""
+    return SCALE_MIN * (index * SCALE_STEP).exp()

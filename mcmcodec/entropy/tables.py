@@ -1,0 +1,93 @@
+"""Stage: entropy, symbols with their frozen tables, before the range coder.
+
+Table i (1..63) covers the symbols -reach[i]..reach[i]; one more entry is the escape. Index 0 means zero, uncoded.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FormatError
+from .fixed import SCALES
+from .rangecoder import TOTAL, RangeDecoder, RangeEncoder, Table
+
+Ints = NDArray[np.int64]
+
+ESCAPE_BITS = 20
+"""An escaped symbol exceeds the table's reach by less than 2**20; more is damage."""
+
+
+class SymbolTables:
+    """The 63 tables of a stream model."""
+
+    def __init__(self, reach: NDArray[np.generic], frequencies: NDArray[np.generic]) -> None:
+        """From the frozen integers: ``reach`` (64,), and all frequencies in one row, table after table."""
+        self.reach = reach.astype(np.int64)
+        self.tables: list[Table | None] = [None]
+        widest = int(self.reach.max())
+        self.bits = np.full((SCALES, 2 * widest + 1), 40.0)
+        start = 0
+        for index in range(1, SCALES):
+            size = 2 * int(self.reach[index]) + 2
+            row = frequencies[start : start + size].astype(np.int64)
+            start += size
+            self.tables.append(Table(np.concatenate(([0], np.cumsum(row)))))
+            offset = widest - int(self.reach[index])
+            self.bits[index, offset : offset + size - 1] = -np.log2(row[:-1] / TOTAL)
+        self.bits[0, widest] = 0.0
+        self.widest = widest
+
+    def cost(self, symbols: Ints, index: Ints) -> NDArray[np.float64]:
+        """Bits of each symbol, for the encoder's choices; 40 stands for an escape."""
+        clipped = np.clip(symbols, -self.widest, self.widest)
+        return np.asarray(self.bits[index, clipped + self.widest])
+
+    def encode(self, encoder: RangeEncoder, symbols: Ints, index: Ints) -> None:
+        """Code symbols (n,) with tables ``index`` (n,): table by table, in the given order within a table."""
+        for i in _present(index):
+            table, reach = self.tables[i], int(self.reach[i])
+            values = symbols[index == i]
+            if table is None:
+                continue
+            outside = np.abs(values) > reach
+            encoder.symbols(np.where(outside, 2 * reach + 1, values + reach), table)
+            for value in values[outside].tolist():
+                _encode_excess(encoder, abs(value) - reach - 1, value < 0)
+
+    def decode(self, decoder: RangeDecoder, index: Ints) -> Ints:
+        """Mirror of :meth:`encode`: symbols (n,). FormatError on visible damage."""
+        symbols = np.zeros(len(index), np.int64)
+        for i in _present(index):
+            table, reach = self.tables[i], int(self.reach[i])
+            if table is None:
+                continue
+            here = np.flatnonzero(index == i)
+            values = decoder.symbols(len(here), table) - reach
+            for at in np.flatnonzero(values > reach):
+                excess, negative = _decode_excess(decoder)
+                values[at] = -(reach + 1 + excess) if negative else reach + 1 + excess
+            symbols[here] = values
+        return symbols
+
+
+def _present(index: Ints) -> list[int]:
+    return np.flatnonzero(np.bincount(index, minlength=SCALES)).tolist()
+
+
+def _encode_excess(encoder: RangeEncoder, excess: int, negative: bool) -> None:
+    """Sign, then the order-0 exponential Golomb code of ``excess``; its prefix bit by bit, as it is read."""
+    size = (excess + 1).bit_length()
+    for bit in (int(negative), *[0] * (size - 1), 1):
+        encoder.bits(bit, 1)
+    encoder.bits(excess + 1 - (1 << (size - 1)), size - 1)
+
+
+def _decode_excess(decoder: RangeDecoder) -> tuple[int, bool]:
+    negative = bool(decoder.bits(1))
+    size = 1
+    while not decoder.bits(1):
+        size += 1
+        if size > ESCAPE_BITS:
+            raise FormatError("the coded picture data is damaged", "fetch or copy the file again")
+    return (1 << (size - 1) | decoder.bits(size - 1)) - 1, negative

@@ -1,0 +1,107 @@
+"""Stage: DA-Mask, which 16x16 patches are visible. Encoder only: the decoder is told the set.
+
+Scores come from the picture alone and are deterministic. Texture is fine detail (mean absolute Laplacian), structure
+is what survives smoothing (contours of objects); the dual score follows the dual-adaptive masking of the masked
+compression model, with ranks in place of ground-truth segmentation. The rate-distortion choice needs a dry run of
+the encoder and is made from its account.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import UsageError
+
+PATCH = 16
+MODES = ("rd", "dual", "texture", "structure", "random", "none")
+Scores = NDArray[np.float64]
+
+
+def texture_score(rgb: NDArray[np.uint8]) -> Scores:
+    """Mean absolute Laplacian of luma per patch: (16h, 16w, 3) uint8 to (h, w), 0 and up."""
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return _per_patch(np.abs(cv2.Laplacian(grey, cv2.CV_32F, ksize=1)))
+
+
+def structure_score(rgb: NDArray[np.uint8]) -> Scores:
+    """Mean gradient magnitude per patch after smoothing with a Gaussian of 4 pixels, largest over Lab's channels."""
+    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.float32)
+    smooth = cv2.GaussianBlur(lab, (0, 0), 4.0)
+    across, down = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
+    return _per_patch(np.sqrt(across**2 + down**2).max(-1))
+
+
+def scores(rgb: NDArray[np.uint8], mode: str) -> Scores:
+    """The score of every patch for a mode that needs the picture only.
+
+    Args:
+        rgb: (16h, 16w, 3) uint8.
+        mode: ``dual``, ``texture``, ``structure`` or ``random`` (a fixed pseudo-random order).
+    """
+    if mode == "texture":
+        return texture_score(rgb)
+    if mode == "structure":
+        return structure_score(rgb)
+    if mode == "random":
+        shape = rgb.shape[0] // PATCH, rgb.shape[1] // PATCH
+        return np.random.Generator(np.random.PCG64(0)).random(shape)
+    return _ranks(texture_score(rgb)) + _ranks(structure_score(rgb))
+
+
+def rate_distortion_score(gain: Scores, bits: Scores) -> Scores:
+    """How much a patch gains per bit: weighted drop in squared error over the bits it costs after the base layer.
+
+    Args:
+        gain: (h, w) drop of the squared error times its Lagrangian weight, in bits.
+        bits: (h, w) bits of the patch's visible latents.
+    """
+    return gain / (bits + 0.5)
+
+
+def choose(score: Scores, keep: float, roi: NDArray[np.generic] | None = None) -> NDArray[np.bool_]:
+    """Keep the share ``keep`` of patches with the highest score times region of interest; ties in raster order.
+
+    Args:
+        score: (h, w), non-negative.
+        keep: 0 (exclusive) to 1.
+        roi: (h, w) multipliers, or None.
+
+    Returns:
+        (h, w) bool, at least one patch kept.
+    """
+    weighted = (score if roi is None else score * roi).ravel()
+    count = max(1, round(keep * weighted.size))
+    mask = np.zeros(weighted.size, bool)
+    mask[np.argsort(-weighted, kind="stable")[:count]] = True
+    return mask.reshape(score.shape)
+
+
+def patch_roi(roi: NDArray[np.generic], size: tuple[int, int]) -> Scores:
+    """Mean of a region-of-interest map per patch, scaled to a highest value of 1.
+
+    Args:
+        roi: (H, W) non-negative numbers of the picture's size.
+        size: (H, W) of the picture.
+
+    Raises:
+        UsageError: another shape, negative or not finite, or zero everywhere.
+    """
+    values = np.asarray(roi, np.float64)
+    if values.shape != size:
+        raise UsageError(f"the region map is {values.shape}, the picture {size}", "draw it over the picture itself")
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() <= 0:
+        raise UsageError("the region map needs finite numbers of 0 and up, not all zero", "paint what matters white")
+    values = np.pad(values / values.max(), ((0, -size[0] % PATCH), (0, -size[1] % PATCH)), mode="edge")
+    return _per_patch(values)
+
+
+def _per_patch(values: NDArray[np.generic]) -> Scores:
+    h, w = values.shape[0] // PATCH, values.shape[1] // PATCH
+    return values.reshape(h, PATCH, w, PATCH).mean((1, 3), dtype=np.float64)
+
+
+def _ranks(score: Scores) -> Scores:
+    order = np.argsort(np.argsort(score, axis=None, kind="stable"), kind="stable")
+    return (order.reshape(score.shape) + 1) / score.size

@@ -1,0 +1,66 @@
+"""Stage: synthesis, decoded latents to pixels. Floating point; pixels agree within 1/255 between devices.
+
+A decoder is frozen against a stream model but is not part of it: several can read the same file.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import KNOTS, PATCH, ModelConfig
+from .layers import Attention, Bottleneck, Windows, blocks_to_pixels, to_blocks, zero
+
+
+class Synthesis(nn.Module):
+    """g_s: mask tokens where nothing was sent, blocks over all positions, then a head across patch edges."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        n, d, pixels = config.latents, config.width, 3 * PATCH * PATCH
+        self.linear = nn.Linear(n, pixels)
+        self.scale = nn.Parameter(torch.ones(n))
+        self.enter = nn.Linear(n + config.features, d)
+        self.mask_token = nn.Parameter(torch.randn(d) * 0.02)
+        self.quality = nn.Parameter(torch.zeros(KNOTS, d))
+        self.blocks = nn.ModuleList(
+            Bottleneck(d, config.bottleneck) if kind == "c" else Attention(d, config.head_dim)
+            for kind in config.plan
+        )
+        self.norm = nn.LayerNorm(d)
+        self.out = zero(nn.Linear(d, pixels))
+        grid = (PATCH // 4) ** 2
+        self.side = nn.Linear(d, grid * config.head_features)
+        self.head1 = nn.Conv2d(pixels // grid + config.head_features, config.head, 3, padding=1)
+        self.head2 = nn.Conv2d(config.head, config.head, 3, padding=1)
+        self.head3 = nn.Conv2d(config.head, pixels // grid, 3, padding=1)
+        nn.init.zeros_(self.head3.weight)
+        nn.init.zeros_(self.head3.bias)  # type: ignore[arg-type]
+
+    def forward(self, y_hat: Tensor, psi: Tensor, mask: Tensor, knots: Tensor) -> Tensor:
+        """Paint the picture.
+
+        Args:
+            y_hat: dequantised latents (B, h, w, 96), zero beyond the base channels where hidden.
+            psi: hyper-decoder features (B, h, w, features) in real units.
+            mask: visible patches (B, h, w) bool.
+            knots: quality interpolation weights (B, 6).
+
+        Returns:
+            Pixels (B, 3, 16h, 16w), nominally in [0, 1], not clamped.
+        """
+        t = self.enter(torch.cat([y_hat * self.scale, psi], -1)) + (knots @ self.quality)[:, None, None, :]
+        t = t + (~mask)[..., None] * self.mask_token
+        windows = Windows(torch.ones_like(mask))
+        for block in self.blocks:
+            if isinstance(block, Attention):
+                t = block(t.reshape(-1, t.shape[-1]), windows).view(t.shape)
+            else:
+                t = block(t)
+        t = self.norm(t)
+        picture = to_blocks(self.linear(y_hat) + self.out(t))
+        u = torch.cat([picture, to_blocks(self.side(t))], 1)
+        u = F.relu(self.head2(F.relu(self.head1(u))))
+        return blocks_to_pixels(picture + self.head3(u)) + 0.5

@@ -1,0 +1,126 @@
+"""Stage: the float half of the data path. Pictures to latents and latents to pictures, tile by tile, on one device."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .. import tiling
+from ..entropy.fixed import ACT_BITS
+from ..entropy.stream import Decoded
+from ..errors import ModelError, UsageError
+from ..weights import Weights
+from .analysis import Analysis
+from .config import HYPER
+from .layers import knot_weights
+from .synthesis import Synthesis
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class Transforms:
+    """g_a, h_a and the decoders of one model on one device, in float32 without gradients.
+
+    Raises:
+        UsageError: no such device.
+        ModelError: the weights do not fit the model's configuration.
+    """
+
+    def __init__(self, weights: Weights, device: str = "auto") -> None:
+        self.weights, self.device = weights, _device(device)
+        arrays = {k.removeprefix("analysis."): v for k, v in weights.stream.items() if k.startswith("analysis.")}
+        self.analysis = self._fill(Analysis(weights.config), arrays)
+        self.synthesis = lru_cache(maxsize=2)(self._synthesis)
+        # TF32 would move the latents by more than other devices' rounding does
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+
+    def gains(self, quality: int) -> NDArray[np.float64]:
+        """Gain per channel (channels,)."""
+        with torch.inference_mode():
+            return self.analysis.gains(self._knots(quality))[0].double().cpu().numpy()
+
+    @torch.inference_mode()
+    def analyse(
+        self, padded: NDArray[np.uint8], visible: NDArray[np.bool_], quality: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Pixels to gained latents and hyper-latent.
+
+        Args:
+            padded: (16h, 16w, 3) uint8.
+            visible: (h, w) bool; the encoder's transformer sees these patches only.
+            quality: 0..100.
+
+        Returns:
+            v (h, w, channels), zero beyond the base channels where hidden, and z (ceil(h/4) * ceil(w/4), hyper).
+        """
+        rows, cols = visible.shape
+        a, knots = self.analysis, self._knots(quality)
+        gain = a.gains(knots)
+        v = np.empty((rows, cols, self.weights.config.latents))
+        z = np.empty((-(-rows // HYPER), -(-cols // HYPER), self.weights.config.hyper))
+        for tile in tiling.tiles(rows, cols):
+            x = self._pixels(padded[tiling.pixels(tile.outer)])
+            mask = torch.from_numpy(visible[tile.outer]).to(self.device)[None]
+            t = a.tokens(x)
+            y = (a.latents(t, mask, knots) * gain)[0].double().cpu().numpy()
+            v[tile.inner] = y[tile.local]
+            hyper = a.hyper(t, knots)[0].double().cpu().numpy()
+            inner, local = _cells(tile.inner), _cells(tile.local)
+            z[inner] = hyper[local]
+        return v, z.reshape(-1, z.shape[2])
+
+    @torch.inference_mode()
+    def synthesise(self, decoded: Decoded, quality: int, decoder: str) -> NDArray[np.uint8]:
+        """Decoded integers to pixels (16h, 16w, 3) uint8, with the named decoder."""
+        rows, cols = decoded.mask.shape
+        g_s, knots = self.synthesis(decoder), self._knots(quality)
+        gain = self.analysis.gains(knots) * (1 << ACT_BITS)
+        out = np.empty((rows * tiling.PATCH, cols * tiling.PATCH, 3), np.uint8)
+        for tile in tiling.tiles(rows, cols):
+            y_hat = self._tensor(decoded.v_hat[tile.outer]) / gain
+            psi = self._tensor(decoded.psi[tile.outer]) / (1 << ACT_BITS)
+            mask = torch.from_numpy(decoded.mask[tile.outer]).to(self.device)[None]
+            x = g_s(y_hat, psi, mask, knots)[0].permute(1, 2, 0)[tiling.pixels(tile.local)]
+            out[tiling.pixels(tile.inner)] = (x * 255).round_().clamp_(0, 255).byte().cpu().numpy()
+        return out
+
+    def _synthesis(self, name: str) -> Synthesis:
+        return self._fill(Synthesis(self.weights.config), self.weights.decoder(name))
+
+    def _fill(self, module: M, arrays: dict[str, NDArray[Any]]) -> M:
+        try:
+            module.load_state_dict({k: torch.from_numpy(v).float() for k, v in arrays.items()})
+        except RuntimeError:
+            raise ModelError(f"weights of {self.weights.name} do not fit its card", "install mcmcodec again") from None
+        return module.eval().to(self.device)
+
+    def _knots(self, quality: int) -> Tensor:
+        return knot_weights(torch.tensor([quality], device=self.device))
+
+    def _pixels(self, rgb: NDArray[np.uint8]) -> Tensor:
+        return self._tensor(rgb).permute(0, 3, 1, 2) / 255
+
+    def _tensor(self, values: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device).float()[None]
+
+
+def _cells(span: tuple[slice, slice]) -> tuple[slice, slice]:
+    rows, cols = (slice(s.start // HYPER, -(-s.stop // HYPER)) for s in span)
+    return rows, cols
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise UsageError(f"device {name} is not there", "choose auto or cpu") from None
+    return device

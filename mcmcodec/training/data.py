@@ -1,0 +1,102 @@
+"""Stage: training data. Photographs from tar files, decoded once into one flat uint8 file, cropped at random.
+
+On a CPU the flat file is memory-mapped, so worker processes share one copy; on CUDA ``Crops`` keeps it on the device.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from ..errors import InputError
+
+SUFFIXES = {".webp", ".jpg", ".jpeg", ".png"}
+
+
+def build_cache(source: Path, cache: Path) -> None:
+    """Decode every picture of ``source`` (tars, or picture files) into ``cache``: pixels.bin and index.json.
+
+    Raises:
+        InputError: when the folder holds no pictures.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    shapes: list[tuple[int, int]] = []
+    partial = cache / "pixels.part"
+    with partial.open("wb") as sink:
+        for name, data in _blobs(source):
+            try:
+                picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+            except (UnidentifiedImageError, OSError):
+                print(f"skipped {name}: not a readable picture", flush=True)
+                continue
+            if min(picture.shape[:2]) < 192:
+                continue
+            sink.write(picture.tobytes())
+            shapes.append(picture.shape[:2])
+    if not shapes:
+        raise InputError(f"{source} holds no pictures of at least 192 pixels", "name a folder of tars or pictures")
+    (cache / "index.json").write_text(json.dumps(shapes))
+    partial.rename(cache / "pixels.bin")
+
+
+def _blobs(source: Path):
+    for tar in sorted(source.glob("*.tar")):
+        with tarfile.open(tar) as archive:
+            for member in archive:
+                if member.isfile() and Path(member.name).suffix.lower() in SUFFIXES and (f := archive.extractfile(member)):
+                    yield member.name, f.read()
+    for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES):
+        yield path.name, path.read_bytes()
+
+
+class Crops:
+    """Endless random crops: flips, mild scale; deterministic for a seed."""
+
+    def __init__(self, source: Path, cache: Path, size: int, seed: int) -> None:
+        if not (cache / "pixels.bin").exists():
+            build_cache(source, cache)
+        self.shapes = json.loads((cache / "index.json").read_text())
+        self.offsets = np.concatenate([[0], np.cumsum([h * w * 3 for h, w in self.shapes])])
+        self.pixels = np.memmap(cache / "pixels.bin", np.uint8, "r")
+        self.size, self.rng = size, np.random.default_rng(seed)
+
+    def picture(self, index: int) -> np.ndarray:
+        """Picture ``index`` as (H, W, 3) uint8."""
+        h, w = self.shapes[index]
+        return self.pixels[self.offsets[index] : self.offsets[index + 1]].reshape(h, w, 3)
+
+    def one(self) -> np.ndarray:
+        """One crop (size, size, 3) uint8."""
+        rng, size = self.rng, self.size
+        picture = self.picture(int(rng.integers(len(self.shapes))))
+        short = min(picture.shape[:2])
+        take = size if rng.random() < 0.5 else int(size * rng.uniform(0.75, 1.25))
+        take = min(take, short)
+        top = int(rng.integers(picture.shape[0] - take + 1))
+        left = int(rng.integers(picture.shape[1] - take + 1))
+        crop = picture[top : top + take, left : left + take]
+        if take != size:
+            crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA if take > size else cv2.INTER_CUBIC)
+        return crop[:, ::-1] if rng.random() < 0.5 else crop
+
+    def batch(self, count: int, device: str) -> Tensor:
+        """Pixels (count, 3, size, size) in [0, 1]."""
+        stack = torch.from_numpy(np.stack([self.one() for _ in range(count)]))
+        return stack.to(device).permute(0, 3, 1, 2).float().div_(255)
+
+
+def load_folder(folder: Path, limit: int | None = None) -> list[np.ndarray]:
+    """The pictures of a folder in name order, each (H, W, 3) uint8, cut to multiples of 32."""
+    pictures = []
+    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)[:limit]:
+        a = np.asarray(Image.open(path).convert("RGB"))
+        pictures.append(a[: a.shape[0] // 32 * 32, : a.shape[1] // 32 * 32])
+    return pictures

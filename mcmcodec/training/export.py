@@ -1,0 +1,182 @@
+"""Stage: export. A checkpoint becomes frozen files: integers, symbol tables from counted symbols, hashes, a card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from ..entropy.fixed import ACT_BITS, MASK_CENTRE, SCALE_MIN, SCALE_STEP, SCALES, WEIGHT_BITS, WEIGHT_MAX
+from ..entropy.rangecoder import Table
+from ..entropy.stream import Counter, EntropyModel, walk
+from ..model.layers import knot_weights
+from .entropy import ContextNet, EntropyNets
+from .network import Network
+
+BIAS_BITS = ACT_BITS + WEIGHT_BITS
+MAX_REACH = 255
+Arrays = dict[str, NDArray[Any]]
+
+
+def _weight(values: torch.Tensor) -> NDArray[np.int16]:
+    scaled = np.rint(values.detach().double().numpy() * (1 << WEIGHT_BITS))
+    return np.clip(scaled, -WEIGHT_MAX, WEIGHT_MAX).astype(np.int16)
+
+
+def _bias(values: torch.Tensor) -> NDArray[np.int32]:
+    return np.rint(values.detach().double().numpy() * (1 << BIAS_BITS)).astype(np.int32)
+
+
+def _context(prefix: str, net: ContextNet) -> Arrays:
+    return {
+        f"{prefix}.context": _weight(net.context), f"{prefix}.current": _weight(net.current),
+        f"{prefix}.bias1": _bias(net.bias1), f"{prefix}.weight2": _weight(net.weight2),
+        f"{prefix}.bias2": _bias(net.bias2), f"{prefix}.weight3": _weight(net.weight3),
+        f"{prefix}.bias3": _bias(net.bias3),
+    }  # fmt: skip
+
+
+def integers(nets: EntropyNets) -> Arrays:
+    """The trained networks as the integers that the codec runs; tables not included."""
+    arrays = {
+        "hyper.loc": _bias(nets.hyper_loc), "hyper.index": _bias(nets.hyper_index),
+        "hyper.weight1": _weight(nets.hyper_weight1), "hyper.bias1": _bias(nets.hyper_bias1),
+        "hyper.weight2": _weight(nets.hyper_weight2), "hyper.bias2": _bias(nets.hyper_bias2),
+    }  # fmt: skip
+    log_odds = (np.arange(2 * MASK_CENTRE) - MASK_CENTRE + 0.5) / 4
+    arrays["mask.p1"] = np.clip(np.rint(4096 / (1 + np.exp(-log_odds))), 1, 4095).astype(np.int16)
+    arrays |= _context("mask", nets.mask)
+    for k, net in enumerate(nets.slices):
+        arrays |= _context(f"slices.{k}", net)
+    return arrays
+
+
+def logistic_tables() -> tuple[NDArray[np.int16], NDArray[np.float64]]:
+    """Reach (64,) and probabilities, table after table, of the logistic densities that training assumes."""
+    reach, rows = np.zeros(SCALES, np.int16), []
+    for index in range(1, SCALES):
+        scale = SCALE_MIN * np.exp(index * SCALE_STEP)
+        reach[index] = min(MAX_REACH, max(2, int(np.ceil(8 * scale + 0.5))))
+        x = np.arange(-reach[index], reach[index] + 1)
+        p = 1 / (1 + np.exp(-(0.5 - np.abs(x)) / scale)) - 1 / (1 + np.exp((0.5 + np.abs(x)) / scale))
+        rows.append(np.append(p, max(1e-7, 1 - p.sum())))
+    return reach, np.concatenate(rows)
+
+
+def frequencies(reach: NDArray[np.int16], probabilities: NDArray[np.float64]) -> NDArray[np.uint16]:
+    """Exact 16-bit frequencies of every table; each sums to 65536, none is zero."""
+    out, start = [], 0
+    for index in range(1, SCALES):
+        size = 2 * int(reach[index]) + 2
+        weights = np.rint(probabilities[start : start + size] * (1 << 36)).astype(np.int64)
+        out.append(np.diff(Table.from_weights(weights).cumulative))
+        start += size
+    return np.concatenate(out).astype(np.uint16)
+
+
+class _Tally(Counter):
+    """Counts symbols by table."""
+
+    counts: NDArray[np.float64]
+
+    def hyper(self, loc: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.int64]:
+        symbols = super().hyper(loc, index)
+        self._add(symbols.ravel(), np.broadcast_to(index, symbols.shape).ravel())
+        return symbols
+
+    def note(self, where: Any, channels: Any, error: Any, symbols: NDArray[np.int64], index: NDArray[np.int64]) -> None:
+        self._add(symbols.ravel(), index.ravel())
+
+    def _add(self, symbols: NDArray[np.int64], index: NDArray[np.int64]) -> None:
+        np.add.at(self.counts, (index, np.clip(symbols, -MAX_REACH - 1, MAX_REACH + 1) + MAX_REACH + 1), 1)
+
+
+def count_symbols(network: Network, arrays: Arrays, pictures: list[NDArray[np.uint8]], price: float, seed: int) -> NDArray[np.float64]:
+    """How often each symbol occurs under each table, (64, 2 * MAX_REACH + 3), over pictures at random qualities.
+
+    Half of the pictures are coded with all patches visible, half with a random choice as in training.
+    """
+    config, rng = network.config, np.random.default_rng(seed)
+    model = EntropyModel(arrays, config.slices, config.base_slices)
+    counts = np.zeros((SCALES, 2 * MAX_REACH + 3))
+    a = network.analysis
+    torch.manual_seed(seed)
+    for picture in pictures:
+        quality = int(rng.integers(0, 101))
+        with torch.no_grad():
+            knots = knot_weights(torch.tensor([quality]))
+            t = a.tokens(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255)
+            mask = torch.ones(t.shape[:3], dtype=torch.bool) if rng.random() < 0.5 else network.choose_mask(t, knots)
+            v = (a.latents(t, mask, knots) * a.gains(knots))[0].double().numpy()
+            z = a.hyper(t, knots)[0].double().numpy().reshape(-1, config.hyper)
+            gains = a.gains(knots)[0].double().numpy()
+        from ..model.config import trade
+
+        port = _Tally(v, z, mask[0].numpy(), model.tables, price * 3 * gains**2 / trade(quality))
+        port.counts = counts
+        visible = mask[0].numpy()
+        walk(model, port, visible.shape, quality, round(255 * float(visible.mean())), bool(visible.all()))
+    return counts
+
+
+def refine(reach: NDArray[np.int16], prior: NDArray[np.float64], counts: NDArray[np.float64], trust: float = 400.0) -> NDArray[np.float64]:
+    """Blend counted symbols, made symmetric, with the logistic shape, worth ``trust`` symbols."""
+    out, start = [], 0
+    for index in range(1, SCALES):
+        r = int(reach[index])
+        row = counts[index]
+        inside = row[MAX_REACH + 1 - r : MAX_REACH + 2 + r]
+        symmetric = (inside + inside[::-1]) / 2
+        seen = np.append(symmetric, row.sum() - inside.sum())
+        p = prior[start : start + 2 * r + 2]
+        out.append((seen + trust * p) / (seen.sum() + trust))
+        start += 2 * r + 2
+    return np.concatenate(out)
+
+
+def stream_arrays(network: Network, pictures: list[NDArray[np.uint8]], price: float, seed: int = 1) -> Arrays:
+    """Everything in a stream model's file: entropy integers with tables, and the analysis in float16."""
+    arrays = integers(network.entropy)
+    reach, prior = logistic_tables()
+    arrays |= {"tables.reach": reach, "tables.frequencies": frequencies(reach, prior)}
+    if pictures:
+        counts = count_symbols(network, arrays, pictures, price, seed)
+        arrays["tables.frequencies"] = frequencies(reach, refine(reach, prior, counts))
+    out: Arrays = {f"entropy.{k}": np.ascontiguousarray(v) for k, v in arrays.items()}
+    return out | {f"analysis.{k}": _half(k, v) for k, v in network.analysis.state_dict().items()}
+
+
+def decoder_arrays(network: Network) -> Arrays:
+    """Everything in a decoder's file, in float16."""
+    return {k: _half(k, v) for k, v in network.synthesis.state_dict().items()}
+
+
+def _half(name: str, values: torch.Tensor) -> NDArray[Any]:
+    full = values.detach().numpy()
+    # gains scale every symbol: kept in full
+    return full.astype(np.float32) if name == "log_gain" else full.astype(np.float16)
+
+
+def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[str, Network], default: str,
+          tuning: dict[str, float], pictures: list[NDArray[np.uint8]], history: dict[str, Any]) -> None:  # fmt: skip
+    """Write NAME.json and its safetensors files into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = {"stream": _store(folder / f"{name}.safetensors", stream_arrays(stream, pictures, tuning["quantise_price"]))}
+    for decoder, network in decoders.items():
+        entries[decoder] = _store(folder / f"{name}-{decoder}.safetensors", decoder_arrays(network))
+    card = {
+        "name": name, "id": number, "config": stream.config.to_dict(), "stream": entries.pop("stream"),
+        "decoders": entries, "default_decoder": default, "tuning": tuning, "training": history,
+    }  # fmt: skip
+    (folder / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def _store(path: Path, arrays: Arrays) -> dict[str, str]:
+    save_file(arrays, path)
+    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}

@@ -1,0 +1,148 @@
+"""Stage: what each training stage optimises and how it is judged."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..model.layers import knot_weights
+from .data import Crops, load_folder
+from .network import Network, trade
+
+CHECK_QUALITIES = (10, 30, 50, 70, 90)
+
+
+def draw_quality(count: int, device: str) -> Tensor:
+    """Random integer qualities (count,) over the whole ladder."""
+    return torch.randint(0, 101, (count,), device=device)
+
+
+def squared_error(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared error per picture (B,)."""
+    return (a - b).square().flatten(1).mean(1)
+
+
+class MaskedImageModelling:
+    """Stage 1: paint the picture from noisy visible tokens; no bits are counted (He et al. 2022)."""
+
+    name = "mim"
+
+    def __init__(self, crops: Crops, batch: int, device: str) -> None:
+        self.crops, self.batch, self.device = crops, batch, device
+
+    def trained(self, network: Network) -> list[Tensor]:
+        """All weights that this stage reaches."""
+        frozen = {id(p) for p in [*network.entropy.slices.parameters(), *network.entropy.mask.parameters()]}
+        frozen |= {id(network.entropy.hyper_loc), id(network.entropy.hyper_index), id(network.analysis.log_gain)}
+        return [p for p in network.parameters() if id(p) not in frozen]
+
+    def __call__(self, network: nn.Module, number: int) -> tuple[Tensor, dict[str, float]]:
+        """One batch."""
+        x = self.crops.batch(self.batch, self.device)
+        quality = draw_quality(self.batch, self.device)
+        x_hat, _ = network(x, quality, rate=False)
+        error = squared_error(x, x_hat)
+        return (error * trade(quality).sqrt()).mean(), {"psnr": _psnr(error)}
+
+
+class RateDistortion(MaskedImageModelling):
+    """Stage 2: bits plus lambda times squared error, at random qualities and masks, integer networks in the loop."""
+
+    name = "joint"
+
+    def trained(self, network: Network) -> list[Tensor]:
+        """Everything."""
+        return list(network.parameters())
+
+    def __call__(self, network: nn.Module, number: int) -> tuple[Tensor, dict[str, float]]:
+        """One batch."""
+        x = self.crops.batch(self.batch, self.device)
+        quality = draw_quality(self.batch, self.device)
+        x_hat, coded = network(x, quality)
+        error, weight = squared_error(x, x_hat), trade(quality)
+        area = x.shape[2] * x.shape[3]
+        loss = ((coded.loss_bits / area + weight * error) / weight.sqrt()).mean()
+        parts = {k: float(v.detach().mean()) / area for k, v in coded.bits.items()}
+        return loss, {"psnr": _psnr(error), **parts}
+
+
+class DecoderOnly(MaskedImageModelling):
+    """Stage 3: with the stream frozen, a decoder for squared error plus LPIPS (Zhang et al. 2018)."""
+
+    name = "decoder"
+
+    def __init__(self, crops: Crops, batch: int, device: str, perceptual: nn.Module | None, weight: float) -> None:
+        super().__init__(crops, batch, device)
+        self.perceptual, self.weight = perceptual, weight
+
+    def trained(self, network: Network) -> list[Tensor]:
+        """The synthesis transform."""
+        return list(network.synthesis.parameters())
+
+    def __call__(self, network: nn.Module, number: int) -> tuple[Tensor, dict[str, float]]:
+        """One batch."""
+        x = self.crops.batch(self.batch, self.device)
+        quality = draw_quality(self.batch, self.device)
+        with torch.no_grad():
+            y_hat, psi, mask, knots, _ = stream(network, x, quality)
+        x_hat = network.synthesis(y_hat, psi, mask, knots)
+        error = squared_error(x, x_hat)
+        if self.perceptual is None:
+            return (error * trade(quality).sqrt()).mean(), {"psnr": _psnr(error)}
+        distance = self.perceptual(x_hat, x)
+        return (self.weight * error + distance).mean(), {"psnr": _psnr(error), "lpips": float(distance.mean())}
+
+
+def stream(network: nn.Module, x: Tensor, quality: Tensor, mask: Tensor | None = None):
+    """What a decoder gets of a batch: y_hat, psi, mask, knots, and the bits by section."""
+    a = network.analysis
+    knots = knot_weights(quality)
+    t = a.tokens(x)
+    if mask is None:
+        mask = network.choose_mask(t, knots)
+    gain = a.gains(knots)[:, None, None, :]
+    coded = network.entropy(a.latents(t, mask, knots) * gain, a.hyper(t, knots), mask, knots)
+    return coded.v_hat / gain, coded.psi, mask, knots, coded.bits
+
+
+class Check:
+    """Bits (estimated, all patches visible) and PSNR on validation pictures at fixed qualities."""
+
+    def __init__(self, folder: Path, count: int, device: str, perceptual: nn.Module | None = None) -> None:
+        pictures = np.stack(load_folder(folder, count))
+        self.x = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 255
+        self.perceptual = perceptual
+
+    @torch.no_grad()
+    def __call__(self, network: nn.Module) -> dict[str, float]:
+        """Numbers such as ``bpp50`` and ``psnr50``; ``cost``, lower is better, sums the training loss over them."""
+        out: dict[str, float] = {}
+        cost = 0.0
+        for q in CHECK_QUALITIES:
+            rows = []
+            for x in self.x.split(8):
+                quality = torch.full((len(x),), q, device=x.device)
+                mask = torch.ones(len(x), x.shape[2] // 16, x.shape[3] // 16, dtype=torch.bool, device=x.device)
+                y_hat, psi, mask, knots, bits = stream(network, x, quality, mask)
+                x_hat = network.synthesis(y_hat, psi, mask, knots).clamp(0, 1)
+                error = squared_error(x, x_hat)
+                bpp = sum(bits.values()) / (x.shape[2] * x.shape[3])
+                far = self.perceptual(x_hat, x) if self.perceptual is not None else torch.zeros_like(error)
+                rows.append(torch.stack([bpp, -10 * error.log10(), error, far, bits["base"] / x[0, 0].numel()]))
+            bpp, psnr, error, far, base = torch.cat(rows, 1).mean(1).tolist()
+            weight = float(trade(torch.tensor(q)))
+            cost += (bpp + weight * error) / math.sqrt(weight)
+            out |= {f"bpp{q}": round(bpp, 5), f"psnr{q}": round(psnr, 3), f"base{q}": round(base, 5)}
+            if self.perceptual is not None:
+                out[f"lpips{q}"] = round(far, 4)
+        return {"cost": round(cost, 5), **out}
+
+
+def _psnr(error: Tensor) -> float:
+    return float(-10 * error.detach().clamp(min=1e-8).log10().mean())
+
+

@@ -1,0 +1,126 @@
+"""Stage: all of them; finds, checks and loads frozen models. Imports no torch.
+
+A model is NAME.json (identity, sizes, hashes) beside NAME.safetensors (stream model: entropy integers, analysis) and
+one NAME-DECODER.safetensors for each decoder. Hashes are checked before a byte is used. The sha256 of the
+stream model's file is its fingerprint, which the checksum of every .mcm file covers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .entropy.stream import EntropyModel
+from .errors import ModelError
+from .model.config import ModelConfig
+
+DEFAULT = "small"
+FOLDER_VARIABLE = "MCMCODEC_WEIGHTS"
+Arrays = dict[str, NDArray[Any]]
+
+
+def folders() -> list[Path]:
+    """Where weights are looked for: the variable MCMCODEC_WEIGHTS, the installed package, the source tree."""
+    here = Path(__file__).resolve().parent
+    named = os.environ.get(FOLDER_VARIABLE)
+    return [*([Path(named)] if named else []), here / "_weights", here.parent / "weights"]
+
+
+def available() -> list[str]:
+    """Names of the models that can be loaded."""
+    return sorted({path.stem for folder in folders() for path in folder.glob("*.json")})
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One model on disk.
+
+    Attributes:
+        name: as given to ``--model``.
+        card: the contents of NAME.json.
+        folder: where its files lie.
+    """
+
+    name: str
+    card: dict[str, Any]
+    folder: Path
+
+    @property
+    def number(self) -> int:
+        """Model id in the file header."""
+        return int(self.card["id"])
+
+    @property
+    def fingerprint(self) -> bytes:
+        """sha256 of the stream model's file, 32 bytes."""
+        return bytes.fromhex(self.card["stream"]["sha256"])
+
+    @property
+    def decoders(self) -> list[str]:
+        """Names of the decoders, the default one first."""
+        first = self.card["default_decoder"]
+        return [first, *(name for name in self.card["decoders"] if name != first)]
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """Sizes of the model."""
+        return ModelConfig.from_dict(self.card["config"])
+
+    @cached_property
+    def stream(self) -> Arrays:
+        """All arrays of the stream model."""
+        return self._read(self.card["stream"])
+
+    @cached_property
+    def entropy(self) -> EntropyModel:
+        """The frozen integers."""
+        arrays = {k.removeprefix("entropy."): v for k, v in self.stream.items() if k.startswith("entropy.")}
+        return EntropyModel(arrays, self.config.slices, self.config.base_slices)
+
+    def decoder(self, name: str) -> Arrays:
+        """All arrays of a decoder. ModelError names those that exist when ``name`` does not."""
+        if name not in self.card["decoders"]:
+            raise ModelError(f"model {self.name} has no decoder {name}", f"choose from {', '.join(self.decoders)}")
+        return self._read(self.card["decoders"][name])
+
+    def _read(self, entry: dict[str, str]) -> Arrays:
+        from safetensors.numpy import load
+
+        path = self.folder / entry["file"]
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"weights {path} cannot be read ({error.strerror})", "install mcmcodec again") from None
+        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+            raise ModelError(f"weights {path} are not those that {self.name}.json names", "install mcmcodec again")
+        return load(data)
+
+
+def find(name: str | None = None) -> Weights:
+    """The model of that name, or the default. ModelError if it is not there or its card is damaged."""
+    name = name or DEFAULT
+    for folder in folders():
+        path = folder / f"{name}.json"
+        if path.is_file():
+            try:
+                return Weights(name, json.loads(path.read_text(encoding="utf-8")), folder)
+            except (OSError, ValueError):
+                raise ModelError(f"model card {path} cannot be read", "install mcmcodec again") from None
+    raise ModelError(f"there is no model {name}", f"choose from {', '.join(available()) or 'none: weights are missing'}")
+
+
+def find_number(number: int, variant: int) -> Weights:
+    """The model that a file's header asks for. ModelError if it is not installed."""
+    for name in available():
+        weights = find(name)
+        if weights.number == number and variant == 0:
+            return weights
+    raise ModelError(f"the file needs model {number}.{variant}, which is not installed", "update mcmcodec")

@@ -1,0 +1,141 @@
+"""What the tests of the command line share: a codec without networks, and commands run in-process."""
+
+import io
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mcmcodec.errors import FormatError, McmError
+
+# Pictures of these widths make the codec that stands in fail, each in its own way.
+FAILURES: dict[int, BaseException] = {
+    101: McmError("the picture is odd", "take another"),
+    102: MemoryError(),
+    103: RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    104: ZeroDivisionError("division by zero"),
+    105: KeyboardInterrupt(),
+    106: OSError(28, "No space left on device"),
+}
+
+
+class FakeCodec:
+    """Writes a line of JSON instead of an .mcm file."""
+
+    def __init__(self, model: str | None = None, device: str = "auto") -> None:
+        self.model, self.device = model, device
+
+    def encode(
+        self,
+        image: Any,
+        *,
+        quality: int = 50,
+        keep: float | None = None,
+        mask: str = "rd",
+        roi: Any = None,
+        caption: str = "",
+    ) -> bytes:
+        height, width = image.shape[:2]
+        if width in FAILURES:
+            raise FAILURES[width]
+        settings = {"quality": quality, "keep": keep, "mask": mask, "caption": caption, "model": self.model}
+        roi_sum = None if roi is None else int(roi.sum())
+        return json.dumps({"size": [width, height], **settings, "roi": roi_sum}).encode()
+
+    def decode(self, data: bytes, decoder: str | None = None) -> Image.Image:
+        try:
+            size = json.loads(data)["size"]
+        except ValueError as error:
+            raise FormatError("not an .mcm file", "give a file that codec encode wrote") from error
+        return Image.new("RGB", size, "red" if decoder == "perceptual" else "blue")
+
+
+@dataclass
+class FakeInfo:
+    width: int = 100
+    height: int = 50
+    version: int = 1
+    model: str = "small"
+    variant: int = 0
+    quality: int = 50
+    keep: float = 0.5
+    visible: int = 14
+    patches: int = 28
+    caption: str = "a \x1b[31mred\u202e house"
+    bytes: dict[str, float] = field(
+        default_factory=lambda: dict(header=11, caption=5.5, base=20.25, mask=3.25, latents=55, tail=1, crc=4)
+    )
+    total: int = 100
+    bpp: float = 0.16
+    crc: int = 0xABC
+    fingerprint: str = "0123456789abcdef" * 4
+
+
+def fake_info(data: bytes) -> FakeInfo:
+    if data == b"bad":
+        raise FormatError("not an .mcm file", "give a file that codec encode wrote")
+    return FakeInfo()
+
+
+@dataclass
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    out: bytes
+    err: str
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def codec(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Iterator[Command]:
+    """Run ``codec ARGUMENTS`` in this process, with a codec that needs neither torch nor weights."""
+    from mcmcodec.cli.main import main
+
+    module = ModuleType("mcmcodec.codec")
+    module.__dict__.update(Codec=FakeCodec, info=fake_info)
+    monkeypatch.setitem(sys.modules, "mcmcodec.codec", module)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments: str | Path, stdin: bytes = b"") -> Outcome:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsysbinary.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        out, err = capsysbinary.readouterr()
+        assert isinstance(caught.value.code, int)
+        assert b"Traceback" not in err
+        return Outcome(caught.value.code, out, err.decode())
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def picture() -> Callable[..., Path]:
+    """A function that writes a small picture, folders included, and returns its path."""
+
+    def make(path: str | Path, width: int = 8, height: int = 6) -> Path:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((height, width, 3), 90, np.uint8)).save(path)
+        return path
+
+    return make

@@ -1,0 +1,296 @@
+"""The command line as people and scripts meet it: exact output, exit codes, manners."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from conftest import Command
+from PIL import Image
+
+import mcmcodec
+from mcmcodec.cli.console import rate
+
+Picture = Callable[..., Path]
+CODEC = [sys.executable, "-m", "mcmcodec"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(mcmcodec.__file__).parents[1])}
+
+
+def summary(text: str) -> str:
+    """The last line of stderr with its time replaced."""
+    return re.sub(r"[\d.]+ s\b", "T s", text.splitlines()[-1])
+
+
+def test_encode_beside_the_input(codec: Command, here: Path, picture: Picture) -> None:
+    picture("a.png")
+    done = codec("encode", "a.png")
+    data = Path("a.mcm").read_bytes()
+    assert (done.code, done.out) == (0, b"")
+    bpp = rate(8 * len(data) / 48)
+    expected = f"1 image, {os.path.getsize('a.png')} B -> {len(data)} B ({bpp} bpp), T s"
+    assert summary(done.err) == expected
+    assert len(done.err.splitlines()) == 1
+
+
+def test_options_reach_the_codec(codec: Command, here: Path, picture: Picture) -> None:
+    picture("a.png")
+    picture("roi.png")
+    options = "-q 7 --keep 0.25 --mask texture --roi roi.png --caption hi --model big --device cpu -o b.mcm"
+    assert codec("encode", "a.png", *options.split()).code == 0
+    assert json.loads(Path("b.mcm").read_bytes()) == {
+        "size": [8, 6],
+        "quality": 7,
+        "keep": 0.25,
+        "mask": "texture",
+        "caption": "hi",
+        "model": "big",
+        "roi": 48 * 90,
+    }
+
+
+def test_roi_must_fit(codec: Command, here: Path, picture: Picture) -> None:
+    picture("a.png")
+    picture("roi.png", 9)
+    done = codec("encode", "a.png", "--roi", "roi.png")
+    assert done.code == 1
+    assert "codec: a.png: 8 x 6 pixels, but --roi has 9 x 6; make the map of the picture's size\n" in done.err
+    Path("roi.png").write_bytes(b"no")
+    done = codec("encode", "a.png", "--roi", "roi.png")
+    assert done.code == 2
+    assert done.err.startswith("codec: --roi roi.png: not a picture in a format that can be read; ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["encode"], "Missing argument 'FILES|FOLDERS|-'; see codec encode --help"),
+        (["encode", "x.png", "-q", "101"], "101 is not in the range"),
+        (["encode", "x.png", "--keep", "0"], "0.0 is not in the range"),
+        (["encode", "x.png", "--mask", "fog"], "'fog' is not one of"),
+        (["encode", "x.png", "--roi", "none.png"], "'none.png' does not exist"),
+        (["encode", "x.png", "--mask", "none", "--keep", "0.5"], "--mask none shows every patch"),
+        (["encode", "x.png", "-f", "--skip-existing"], "contradict each other; give one of them"),
+        (["encode", "x.png", "-o", "-", "--json"], "cannot both go to stdout; give a file with -o"),
+        (["encode", "a.png", "a.jpg"], "a.png and a.jpg would both become a.mcm"),
+        (["decode", "x.mcm", "-o", "y.xyz"], "cannot write a picture with the extension '.xyz'; use .png"),
+        (["bogus"], "No such command 'bogus'; see codec --help"),
+        (["decode", "--bogus"], "No such option"),
+    ],
+)
+def test_usage_errors_are_one_line(codec: Command, here: Path, arguments: list[str], message: str) -> None:
+    done = codec(*arguments)
+    assert (done.code, done.out) == (2, b"")
+    assert done.err.startswith("codec: ") and done.err.count("\n") == 1
+    assert message in done.err
+
+
+def test_keeps_going_after_errors(codec: Command, here: Path, picture: Picture) -> None:
+    for width in (8, 101, 102, 103, 104, 106):
+        picture(f"in/{width}.png", width)
+    Path("in/text.png").write_text("hello")
+    Path("in/cut.png").write_bytes(Path("in/8.png").read_bytes()[:50])
+    done = codec("encode", "in", "none.png", "-o", "out")
+    memory = "not enough memory; close other programs or scale the picture down"
+    assert done.code == 1
+    assert done.err.splitlines()[:-1] == [
+        "codec: in/101.png: the picture is odd; take another",
+        f"codec: in/102.png: {memory}",
+        f"codec: in/103.png: {memory}",
+        "codec: in/104.png: internal error (ZeroDivisionError: division by zero); report it, "
+        "MCMCODEC_DEBUG=1 shows where it happened",
+        "codec: in/106.png: no space left on device; free some space",
+        done.err.splitlines()[5],
+        "codec: in/text.png: not a picture in a format that can be read; convert it to PNG first",
+        "codec: none.png: no such file or directory; check the name",
+    ]
+    assert done.err.splitlines()[5].startswith("codec: in/cut.png: truncated or damaged picture (")
+    assert summary(done.err).endswith("T s, 8 failed")
+    assert os.listdir("out") == ["8.mcm"]
+
+
+def test_all_failed(codec: Command, here: Path) -> None:
+    done = codec("decode", "none.mcm")
+    assert (done.code, done.err.splitlines()[-1]) == (1, "0 images, 1 failed")
+
+
+def test_interrupt(codec: Command, here: Path, picture: Picture) -> None:
+    for name, width in (("a", 8), ("b", 105), ("c", 8)):
+        picture(f"{name}.png", width)
+    done = codec("encode", ".")
+    assert done.code == 130
+    assert done.err.splitlines()[-1] == "codec: interrupted"
+    assert sorted(os.listdir()) == ["a.mcm", "a.png", "b.png", "c.png"]
+
+
+def test_existing_files(codec: Command, here: Path, picture: Picture) -> None:
+    picture("a.png")
+    picture("b.png")
+    Path("a.mcm").write_bytes(b"old")
+    done = codec("encode", "a.png", "b.png")
+    assert done.code == 1
+    assert done.err.startswith("codec: a.png: a.mcm exists; give -f to overwrite it or --skip-existing\n")
+    assert Path("a.mcm").read_bytes() == b"old" and Path("b.mcm").exists()
+    done = codec("encode", "a.png", "b.png", "--skip-existing")
+    assert (done.code, done.err) == (3, "0 images, 2 skipped\n")
+    Path("b.mcm").unlink()
+    assert codec("encode", "a.png", "b.png", "--skip-existing").code == 0
+    assert Path("a.mcm").read_bytes() == b"old"
+    assert codec("encode", "a.png", "-f").code == 0
+    assert Path("a.mcm").read_bytes() != b"old"
+
+
+def test_dry_run(codec: Command, here: Path, picture: Picture) -> None:
+    picture("a.png")
+    picture("b\x1b.png")
+    Path("a.mcm").touch()
+    done = codec("encode", ".", "-n")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.decode().splitlines() == [
+        "./a.png -> ./a.mcm (refused: ./a.mcm exists; give -f to overwrite it or --skip-existing)",
+        "./b\\x1b.png -> ./b\\x1b.mcm",
+    ]
+    assert codec("encode", "a.png", "-n", "--skip-existing").out == b"a.png -> a.mcm (skipped: it exists)\n"
+    assert json.loads(codec("encode", "a.png", "-nf", "--json").out)["status"] == "planned"
+    assert not Path("b\x1b.mcm").exists()
+
+
+def test_quiet(codec: Command, here: Path, picture: Picture) -> None:
+    picture("a.png")
+    done = codec("encode", "a.png", "none.png", "--quiet")
+    assert done.err == "codec: none.png: no such file or directory; check the name\n"
+
+
+def test_json_lines(codec: Command, here: Path, picture: Picture) -> None:
+    picture("a.png")
+    picture("b.png", 101)
+    picture("c.png")
+    Path("c.mcm").touch()
+    lines = [json.loads(line) for line in codec("encode", ".", "--json", "--skip-existing").out.splitlines()]
+    size_out = os.path.getsize("a.mcm")
+    assert lines[0].pop("seconds") >= 0
+    odd = "the picture is odd; take another"
+    assert lines == [
+        {
+            "source": "./a.png",
+            "target": "./a.mcm",
+            "status": "ok",
+            "width": 8,
+            "height": 6,
+            "bytes_in": os.path.getsize("a.png"),
+            "bytes_out": size_out,
+            "bpp": round(8 * size_out / 48, 6),
+        },
+        {"source": "./b.png", "target": "./b.mcm", "status": "failed", "error": odd},
+        {"source": "./c.png", "target": "./c.mcm", "status": "skipped"},
+    ]
+
+
+def test_pipes(codec: Command, here: Path, picture: Picture) -> None:
+    encoded = codec("encode", "-", stdin=picture("a.png").read_bytes())
+    assert (encoded.code, encoded.err) == (0, "")
+    assert codec("encode", "a.png", "-o", "-").out == encoded.out
+    decoded = codec("decode", "-", stdin=encoded.out)
+    assert (decoded.code, decoded.err) == (0, "")
+    assert Image.open(BytesIO(decoded.out)).format == "PNG"
+    assert codec("decode", "-", "-o", "b.webp", stdin=encoded.out).code == 0
+    assert Image.open("b.webp").format == "WEBP"
+    done = codec("decode", "-", stdin=b"hello")
+    assert (done.code, done.out) == (1, b"")
+    assert done.err == "codec: stdin: not an .mcm file; give a file that codec encode wrote\n"
+
+
+def test_decode_folder_and_decoder(codec: Command, here: Path, picture: Picture) -> None:
+    picture("in/deep/a.png")
+    codec("encode", "-r", "in", "-o", "packed")
+    Path("packed/other.txt").touch()
+    done = codec("decode", "-r", "packed", "-o", "out", "--decoder", "perceptual")
+    assert done.code == 0
+    assert re.fullmatch(r"1 image, \d+ B -> \d+ B \([\d.]+ bpp\), T s", summary(done.err))
+    with Image.open("out/deep/a.png") as image:
+        assert image.getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_info_table(codec: Command, here: Path) -> None:
+    Path("a.mcm").touch()
+    done = codec("info", "a.mcm")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.decode() == r"""a.mcm
+  picture   100 x 50 pixels
+  file      100 B, 0.160 bpp
+  format    1
+  model     small
+  quality   50
+  visible   14 of 28 patches (50 %)
+  caption   "a \x1b[31mred\u202e house"
+  crc       00000abc
+  weights   0123456789abcdef
+
+  part           bytes       %       bpp
+  header          11.0    11.0   0.01760
+  caption          5.5     5.5   0.00880
+  base            20.2    20.2   0.03240
+  mask             3.2     3.2   0.00520
+  latents         55.0    55.0   0.08800
+  tail             1.0     1.0   0.00160
+  crc              4.0     4.0   0.00640
+  total          100.0   100.0   0.16000
+"""
+
+
+def test_info_of_many(codec: Command, here: Path) -> None:
+    Path("a.mcm").touch()
+    Path("b.mcm").write_bytes(b"bad")
+    done = codec("info", ".", "--json")
+    good, bad = (json.loads(line) for line in done.out.splitlines())
+    assert done.code == 1
+    assert done.err == "codec: ./b.mcm: not an .mcm file; give a file that codec encode wrote\n"
+    assert (good["file"], good["status"], good["bytes"]["latents"]) == ("./a.mcm", "ok", 55)
+    assert bad == {"file": "./b.mcm", "status": "failed", "error": done.err[16:-1]}
+    assert codec("info", "-", stdin=b"x").out.startswith(b"stdin\n")
+
+
+def test_help_and_version(codec: Command) -> None:
+    for command in ((), ("encode",), ("decode",), ("info",)):
+        done = codec(*command, "--help")
+        text = done.out.decode()
+        assert done.code == 0 and "Examples:" in text and len(text.splitlines()) <= 40
+        assert max(map(len, text.splitlines())) <= 80
+    assert len(codec("encode", "-h").out.splitlines()) >= 24
+    assert codec("--version").out.decode() == f"codec (mcmcodec) {mcmcodec.__version__}\n"
+    nothing = codec()
+    assert (nothing.code, nothing.out) == (2, b"") and nothing.err.startswith("Usage: codec")
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+def test_terminals_get_no_binary(here: Path, picture: Picture) -> None:
+    picture("a.png")
+    main, terminal = os.openpty()
+    command, pipe = [*CODEC, "encode"], subprocess.PIPE
+    done = subprocess.run(
+        [*command, "a.png", "-o", "-"], stdout=terminal, stderr=pipe, text=True, env=ENVIRONMENT
+    )
+    expected = "codec: binary output does not go to a terminal; give -o FILE, or redirect stdout\n"
+    assert (done.returncode, done.stderr) == (2, expected)
+    done = subprocess.run(
+        [*command, "-", "-o", "b.mcm"], stdin=terminal, stderr=pipe, text=True, env=ENVIRONMENT
+    )
+    assert (done.returncode, done.stderr) == (2, "codec: stdin is a terminal; give a file, or pipe one in\n")
+    os.close(main)
+    os.close(terminal)
+
+
+def test_reader_that_goes_away_is_no_error(here: Path, picture: Picture) -> None:
+    picture("a.png")
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [*CODEC, "encode", "-n", "a.png"], stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT
+    ) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1

@@ -1,0 +1,188 @@
+"""Which inputs become which outputs, and that an output is written whole or not at all."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mcmcodec.cli import files
+from mcmcodec.cli.files import Job, find, plan, write
+from mcmcodec.errors import InputError, UsageError
+
+PICTURES = frozenset((".png", ".jpg"))
+
+
+def planned(*inputs: str, output: str | None = None, recursive: bool = False) -> list[tuple[str, str]]:
+    jobs = plan(inputs, output, recursive=recursive, accept=PICTURES, suffix=".mcm")
+    return [(job.source, job.target) for job in jobs]
+
+
+def touch(*names: str) -> None:
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+
+
+@pytest.fixture
+def album(here: Path) -> Path:
+    touch("album/b.png", "album/a.JPG", "album/sub/c.png")
+    touch("album/notes.txt", "album/.hidden.png", "album/.git/d.png")
+    Path("album/folder.png").mkdir()
+    touch("album/folder.png/e.png")
+    return here / "album"
+
+
+def test_beside_the_input(here: Path) -> None:
+    assert planned("x.png", "deep/y.tar.jpg") == [("x.png", "x.mcm"), ("deep/y.tar.jpg", "deep/y.tar.mcm")]
+
+
+def test_any_file_named_explicitly_is_tried(here: Path) -> None:
+    assert planned("scan.dat", "noext") == [("scan.dat", "scan.mcm"), ("noext", "noext.mcm")]
+
+
+def test_one_file_to_a_file_or_a_folder(here: Path) -> None:
+    Path("out").mkdir()
+    assert planned("x.png", output="y.bin") == [("x.png", "y.bin")]
+    assert planned("a/x.png", output="out") == [("a/x.png", "out/x.mcm")]
+    assert planned("x.png", output="new/") == [("x.png", "new/x.mcm")]
+    with pytest.raises(UsageError, match="there is no folder nowhere; make it first"):
+        planned("x.png", output="nowhere/y.mcm")
+
+
+def test_several_files_to_a_folder(here: Path) -> None:
+    assert planned("x.png", "a/y.png", output="new") == [("x.png", "new/x.mcm"), ("a/y.png", "new/y.mcm")]
+    touch("file")
+    with pytest.raises(UsageError, match="file is a file but several outputs need a folder"):
+        planned("x.png", "y.png", output="file")
+    with pytest.raises(UsageError, match="2 inputs cannot go to one stdout"):
+        planned("x.png", "y.png", output="-")
+
+
+def test_folder(album: Path) -> None:
+    assert planned("album") == [("album/a.JPG", "album/a.mcm"), ("album/b.png", "album/b.mcm")]
+    assert planned("album", output="out") == [("album/a.JPG", "out/a.mcm"), ("album/b.png", "out/b.mcm")]
+
+
+def test_tree_is_mirrored(album: Path) -> None:
+    assert planned("album", output="out", recursive=True) == [
+        ("album/a.JPG", "out/a.mcm"),
+        ("album/b.png", "out/b.mcm"),
+        ("album/folder.png/e.png", "out/folder.png/e.mcm"),
+        ("album/sub/c.png", "out/sub/c.mcm"),
+    ]
+
+
+def test_folder_that_is_called_like_a_picture(album: Path) -> None:
+    assert planned("album/folder.png") == [("album/folder.png/e.png", "album/folder.png/e.mcm")]
+
+
+def test_input_named_twice_is_done_once(album: Path) -> None:
+    assert planned("album/b.png", "album", "./album/b.png") == [
+        ("album/b.png", "album/b.mcm"),
+        ("album/a.JPG", "album/a.mcm"),
+    ]
+
+
+def test_links_to_folders_do_not_loop(album: Path) -> None:
+    (album / "sub" / "up").symlink_to(album)
+    assert len(planned("album", recursive=True)) == 4
+
+
+def test_nothing_found(album: Path) -> None:
+    Path("empty/sub").mkdir(parents=True)
+    with pytest.raises(UsageError, match="no suitable file in empty; give -r"):
+        planned("empty")
+    with pytest.raises(UsageError, match="no suitable file in empty; check the name"):
+        planned("empty", recursive=True)
+
+
+def test_collisions_name_both(here: Path) -> None:
+    with pytest.raises(UsageError, match=r"^a\.png and a\.jpg would both become a\.mcm; "):
+        planned("a.png", "a.jpg")
+    with pytest.raises(UsageError, match=r"^p/a\.png and q/a\.png would both become out/a\.mcm; "):
+        planned("p/a.png", "q/a.png", output="out")
+
+
+def test_input_is_never_overwritten(here: Path) -> None:
+    touch("a.mcm")
+    Path("link").symlink_to("a.mcm")
+    for output in (None, "a.mcm", "./a.mcm", "link"):
+        with pytest.raises(UsageError, match=r"would overwrite the input a\.mcm"):
+            planned("a.mcm", output=output)
+
+
+def test_streams(here: Path) -> None:
+    assert planned("-") == [("-", "-")]
+    assert planned("-", output="x.mcm") == [("-", "x.mcm")]
+    assert planned("x.png", output="-") == [("x.png", "-")]
+    assert planned("./-") == [("./-", "./-.mcm")]
+    with pytest.raises(UsageError, match="stdin is named twice"):
+        planned("-", "-")
+    with pytest.raises(UsageError, match="stdin has no name"):
+        planned("-", output=".")
+    assert Job("-", "-").name == "stdin"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_unreadable_folder(album: Path) -> None:
+    (album / "sub").chmod(0)
+    with pytest.raises(PermissionError):
+        find(["album"], recursive=True, accept=PICTURES)
+
+
+def test_write_makes_folders_and_honours_umask(here: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write("new/deep/x.mcm", b"data")
+    finally:
+        os.umask(before)
+    assert Path("new/deep/x.mcm").read_bytes() == b"data"
+    assert stat.S_IMODE(os.stat("new/deep/x.mcm").st_mode) == 0o640
+    assert os.listdir("new/deep") == ["x.mcm"]
+
+
+def test_overwriting_keeps_permissions_and_links(here: Path) -> None:
+    touch("x.mcm")
+    os.chmod("x.mcm", 0o600)
+    Path("link").symlink_to("x.mcm")
+    write("link", b"data")
+    assert Path("link").is_symlink()
+    assert Path("x.mcm").read_bytes() == b"data"
+    assert stat.S_IMODE(os.stat("x.mcm").st_mode) == 0o600
+
+
+def test_devices_are_written_to_not_replaced(here: Path) -> None:
+    assert not files.exists("/dev/null")
+    write("/dev/null", b"data")
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_failed_write_leaves_the_old_file(
+    here: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    Path("x.mcm").write_bytes(b"old")
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(type(error)) as caught:
+        write("x.mcm", b"new")
+    assert os.listdir() == ["x.mcm"]
+    assert Path("x.mcm").read_bytes() == b"old"
+    if isinstance(caught.value, OSError):
+        assert caught.value.filename == "x.mcm"
+
+
+def test_write_to_a_folder_fails(here: Path) -> None:
+    Path("x.mcm").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write("x.mcm", b"data")
+
+
+def test_oversized_input(here: Path, monkeypatch: pytest.MonkeyPatch, picture: Callable[..., Path]) -> None:
+    monkeypatch.setattr(files, "MAX_FILE", 10)
+    with pytest.raises(InputError, match="larger than 10 bytes"):
+        files.read(str(picture("x.png")))
