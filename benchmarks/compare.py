@@ -96,9 +96,7 @@ def sheet(rows: list[list[Cell]], boxes: list[Box], zoom: int) -> Image.Image:
     for cells, (x, y, w, h), height in zip(rows, boxes, heights, strict=True):
         for column, cell in enumerate(cells):
             left = GAP + column * width
-            shown = cell.image.crop((x, y, x + w, y + h)).resize(
-                (w * zoom, h * zoom), Image.Resampling.NEAREST
-            )
+            shown = cell.image.crop((x, y, x + w, y + h)).resize((w * zoom, h * zoom), Image.Resampling.NEAREST)
             canvas.paste(shown, (left, top))
             draw.text((left, top + h * zoom + 2), cell.title, "black", font)
             draw.text((left, top + h * zoom + 17), cell.detail, "dimgrey", font)
@@ -122,17 +120,11 @@ def box_of(crop: str | None, image: Image.Image) -> Box:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path, nargs="+")
     parser.add_argument("--quality", type=int, default=30)
-    parser.add_argument(
-        "--decoder", default="fidelity,perceptual", help="one or several, separated by commas"
-    )
-    parser.add_argument(
-        "--crop", action="append", help="LEFT,TOP,WIDTH,HEIGHT; once, or once per picture [the middle]"
-    )
+    parser.add_argument("--decoder", default="fidelity,perceptual", help="one or several, separated by commas")
+    parser.add_argument("--crop", action="append", help="LEFT,TOP,WIDTH,HEIGHT; once, or once per picture [the middle]")
     parser.add_argument("--zoom", type=int, default=1, help="times that every pixel is enlarged [1]")
     parser.add_argument("--out", type=Path, required=True, help="PNG")
     common.add_options(parser)

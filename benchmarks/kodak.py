@@ -77,14 +77,10 @@ def summary(rows: Sequence[Row]) -> list[Row]:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--qualities", default=QUALITIES, help=f"separated by commas [{QUALITIES}]")
-    parser.add_argument(
-        "--decoder", default="fidelity", help="one or several, separated by commas [fidelity]"
-    )
+    parser.add_argument("--decoder", default="fidelity", help="one or several, separated by commas [fidelity]")
     parser.add_argument("--out", type=Path, required=True, help="results file, JSON")
     parser.add_argument("--mask", default="rd", help="which mask [rd]")
     parser.add_argument("--keep", type=float, help="share of visible patches [the codec decides]")

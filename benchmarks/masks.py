@@ -144,8 +144,8 @@ def markdown(content: dict[str, Any]) -> str:
     for table, title in titles.items():
         lines += [f"## {title}", ""]
         lines += [
-            "| mask | keep | visible | quality | bytes | bpp | PSNR | MS-SSIM | LPIPS | encode s |",
-            "|---" * 10 + "|",
+            "| mask | keep | visible | quality | bytes | bpp | PSNR | MS-SSIM | LPIPS | encode s | choice s |",
+            "|---" * 11 + "|",
         ]
         for row in content[table]:
             keep = "codec decides" if row["keep"] is None and row["mask"] != "none" else row["keep"] or "all"
@@ -165,15 +165,11 @@ def markdown(content: dict[str, Any]) -> str:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--keeps", default="0.5,0.25", help="shares, separated by commas [0.5,0.25]")
     parser.add_argument("--quality", type=int, default=40, help="of the comparison at equal share [40]")
-    parser.add_argument(
-        "--target-bpp", type=float, default=0.05, help="of the comparison at equal bytes [0.05]"
-    )
+    parser.add_argument("--target-bpp", type=float, default=0.05, help="of the comparison at equal bytes [0.05]")
     parser.add_argument("--decoder", default="fidelity")
     parser.add_argument("--out", type=Path, required=True, help="without .json and .md")
     common.add_options(parser)

@@ -99,13 +99,9 @@ def point(settings: str, rows: list[Row]) -> dict[str, Any]:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("measured", type=Path, help="CSV of measured files")
-    parser.add_argument(
-        "--name", default="kodak", help="of the set, and of the file in benchmarks/peers [kodak]"
-    )
+    parser.add_argument("--name", default="kodak", help="of the set, and of the file in benchmarks/peers [kodak]")
     options = parser.parse_args()
     with options.measured.open(newline="") as file:
         found = curves(list(csv.DictReader(file)))

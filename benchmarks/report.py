@@ -134,22 +134,16 @@ def plot(metric: str, ours: list[Curve], others: list[Curve], path: Path) -> Non
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="+", help="results files of kodak.py")
     parser.add_argument("--name", default="kodak", help="of the peers file and of what is written [kodak]")
     parser.add_argument("--out", type=Path, default=FOLDER / "results", help="folder [benchmarks/results]")
     options = parser.parse_args()
     contents = [json.loads(path.read_text()) for path in options.results]
     for path, content in zip(options.results, contents, strict=True):
-        if content["settings"]["images"] != IMAGES:
-            raise SystemExit(
-                f"{path} covers {content['settings']['images']} of {IMAGES} pictures; measure all of them"
-            )
-    ours = [
-        curve for content in contents for curve in curves.ours(content, f"mcm {content['model']['name']}")
-    ]
+        if (count := content["settings"]["images"]) != IMAGES:
+            raise SystemExit(f"{path} covers {count} of {IMAGES} pictures; measure all of them")
+    ours = [curve for content in contents for curve in curves.ours(content, f"mcm {content['model']['name']}")]
     others = curves.peers(FOLDER / "peers" / f"{options.name}.json", FAMILIES)
     lines = [f"# mcmcodec on {options.name}", "", EXPLANATION, ""]
     options.out.mkdir(parents=True, exist_ok=True)

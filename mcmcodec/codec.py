@@ -1,7 +1,7 @@
 """The data path, both ways: a picture to the bytes of an .mcm file, and back. Every other module is a room off it.
 
-    picture -> rgb -> padded -> analysis (g_a, h_a) -> mask -> integer symbols -> range coder -> container
-    container -> range decoder -> integer symbols -> synthesis (g_s) -> cropped -> picture
+picture -> rgb -> padded -> analysis (g_a, h_a) -> mask -> integer symbols -> range coder -> container
+container -> range decoder -> integer symbols -> synthesis (g_s) -> cropped -> picture
 """
 
 from __future__ import annotations
@@ -192,7 +192,10 @@ def _choose(
     if mode not in ("rd", "none"):
         score = masking.scores(padded, mode)
         visible = masking.choose(score, 0.5 if keep is None else keep, roi)
-        return (visible, *(transforms.analyse(padded, every, quality) if visible.all() else (np.empty(0), np.empty(0))))
+        return (
+            visible,
+            *(transforms.analyse(padded, every, quality) if visible.all() else (np.empty(0), np.empty(0))),
+        )
     v, z = transforms.analyse(padded, every, quality)
     if mode == "none":
         return every, v, z
@@ -248,5 +251,3 @@ def _transforms_of(name: str, fingerprint: bytes, device: str) -> Transforms:
 def _transforms(weights: Weights, device: str) -> Transforms:
     """The float half of a model, loaded on first use and kept."""
     return _transforms_of(weights.name, weights.fingerprint, device)
-
-

@@ -71,7 +71,7 @@ def choose(score: Scores, keep: float, roi: NDArray[np.generic] | None = None) -
     Returns:
         (h, w) bool, at least one patch kept.
     """
-    weighted = (score if roi is None else score * roi).ravel()
+    weighted = np.ravel(score if roi is None else score * np.asarray(roi, np.float64))
     count = max(1, round(keep * weighted.size))
     mask = np.zeros(weighted.size, bool)
     mask[np.argsort(-weighted, kind="stable")[:count]] = True
@@ -99,7 +99,7 @@ def patch_roi(roi: NDArray[np.generic], size: tuple[int, int]) -> Scores:
 
 def _per_patch(values: NDArray[np.generic]) -> Scores:
     h, w = values.shape[0] // PATCH, values.shape[1] // PATCH
-    return values.reshape(h, PATCH, w, PATCH).mean((1, 3), dtype=np.float64)
+    return np.asarray(values.reshape(h, PATCH, w, PATCH).mean((1, 3), dtype=np.float64), np.float64)
 
 
 def _ranks(score: Scores) -> Scores:

@@ -15,7 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from .entropy.stream import EntropyModel
@@ -114,7 +113,9 @@ def find(name: str | None = None) -> Weights:
                 return Weights(name, json.loads(path.read_text(encoding="utf-8")), folder)
             except (OSError, ValueError):
                 raise ModelError(f"model card {path} cannot be read", "install mcmcodec again") from None
-    raise ModelError(f"there is no model {name}", f"choose from {', '.join(available()) or 'none: weights are missing'}")
+    raise ModelError(
+        f"there is no model {name}", f"choose from {', '.join(available()) or 'none: weights are missing'}"
+    )
 
 
 def find_number(number: int, variant: int) -> Weights:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mcmcodec.errors import FormatError, McmError
+from mcmcodec.errors import FormatError, McmError, UsageError
 
 # Pictures of these widths make the codec that stands in fail, each in its own way.
 FAILURES: dict[int, BaseException] = {
@@ -24,6 +24,7 @@ FAILURES: dict[int, BaseException] = {
     104: ZeroDivisionError("division by zero"),
     105: KeyboardInterrupt(),
     106: OSError(28, "No space left on device"),
+    107: UsageError("device cuda is not there", "choose auto or cpu"),
 }
 
 

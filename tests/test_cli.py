@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -17,8 +15,6 @@ import mcmcodec
 from mcmcodec.cli.console import rate
 
 Picture = Callable[..., Path]
-CODEC = [sys.executable, "-m", "mcmcodec"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(mcmcodec.__file__).parents[1])}
 
 
 def summary(text: str) -> str:
@@ -116,6 +112,14 @@ def test_keeps_going_after_errors(codec: Command, here: Path, picture: Picture) 
 def test_all_failed(codec: Command, here: Path) -> None:
     done = codec("decode", "none.mcm")
     assert (done.code, done.err.splitlines()[-1]) == (1, "0 images, 1 failed")
+
+
+def test_wrong_option_found_late_stops_all(codec: Command, here: Path, picture: Picture) -> None:
+    picture("a.png", 107)
+    picture("b.png")
+    done = codec("encode", ".")
+    assert (done.code, done.err) == (2, "codec: device cuda is not there; choose auto or cpu\n")
+    assert not Path("b.mcm").exists()
 
 
 def test_interrupt(codec: Command, here: Path, picture: Picture) -> None:
@@ -264,33 +268,3 @@ def test_help_and_version(codec: Command) -> None:
     assert codec("--version").out.decode() == f"codec (mcmcodec) {mcmcodec.__version__}\n"
     nothing = codec()
     assert (nothing.code, nothing.out) == (2, b"") and nothing.err.startswith("Usage: codec")
-
-
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
-def test_terminals_get_no_binary(here: Path, picture: Picture) -> None:
-    picture("a.png")
-    main, terminal = os.openpty()
-    command, pipe = [*CODEC, "encode"], subprocess.PIPE
-    done = subprocess.run(
-        [*command, "a.png", "-o", "-"], stdout=terminal, stderr=pipe, text=True, env=ENVIRONMENT
-    )
-    expected = "codec: binary output does not go to a terminal; give -o FILE, or redirect stdout\n"
-    assert (done.returncode, done.stderr) == (2, expected)
-    done = subprocess.run(
-        [*command, "-", "-o", "b.mcm"], stdin=terminal, stderr=pipe, text=True, env=ENVIRONMENT
-    )
-    assert (done.returncode, done.stderr) == (2, "codec: stdin is a terminal; give a file, or pipe one in\n")
-    os.close(main)
-    os.close(terminal)
-
-
-def test_reader_that_goes_away_is_no_error(here: Path, picture: Picture) -> None:
-    picture("a.png")
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        [*CODEC, "encode", "-n", "a.png"], stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT
-    ) as process:
-        assert process.stdout and process.stderr
-        process.stdout.close()
-        assert process.stderr.read() == ""
-    assert process.returncode == 1

@@ -70,7 +70,7 @@ def run(
         The exit code.
 
     Raises:
-        UsageError: The options contradict each other, or a terminal would be used for binary.
+        UsageError: The options are wrong or contradict each other, or a terminal would be used for binary.
         McmError: From ``prepare``.
     """
     to_stdout = any(job.target == STREAM for job in jobs)
@@ -127,7 +127,8 @@ def _do(job: Job, work: Callable[[Job], Result], manners: Manners, tally: _Tally
     try:
         result = work(job)
         write(job.target, result.data)
-    except BrokenPipeError:
+    except (BrokenPipeError, UsageError):
+        # A reader that has gone, or an option that is wrong, is the same for all files.
         raise
     # Whatever goes wrong with one file must not cost the others.
     except Exception as error:

@@ -27,7 +27,8 @@ def at_quality(knots: Ints, quality: int) -> Ints:
     """Interpolate (6, n) parameters at a quality 0..100: floor of the weighted sum over 20."""
     low, part = divmod(quality, QUALITY_STEP)
     high = min(low + 1, len(knots) - 1)
-    return (knots[low] * (QUALITY_STEP - part) + knots[high] * part) // QUALITY_STEP
+    mixed: Ints = (knots[low] * (QUALITY_STEP - part) + knots[high] * part) // QUALITY_STEP
+    return mixed
 
 
 def layer(x: Floats, weight: Floats, bias: Ints | Floats, low: int, high: int) -> Floats:
@@ -63,7 +64,8 @@ class Neighbours:
         """(N, 9 * channels): the neighbourhoods of the positions, tap-major."""
         centre = (where[0] + 1) * self.stride + where[1] + 1
         view = self.flat if channels is None else self.flat[:, :channels]
-        return view[centre[:, None] + self.steps].reshape(len(centre), -1).astype(np.float64)
+        cells: Floats = view[centre[:, None] + self.steps].reshape(len(centre), -1).astype(np.float64)
+        return cells
 
 
 class ContextNet:
@@ -80,7 +82,9 @@ class ContextNet:
         self.weight3 = np.ascontiguousarray(arrays[f"{prefix}.weight3"].astype(np.float64).T)
         self.bias3 = arrays[f"{prefix}.bias3"].astype(np.int64)
 
-    def predict(self, number: int, known: Neighbours, current: Neighbours, where: tuple[Ints, Ints], quality: int) -> Ints:
+    def predict(
+        self, number: int, known: Neighbours, current: Neighbours, where: tuple[Ints, Ints], quality: int
+    ) -> Ints:
         """Raw outputs (N, outputs) in 1/64 at the positions ``where`` of pass ``number`` (0..3)."""
         bias1, bias3 = at_quality(self.bias1, quality), at_quality(self.bias3, quality)
         out = np.empty((len(where[0]), self.weight3.shape[1]), np.int64)

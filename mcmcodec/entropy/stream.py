@@ -83,7 +83,6 @@ def walk(model: EntropyModel, port: Port, grid: tuple[int, int], quality: int, k
     psi = model.hyper.features(z_hat.reshape(*cells, -1), quality, rows, cols)
 
     every = [_positions(rows, cols, parity) for parity in PARITIES]
-    base = sum(model.slices[: model.base_slices])
     known = Neighbours(rows, cols, model.features + sum(model.slices) + 1)
     known.cells[1:-1, 1:-1, : model.features] = psi
     v_hat = np.zeros((rows, cols, sum(model.slices)), np.int32)
@@ -117,7 +116,12 @@ def walk(model: EntropyModel, port: Port, grid: tuple[int, int], quality: int, k
 
 
 def _walk_mask(
-    model: EntropyModel, port: Port, known: Neighbours, every: list[Where], quality: int, grid: tuple[int, int]
+    model: EntropyModel,
+    port: Port,
+    known: Neighbours,
+    every: list[Where],
+    quality: int,
+    grid: tuple[int, int],
 ) -> Bools:
     mask = np.zeros(grid, bool)
     states = [AdaptiveBit(p1, MASK_CONFIDENCE) for p1 in model.mask_p1]
@@ -182,7 +186,14 @@ class Counter:
             towards zero where that lowers error + weight * bits; zeros round to nearest.
     """
 
-    def __init__(self, v: NDArray[np.float64], z: NDArray[np.float64], mask: Bools, tables: SymbolTables, weight: NDArray[np.float64]) -> None:
+    def __init__(
+        self,
+        v: NDArray[np.float64],
+        z: NDArray[np.float64],
+        mask: Bools,
+        tables: SymbolTables,
+        weight: NDArray[np.float64],
+    ) -> None:
         self.v, self.z, self.mask, self.tables, self.weight = v, z, mask, tables, weight
         self.bits = np.zeros(mask.shape)
         self.error = np.zeros(v.shape)

@@ -43,13 +43,15 @@ class Analysis(nn.Module):
 
     def tokens(self, x: Tensor) -> Tensor:
         """Pixels (B, 3, 16h, 16w) in [0, 1] to embeddings (B, h, w, D)."""
-        return self.embed(patchify(x) - 0.5)
+        t: Tensor = self.embed(patchify(x) - 0.5)
+        return t
 
     def base(self, t: Tensor) -> Tensor:
         """Base-layer latents (B, h, w, base) of every patch from the embeddings."""
         u = (t * self.scale)[..., : self.near].permute(0, 3, 1, 2)
         u = F.relu(self.base_in(u)).permute(0, 2, 3, 1)
-        return t[..., : self.config.base] + self.base_out(u)
+        y: Tensor = t[..., : self.config.base] + self.base_out(u)
+        return y
 
     def hyper(self, t: Tensor, knots: Tensor) -> Tensor:
         """Hyper-latent z (B, h/4, w/4, hyper); h and w are padded to multiples of 4 by repetition."""
@@ -59,7 +61,8 @@ class Analysis(nn.Module):
         h, w = u.shape[2:]
         u = F.pad(u * 0.25, (0, -w % 4, 0, -h % 4), mode="replicate")
         u = F.relu(self.hyper1(u) + (knots @ self.hyper_quality)[:, :, None, None])
-        return self.hyper3(F.relu(self.hyper2(u)).permute(0, 2, 3, 1))
+        z: Tensor = self.hyper3(F.relu(self.hyper2(u)).permute(0, 2, 3, 1))
+        return z
 
     def visible(self, t: Tensor, mask: Tensor, knots: Tensor) -> Tensor:
         """Latents (N, 96 - base) of the N visible patches of ``mask`` (B, h, w), in raster order."""
@@ -69,7 +72,8 @@ class Analysis(nn.Module):
         u = packed * self.scale + level
         for block in self.blocks:
             u = block(u, windows)
-        return packed[:, self.config.base : self.config.latents] + self.out(self.norm(u))
+        y: Tensor = packed[:, self.config.base : self.config.latents] + self.out(self.norm(u))
+        return y
 
     def latents(self, t: Tensor, mask: Tensor, knots: Tensor) -> Tensor:
         """All latents y (B, h, w, 96); zero beyond the base channels where hidden."""

@@ -101,7 +101,8 @@ class Attention(nn.Module):
         q, k, v = u.view(windows.count, windows.length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         a = F.scaled_dot_product_attention(q, k, v, attn_mask=windows.keys)
         t = t + self.out(windows.pack(a.transpose(1, 2)))
-        return t + self.down(F.relu(self.up(self.norm2(t))))
+        out: Tensor = t + self.down(F.relu(self.up(self.norm2(t))))
+        return out
 
 
 class Bottleneck(nn.Module):
@@ -116,7 +117,8 @@ class Bottleneck(nn.Module):
     def forward(self, t: Tensor) -> Tensor:
         """Tokens (B, h, w, D) to tokens (B, h, w, D)."""
         u = F.relu(self.reduce(self.norm(t))).permute(0, 3, 1, 2)
-        return t + self.expand(F.relu(self.mix(u)).permute(0, 2, 3, 1))
+        out: Tensor = t + self.expand(F.relu(self.mix(u)).permute(0, 2, 3, 1))
+        return out
 
 
 def zero(layer: nn.Linear) -> nn.Linear:

@@ -26,8 +26,7 @@ class Synthesis(nn.Module):
         self.mask_token = nn.Parameter(torch.randn(d) * 0.02)
         self.quality = nn.Parameter(torch.zeros(KNOTS, d))
         self.blocks = nn.ModuleList(
-            Bottleneck(d, config.bottleneck) if kind == "c" else Attention(d, config.head_dim)
-            for kind in config.plan
+            Bottleneck(d, config.bottleneck) if kind == "c" else Attention(d, config.head_dim) for kind in config.plan
         )
         self.norm = nn.LayerNorm(d)
         self.out = zero(nn.Linear(d, pixels))
@@ -55,10 +54,8 @@ class Synthesis(nn.Module):
         t = t + (~mask)[..., None] * self.mask_token
         windows = Windows(torch.ones_like(mask))
         for block in self.blocks:
-            if isinstance(block, Attention):
-                t = block(t.reshape(-1, t.shape[-1]), windows).view(t.shape)
-            else:
-                t = block(t)
+            attends = isinstance(block, Attention)
+            t = block(t.reshape(-1, t.shape[-1]), windows).view(t.shape) if attends else block(t)
         t = self.norm(t)
         picture = to_blocks(self.linear(y_hat) + self.out(t))
         u = torch.cat([picture, to_blocks(self.side(t))], 1)

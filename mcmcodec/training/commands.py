@@ -102,12 +102,21 @@ def _work(rank: int, o: dict) -> None:
         dist.destroy_process_group()
 
 
-
-
 @main.command()
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
-@click.option("--stream", type=click.Path(exists=True, path_type=Path), required=True, help="Checkpoint of the stream model.")
-@click.option("--decoder", "decoders", multiple=True, metavar="NAME=CHECKPOINT", help="A decoder; the first is the default.")
+@click.option(
+    "--stream",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="Checkpoint of the stream model.",
+)
+@click.option(
+    "--decoder",
+    "decoders",
+    multiple=True,
+    metavar="NAME=CHECKPOINT",
+    help="A decoder; the first is the default.",
+)
 @click.option("--cache", type=click.Path(path_type=Path), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of frozen models.")
 @click.option("--name", default="small")
@@ -123,6 +132,24 @@ def export(data: Path, stream: Path, decoders: tuple[str, ...], cache: Path, out
     named = dict(pair.split("=", 1) for pair in decoders) or {"fidelity": str(stream)}
     loaded = {key: load(Path(path)) for key, path in named.items()}
     crops = Crops(data, cache, 256, seed=99)
-    runs = {"stream": history, **{key: value[1] for key, value in loaded.items() if named[key] != str(stream)}}
+    runs = {
+        "stream": history,
+        **{key: value[1] for key, value in loaded.items() if named[key] != str(stream)},
+    }
     write(out, name, number, network, {key: value[0] for key, value in loaded.items()}, next(iter(named)),
-          {"quantise_price": quantise_price, "mask_price": mask_price}, [crops.one() for _ in range(pictures)], runs)  # fmt: skip
+          {"quantise_price": quantise_price, "mask_price": mask_price},
+          [crops.one() for _ in range(pictures)], runs)  # fmt: skip
+
+
+@main.command("tune")
+@click.argument("pictures", type=click.Path(exists=True, path_type=Path))
+@click.option("--name", default="small")
+@click.option("--count", default=16, help="Pictures used.")
+@click.option("--decoder", default="fidelity")
+@click.option("--setting", "settings", type=(str, float, float), multiple=True, metavar="MASK QUANTISE MASK_PRICE")
+def tune_(pictures: Path, name: str, count: int, decoder: str, settings: tuple[tuple[str, float, float], ...]) -> None:
+    """Compare encoder settings of a frozen model on validation pictures, through real files."""
+    from .tune import tune
+
+    torch.set_num_threads(1)
+    tune(name, pictures, count, decoder, list(settings))

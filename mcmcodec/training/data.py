@@ -51,7 +51,11 @@ def _blobs(source: Path):
     for tar in sorted(source.glob("*.tar")):
         with tarfile.open(tar) as archive:
             for member in archive:
-                if member.isfile() and Path(member.name).suffix.lower() in SUFFIXES and (f := archive.extractfile(member)):
+                if (
+                    member.isfile()
+                    and Path(member.name).suffix.lower() in SUFFIXES
+                    and (f := archive.extractfile(member))
+                ):
                     yield member.name, f.read()
     for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES):
         yield path.name, path.read_bytes()

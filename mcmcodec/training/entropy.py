@@ -13,7 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..entropy.fixed import ACT_BITS, ACT_MAX, INPUT_MAX, MASK_CENTRE, PARITIES, SCALES, WEIGHT_BITS, WEIGHT_MAX, scale_of
+from ..entropy.fixed import (
+    ACT_BITS,
+    ACT_MAX,
+    INPUT_MAX,
+    MASK_CENTRE,
+    PARITIES,
+    SCALES,
+    WEIGHT_BITS,
+    WEIGHT_MAX,
+    scale_of,
+)
 from ..model.config import HYPER, KNOTS, ModelConfig
 
 UNIT = 1.0 / (1 << ACT_BITS)
@@ -112,7 +122,7 @@ class EntropyNets(nn.Module):
         u = u.view(b, zh, zw, HYPER, HYPER, -1).permute(0, 1, 3, 2, 4, 5)
         return u.reshape(b, zh * HYPER, zw * HYPER, -1)[:, :h, :w]
 
-    def forward(self, v: Tensor, z: Tensor, mask: Tensor, knots: Tensor, choose: object = None) -> Coded:
+    def forward(self, v: Tensor, z: Tensor, mask: Tensor, knots: Tensor) -> Coded:
         """Code a batch.
 
         Args:
@@ -138,7 +148,11 @@ class EntropyNets(nn.Module):
         start = 0
         for k, channels in enumerate(self.config.slices):
             if k == self.config.base_slices:
-                cost = self.mask_bits(torch.cat([*known, (torch.round(keep * 255) * UNIT)[:, None, None, None].expand(b, h, w, 1)], -1), mask, knots) * (keep < 1)
+                cost = self.mask_bits(
+                    torch.cat([*known, (torch.round(keep * 255) * UNIT)[:, None, None, None].expand(b, h, w, 1)], -1),
+                    mask,
+                    knots,
+                ) * (keep < 1)
                 bits["mask"] = bits["mask"] + cost
                 loss = loss + cost
                 known.append(visible)

@@ -97,7 +97,9 @@ class _Tally(Counter):
         np.add.at(self.counts, (index, np.clip(symbols, -MAX_REACH - 1, MAX_REACH + 1) + MAX_REACH + 1), 1)
 
 
-def count_symbols(network: Network, arrays: Arrays, pictures: list[NDArray[np.uint8]], price: float, seed: int) -> NDArray[np.float64]:
+def count_symbols(
+    network: Network, arrays: Arrays, pictures: list[NDArray[np.uint8]], price: float, seed: int
+) -> NDArray[np.float64]:
     """How often each symbol occurs under each table, (64, 2 * MAX_REACH + 3), over pictures at random qualities.
 
     Half of the pictures are coded with all patches visible, half with a random choice as in training.
@@ -125,7 +127,9 @@ def count_symbols(network: Network, arrays: Arrays, pictures: list[NDArray[np.ui
     return counts
 
 
-def refine(reach: NDArray[np.int16], prior: NDArray[np.float64], counts: NDArray[np.float64], trust: float = 400.0) -> NDArray[np.float64]:
+def refine(
+    reach: NDArray[np.int16], prior: NDArray[np.float64], counts: NDArray[np.float64], trust: float = 400.0
+) -> NDArray[np.float64]:
     """Blend counted symbols, made symmetric, with the logistic shape, worth ``trust`` symbols."""
     out, start = [], 0
     for index in range(1, SCALES):
@@ -167,7 +171,9 @@ def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[
           tuning: dict[str, float], pictures: list[NDArray[np.uint8]], history: dict[str, Any]) -> None:  # fmt: skip
     """Write NAME.json and its safetensors files into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    entries = {"stream": _store(folder / f"{name}.safetensors", stream_arrays(stream, pictures, tuning["quantise_price"]))}
+    entries = {
+        "stream": _store(folder / f"{name}.safetensors", stream_arrays(stream, pictures, tuning["quantise_price"]))
+    }
     for decoder, network in decoders.items():
         entries[decoder] = _store(folder / f"{name}-{decoder}.safetensors", decoder_arrays(network))
     card = {

@@ -14,7 +14,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-
 BASIS = ("analysis.embed.weight", "synthesis.linear.weight")
 """Orthonormal at the start, with entries far smaller than a fresh layer's: they learn more slowly."""
 
@@ -114,8 +113,14 @@ def train(
         now = time.monotonic()
         if log and (now - reported > config.report_every or progress >= 1.0):
             speed = since * config.batch * world / (now - reported)
-            row: dict[str, object] = {"stage": config.stage, "minutes": round((now - begin) / 60, 1), "seen": seen,
-                                      "per_s": round(speed, 2), "lr": rate, **{k: round(v / since, 4) for k, v in sums.items()}}
+            row: dict[str, object] = {
+                "stage": config.stage,
+                "minutes": round((now - begin) / 60, 1),
+                "seen": seen,
+                "per_s": round(speed, 2),
+                "lr": rate,
+                **{k: round(v / since, 4) for k, v in sums.items()},
+            }
             if now - saved > config.save_every or progress >= 1.0:
                 row |= check(average.module)
                 save(out / "last.pt", average.module, {**history, "seen": seen}, config)
@@ -153,5 +158,12 @@ def save(path: Path, module: nn.Module, history: dict[str, object], config: Loop
     """Write a checkpoint in one move, so that a killed run leaves the old one."""
     partial = path.with_suffix(".part")
     runs = [*history.get("runs", []), asdict(config)]  # type: ignore[misc]
-    torch.save({"model": module.config.to_dict(), "weights": module.state_dict(), "history": {**history, "runs": runs}}, partial)
+    torch.save(
+        {
+            "model": module.config.to_dict(),
+            "weights": module.state_dict(),
+            "history": {**history, "runs": runs},
+        },
+        partial,
+    )
     partial.rename(path)

@@ -11,6 +11,7 @@ from ..model.layers import knot_weights, patchify
 from ..model.synthesis import Synthesis
 from .entropy import Coded, EntropyNets
 
+
 def trade(quality: Tensor) -> Tensor:
     """``model.config.trade`` for a batch of qualities (B,)."""
     return LAMBDA_LOW * LAMBDA_RATIO ** (quality.float() / QUALITY_MAX)
@@ -65,7 +66,9 @@ class Network(nn.Module):
         kind = u[:, 0, None, None]
         return (kind < 0.35) | ((kind < 0.75) & by_energy) | ((kind >= 0.75) & by_share)
 
-    def forward(self, x: Tensor, quality: Tensor, mask: Tensor | None = None, rate: bool = True) -> tuple[Tensor, Coded | None]:
+    def forward(
+        self, x: Tensor, quality: Tensor, mask: Tensor | None = None, rate: bool = True
+    ) -> tuple[Tensor, Coded | None]:
         """Code and decode a batch.
 
         Args:
@@ -87,6 +90,8 @@ class Network(nn.Module):
             coded = self.entropy(v, z, mask, knots)
             return self.synthesis(coded.v_hat / gain, coded.psi, mask, knots), coded
         n = self.config.base
-        noisy = (v + torch.rand_like(v) - 0.5) * torch.cat([torch.ones_like(v[..., :n]), mask[..., None].expand(*v.shape[:3], v.shape[3] - n)], -1)
+        noisy = (v + torch.rand_like(v) - 0.5) * torch.cat(
+            [torch.ones_like(v[..., :n]), mask[..., None].expand(*v.shape[:3], v.shape[3] - n)], -1
+        )
         psi = self.entropy.features(z + torch.rand_like(z) - 0.5, knots, *mask.shape[1:])
         return self.synthesis(noisy / gain, psi, mask, knots), None

@@ -63,9 +63,7 @@ def _load_weights() -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     try:
         layers = _ArraysOnly(io.BytesIO(trunk_path.read_bytes())).load()["AlexNet_0"]
         convolutions = [layers[f"Conv_{i}"] for i in range(5)]
-        kernels = [
-            torch.from_numpy(np.ascontiguousarray(c["kernel"].transpose(3, 2, 0, 1))) for c in convolutions
-        ]
+        kernels = [torch.from_numpy(np.ascontiguousarray(c["kernel"].transpose(3, 2, 0, 1))) for c in convolutions]
         biases = [torch.from_numpy(np.array(c["bias"])) for c in convolutions]
         state = torch.load(heads_path, map_location="cpu", weights_only=True)
         heads = [state[f"lin{i}.model.1.weight"].flatten() for i in range(5)]
@@ -108,9 +106,7 @@ class LPIPS(nn.Module):
         ValueError for pictures that are too small or not RGB.
         """
         if x.dim() != 4 or x.shape[1] != 3 or min(x.shape[2:]) < MINIMUM_SIDE:
-            raise ValueError(
-                f"LPIPS needs (B, 3, H, W) with sides of at least {MINIMUM_SIDE}, not {tuple(x.shape)}"
-            )
+            raise ValueError(f"LPIPS needs (B, 3, H, W) with sides of at least {MINIMUM_SIDE}, not {tuple(x.shape)}")
         y = (x * self.gain + self.offset).contiguous(memory_format=torch.channels_last)
         maps = []
         for i, (stride, padding) in enumerate(CONVOLUTIONS):

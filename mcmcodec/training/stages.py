@@ -37,7 +37,11 @@ class MaskedImageModelling:
     def trained(self, network: Network) -> list[Tensor]:
         """All weights that this stage reaches."""
         frozen = {id(p) for p in [*network.entropy.slices.parameters(), *network.entropy.mask.parameters()]}
-        frozen |= {id(network.entropy.hyper_loc), id(network.entropy.hyper_index), id(network.analysis.log_gain)}
+        frozen |= {
+            id(network.entropy.hyper_loc),
+            id(network.entropy.hyper_index),
+            id(network.analysis.log_gain),
+        }
         return [p for p in network.parameters() if id(p) not in frozen]
 
     def __call__(self, network: nn.Module, number: int) -> tuple[Tensor, dict[str, float]]:
@@ -94,7 +98,10 @@ class DecoderOnly(MaskedImageModelling):
         if self.perceptual is None:
             return (error * trade(quality).sqrt()).mean(), {"psnr": _psnr(error)}
         distance = self.perceptual(x_hat, x)
-        return (self.weight * error + distance).mean(), {"psnr": _psnr(error), "lpips": float(distance.mean())}
+        return (self.weight * error + distance).mean(), {
+            "psnr": _psnr(error),
+            "lpips": float(distance.mean()),
+        }
 
 
 def stream(network: nn.Module, x: Tensor, quality: Tensor, mask: Tensor | None = None):
@@ -144,5 +151,3 @@ class Check:
 
 def _psnr(error: Tensor) -> float:
     return float(-10 * error.detach().clamp(min=1e-8).log10().mean())
-
-
