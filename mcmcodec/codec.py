@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import container, masking, tiling
+from . import container, tiling
 from .container import Header
 from .entropy.rangecoder import RangeDecoder, RangeEncoder
-from .entropy.stream import Counter, Decoded, Reader, Writer, walk
-from .errors import FormatError, UsageError
+from .entropy.stream import Decoded, Reader, Writer, walk
+from .errors import FormatError
 from .image import from_rgb, to_rgb
-from .model.config import HYPER, trade
+from .model.config import HYPER
 from .text.captions import decode_caption, encode_caption
 from .weights import Weights, find, find_number
 
@@ -71,15 +71,18 @@ class Codec:
             InputError: the picture is unreadable or too large.
             UsageError: an argument is out of range, or two contradict each other.
         """
-        _check(quality, keep, mask, roi)
+        # here, because it brings OpenCV, which is slow to load and of no use to decode or info
+        from . import choice
+
+        choice.check(quality, keep, mask, roi)
         rgb = image if isinstance(image, np.ndarray) else to_rgb(image)
-        _check_picture(rgb)
+        choice.check_picture(rgb)
         padded = tiling.pad(rgb)
         grid = padded.shape[0] // tiling.PATCH, padded.shape[1] // tiling.PATCH
-        region = None if roi is None else masking.patch_roi(roi, rgb.shape[:2])
+        region = None if roi is None else choice.patch_roi(roi, rgb.shape[:2])
 
         transforms = _transforms(self.weights, self.device)
-        visible, v, z = _choose(self.weights, transforms, padded, quality, keep, mask, region)
+        visible, v, z = choice.choose_visible(self.weights, transforms, padded, quality, keep, mask, region)
         if not visible.all():
             v, z = transforms.analyse(padded, visible, quality)
 
@@ -91,7 +94,7 @@ class Codec:
         if caption:
             encode_caption(encoder, caption)
         entropy = self.weights.entropy
-        port = Writer(encoder, v, z, visible, entropy.tables, _bit_weight(self.weights, transforms, quality))
+        port = Writer(encoder, v, z, visible, entropy.tables, choice.bit_weight(self.weights, transforms, quality))
         walk(entropy, port, grid, quality, header.keep, header.all_visible)
         return container.pack(header, encoder.finish(), self.weights.fingerprint)
 
@@ -180,60 +183,6 @@ def _parse(data: bytes) -> tuple[Header, str, Weights, Decoded, dict[str, float]
     if not decoder.exhausted():
         raise FormatError("the coded picture data has bytes that belong to nothing", "get a whole copy of the file")
     return header, caption, weights, decoded, sections | port.sections
-
-
-def _choose(
-    weights: Weights, transforms: Transforms, padded: Picture, quality: int, keep: float | None, mode: str,
-    roi: NDArray[np.float64] | None,
-) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
-    """The visible patches; and latents and hyper-latent as analysed for the choice (of use when all are visible)."""
-    grid = padded.shape[0] // tiling.PATCH, padded.shape[1] // tiling.PATCH
-    every = np.ones(grid, bool)
-    if mode not in ("rd", "none"):
-        score = masking.scores(padded, mode)
-        visible = masking.choose(score, 0.5 if keep is None else keep, roi)
-        return (
-            visible,
-            *(transforms.analyse(padded, every, quality) if visible.all() else (np.empty(0), np.empty(0))),
-        )
-    v, z = transforms.analyse(padded, every, quality)
-    if mode == "none":
-        return every, v, z
-    entropy, base = weights.entropy, weights.config.base
-    port = Counter(v, z, every, entropy.tables, _bit_weight(weights, transforms, quality))
-    walk(entropy, port, grid, quality, 255, True)
-    # the base layer's bits are paid in any case; squared error is counted in bits at this quality's exchange rate
-    worth = trade(quality) / 3 / transforms.gains(quality)[base:] ** 2
-    gain = ((v[..., base:] ** 2 - port.error[..., base:] ** 2) * worth).sum(-1)
-    if roi is not None:
-        gain = gain * roi
-    if keep is not None:
-        return masking.choose(masking.rate_distortion_score(np.maximum(gain, 0), port.bits), keep), v, z
-    return gain > weights.card["tuning"]["mask_price"] * port.bits, v, z
-
-
-def _bit_weight(weights: Weights, transforms: Transforms, quality: int) -> NDArray[np.float64]:
-    """Squared error in the gained domain that a bit is worth, per channel (channels,), times the tuned share."""
-    return float(weights.card["tuning"]["quantise_price"]) * 3 * transforms.gains(quality) ** 2 / trade(quality)
-
-
-def _check(quality: int, keep: float | None, mask: str, roi: NDArray[Any] | None) -> None:
-    if not 0 <= quality <= 100:
-        raise UsageError(f"quality {quality} is not 0 to 100", "50 is the default, higher is better and larger")
-    if mask not in masking.MODES:
-        raise UsageError(f"there is no mask mode {mask}", f"choose from {', '.join(masking.MODES)}")
-    if keep is not None and not 0 < keep <= 1:
-        raise UsageError(f"keep {keep} is not above 0 and up to 1", "0.5 keeps half of the patches")
-    if mask == "none" and (roi is not None or (keep is not None and keep < 1)):
-        raise UsageError("mask none keeps every patch", "leave out keep and the region map, or choose another mask")
-
-
-def _check_picture(rgb: Picture) -> None:
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
-        raise UsageError("an array must be (height, width, 3) of uint8", "convert it, or pass a Pillow image")
-    height, width = rgb.shape[:2]
-    if max(height, width) > container.MAX_SIDE or height * width > container.MAX_PIXELS:
-        raise UsageError(f"{width} x {height} pixels are over the limit", "crop or scale the picture")
 
 
 @lru_cache(maxsize=4)

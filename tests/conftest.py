@@ -140,3 +140,17 @@ def picture() -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a frozen tiny model, where the codec finds it for the rest of the session."""
+    from models import export_tiny
+
+    from mcmcodec.weights import FOLDER_VARIABLE
+
+    folder = tmp_path_factory.mktemp("weights")
+    export_tiny(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER_VARIABLE, str(folder))
+        yield folder

@@ -176,7 +176,7 @@ class Reader:
 
 
 class Counter:
-    """A dry run of the encoder: quantises, and adds up bits and squared error per patch.
+    """A dry run of the encoder: quantises, and adds up squared error, and bits beyond the base layer, per patch.
 
     Args:
         v: latents times gains, (h, w, channels).
@@ -197,9 +197,11 @@ class Counter:
         self.v, self.z, self.mask, self.tables, self.weight = v, z, mask, tables, weight
         self.bits = np.zeros(mask.shape)
         self.error = np.zeros(v.shape)
+        self.visible_slices = False
 
     def section(self, name: str) -> None:
-        """Nothing to account."""
+        """The base layer is paid for in any case: bits are added up beyond it."""
+        self.visible_slices = name == "latents"
 
     def hyper(self, loc: Ints, index: Ints) -> Ints:
         """See :class:`Port`."""
@@ -225,7 +227,8 @@ class Counter:
 
     def note(self, where: Where, channels: slice, error: NDArray[np.float64], symbols: Ints, index: Ints) -> None:
         """Add up what the patches cost and lose."""
-        self.bits[where] += self.tables.cost(symbols, index).sum(1)
+        if self.visible_slices:
+            self.bits[where] += self.tables.cost(symbols, index).sum(1)
         self.error[where[0], where[1], channels] = error
 
 
