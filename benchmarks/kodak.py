@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import common
-from common import Coder, Reference
+from common import Clock, Coder, Reference
 
 Row = dict[str, Any]
 QUALITIES = "5,15,25,35,45,55,65,75,85,95"
@@ -29,17 +28,17 @@ def measure(
     keep: float | None = None, mask: str = "rd",
 ) -> list[Row]:  # fmt: skip
     """One row per decoder for one picture at one quality; the file stays at `path`."""
-    start = time.perf_counter()
+    start = Clock.read()
     data = coder.encode(reference.image, quality=quality, keep=keep, mask=mask)
-    encode_s = time.perf_counter() - start
+    encode_s = Clock.read() - start
     path.write_bytes(data)
     size = path.stat().st_size
     rows = []
     for decoder in decoders:
         data = path.read_bytes()
-        start = time.perf_counter()
+        start = Clock.read()
         decoded = coder.decode(data, decoder=decoder)
-        decode_s = time.perf_counter() - start
+        decode_s = Clock.read() - start
         facts = {"image": reference.name, "decoder": decoder, "quality": quality, "bytes": size}
         times = {"encode_s": encode_s, "decode_s": decode_s}
         rows.append(common.rounded(facts | {"bpp": reference.bpp(size)} | reference.judge(decoded) | times))

@@ -13,14 +13,13 @@ from __future__ import annotations
 import argparse
 import math
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import common
 import kodak
-from common import Coder, Reference
+from common import Clock, Coder, Reference
 
 from mcmcodec import masking, tiling
 from mcmcodec.container import parse_header
@@ -92,10 +91,10 @@ def choice_seconds(bench: Bench, quality: int, keep: float) -> dict[str, float]:
     padded = [tiling.pad(reference.array) for reference in bench.references]
     for mask in MASKS:
         if mask not in ("none", "rd"):
-            start = time.perf_counter()
+            start = Clock.read()
             for picture in padded:
                 masking.choose(masking.scores(picture, mask), keep)
-            seconds[mask] = (time.perf_counter() - start) / len(padded)
+            seconds[mask] = (Clock.read() - start) / len(padded)
     longer = [bench.measure(mask, keep, quality)["encode_s"] for mask in ("rd", "dual")]
     return seconds | {"rd": max(0.0, longer[0] - longer[1] + seconds["dual"])}
 

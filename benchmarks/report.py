@@ -87,7 +87,7 @@ def measured(contents: list[dict[str, Any]]) -> list[str]:
         out.append(
             f"Model {model['name']}, fingerprint `{model['fingerprint'][:16]}`; "
             f"commit {content['commit'] or '?'}; mask {settings['mask']}, {settings['images']} pictures; "
-            f"{machine['cpu']}, {machine['threads']} thread(s), {machine['device']}; "
+            f"{machine['cpu']}, {machine['threads']} thread(s), {content['device']}, {content['seconds']} seconds; "
             f"Python {versions['python']}, torch {versions['torch']}, numpy {versions['numpy']}."
         )
     return [*out, ""]

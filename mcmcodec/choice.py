@@ -5,6 +5,7 @@ The decoder needs nothing of this file: it is told the outcome.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,35 +21,60 @@ from .weights import Weights
 if TYPE_CHECKING:
     from .model.transforms import Transforms
 
-__all__ = ["bit_weight", "check", "check_picture", "choose_visible", "patch_roi"]
+__all__ = ["Plan", "bit_weight", "check", "check_picture", "patch_roi", "plans"]
 
 
-def choose_visible(
+@dataclass(frozen=True)
+class Plan:
+    """One way to code a picture.
+
+    Attributes:
+        visible: (h, w) bool.
+        v: latents times gains (h, w, channels), as analysed with these patches visible.
+        z: hyper-latent (cells, hyper).
+        worth: bits that a unit of squared error in v costs at this quality, per channel (channels,).
+        hidden_loss: what hiding the other patches loses, in bits.
+    """
+
+    visible: NDArray[np.bool_]
+    v: NDArray[np.float64]
+    z: NDArray[np.float64]
+    worth: NDArray[np.float64]
+    hidden_loss: float = 0.0
+
+    def cost(self, payload: bytes, error: NDArray[np.float64]) -> float:
+        """The Lagrangian cost in bits: the payload's, and those that the squared error of what was coded is worth."""
+        return 8 * len(payload) + self.hidden_loss + float((error**2 * self.worth).sum())
+
+
+def plans(
     weights: Weights, transforms: Transforms, padded: NDArray[np.uint8], quality: int, keep: float | None, mode: str,
     roi: NDArray[np.float64] | None,
-) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
-    """The visible patches; and latents and hyper-latent as analysed for the choice (of use when all are visible)."""
-    grid = padded.shape[0] // tiling.PATCH, padded.shape[1] // tiling.PATCH
-    every = np.ones(grid, bool)
+) -> list[Plan]:  # fmt: skip
+    """The ways worth trying: one, but two where ``rd`` is free to find that a mask does not pay."""
+    every = np.ones((padded.shape[0] // tiling.PATCH, padded.shape[1] // tiling.PATCH), bool)
+    worth = trade(quality) / 3 / transforms.gains(quality) ** 2
     if mode not in ("rd", "none"):
-        score = masking.scores(padded, mode)
-        visible = masking.choose(score, 0.5 if keep is None else keep, roi)
-        v, z = transforms.analyse(padded, every, quality) if visible.all() else (np.empty(0), np.empty(0))
-        return visible, v, z
-    v, z = transforms.analyse(padded, every, quality)
-    if mode == "none":
-        return every, v, z
-    entropy, base = weights.entropy, weights.config.base
-    port = Counter(v, z, every, entropy.tables, bit_weight(weights, transforms, quality))
-    walk(entropy, port, grid, quality, 255, True)
-    # squared error is counted in bits, at this quality's exchange rate
-    worth = trade(quality) / 3 / transforms.gains(quality)[base:] ** 2
-    gain = ((v[..., base:] ** 2 - port.error[..., base:] ** 2) * worth).sum(-1)
+        visible = masking.choose(masking.scores(padded, mode), 0.5 if keep is None else keep, roi)
+        return [Plan(visible, *transforms.analyse(padded, visible, quality), worth)]
+    whole = Plan(every, *transforms.analyse(padded, every, quality), worth)
+    if mode == "none" or keep == 1:
+        return [whole]
+    base = weights.config.base
+    port = Counter(whole.v, whole.z, every, weights.entropy.tables, bit_weight(weights, transforms, quality))
+    walk(weights.entropy, port, every.shape, quality, 255, True)
+    hidden = (whole.v[..., base:] ** 2 * worth[base:]).sum(-1)
+    gain = hidden - (port.error[..., base:] ** 2 * worth[base:]).sum(-1)
     if roi is not None:
         gain = gain * roi
     if keep is not None:
-        return masking.choose(masking.rate_distortion_score(np.maximum(gain, 0), port.bits), keep), v, z
-    return gain > weights.card["tuning"]["mask_price"] * port.bits, v, z
+        visible = masking.choose(masking.rate_distortion_score(np.maximum(gain, 0), port.bits), keep)
+    else:
+        visible = gain > weights.card["tuning"]["mask_price"] * port.bits
+    loss = float(hidden[~visible].sum())
+    masked = Plan(visible, *transforms.analyse(padded, visible, quality), worth, loss)
+    free = keep is None and roi is None
+    return [masked, whole] if free else [masked]
 
 
 def bit_weight(weights: Weights, transforms: Transforms, quality: int) -> NDArray[np.float64]:

@@ -26,6 +26,7 @@ from .weights import Weights, find, find_number
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from .choice import Plan
     from .model.transforms import Transforms
 
 Picture = NDArray[np.uint8]
@@ -78,25 +79,31 @@ class Codec:
         rgb = image if isinstance(image, np.ndarray) else to_rgb(image)
         choice.check_picture(rgb)
         padded = tiling.pad(rgb)
-        grid = padded.shape[0] // tiling.PATCH, padded.shape[1] // tiling.PATCH
         region = None if roi is None else choice.patch_roi(roi, rgb.shape[:2])
 
         transforms = _transforms(self.weights, self.device)
-        visible, v, z = choice.choose_visible(self.weights, transforms, padded, quality, keep, mask, region)
-        if not visible.all():
-            v, z = transforms.analyse(padded, visible, quality)
+        price = choice.bit_weight(self.weights, transforms, quality)
+        plans = choice.plans(self.weights, transforms, padded, quality, keep, mask, region)
+        coded = [self._code(plan, rgb.shape, quality, caption, price) for plan in plans]
+        _, header, payload = min(coded, key=lambda one: one[0])
+        return container.pack(header, payload, self.weights.fingerprint)
 
+    def _code(
+        self, plan: Plan, shape: tuple[int, ...], quality: int, caption: str, price: NDArray[np.float64]
+    ) -> tuple[float, Header, bytes]:
+        """The exact half of encoding: the plan's Lagrangian cost, header and payload."""
         header = Header(
-            rgb.shape[1], rgb.shape[0], self.weights.number, 0, quality, round(255 * float(visible.mean())),
-            caption=bool(caption), all_visible=bool(visible.all()),
+            shape[1], shape[0], self.weights.number, 0, quality, round(255 * float(plan.visible.mean())),
+            caption=bool(caption), all_visible=bool(plan.visible.all()),
         )  # fmt: skip
         encoder = RangeEncoder()
         if caption:
             encode_caption(encoder, caption)
         entropy = self.weights.entropy
-        port = Writer(encoder, v, z, visible, entropy.tables, choice.bit_weight(self.weights, transforms, quality))
-        walk(entropy, port, grid, quality, header.keep, header.all_visible)
-        return container.pack(header, encoder.finish(), self.weights.fingerprint)
+        port = Writer(encoder, plan.v, plan.z, plan.visible, entropy.tables, price)
+        walk(entropy, port, header.grid, quality, header.keep, header.all_visible)
+        payload = encoder.finish()
+        return plan.cost(payload, port.error), header, payload
 
     def decode(self, data: bytes, decoder: str | None = None) -> Image:
         """Decode a file.

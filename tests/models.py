@@ -43,7 +43,7 @@ def stir(network: Network, seed: int = 0) -> Network:
             if name.endswith(("bias1", "bias2", "bias3", "hyper_loc")):
                 p.normal_(0, 0.3, generator=g)
             elif name.endswith("weight3"):
-                p.normal_(0, 0.04, generator=g)
+                p.normal_(0, 0.4 if name.startswith("mask") else 0.04, generator=g)
         network.entropy.hyper_index.uniform_(0.3, 2.5, generator=g)
         for name, p in [*network.analysis.named_parameters(), *network.synthesis.named_parameters()]:
             if name.endswith(("quality", "mask_token")) or not p.any():

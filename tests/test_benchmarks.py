@@ -57,7 +57,9 @@ def results(folder):
     rows = kodak.sweep(WebP(), common.references(folder, None), 2, [10, 50, 90], ["fidelity", "brighter"])
     facts = {
         "model": {"name": "toy", "fingerprint": "00" * 32},
-        "machine": {"cpu": "a cpu", "system": "Linux", "threads": 1, "device": "cpu"},
+        "machine": {"cpu": "a cpu", "system": "Linux", "threads": 1},
+        "device": "cpu",
+        "seconds": "CPU",
         "versions": {"python": "3", "torch": "2", "numpy": "2"},
         "commit": None,
         "settings": {"mask": "rd", "keep": None, "square": 0, "images": 24},

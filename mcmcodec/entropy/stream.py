@@ -254,5 +254,6 @@ class Writer(Counter):
         return bits
 
     def note(self, where: Where, channels: slice, error: NDArray[np.float64], symbols: Ints, index: Ints) -> None:
-        """Code the symbols; nothing needs adding up."""
+        """Add up, and code the symbols."""
+        super().note(where, channels, error, symbols, index)
         self.tables.encode(self.encoder, symbols.ravel(), index.ravel())
