@@ -91,6 +91,7 @@ def choice_seconds(bench: Bench, quality: int, keep: float) -> dict[str, float]:
     padded = [tiling.pad(reference.array) for reference in bench.references]
     for mask in MASKS:
         if mask not in ("none", "rd"):
+            masking.scores(padded[0], mask)  # the first call sets OpenCV up
             start = Clock.read()
             for picture in padded:
                 masking.choose(masking.scores(picture, mask), keep)

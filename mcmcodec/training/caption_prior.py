@@ -97,9 +97,7 @@ def choose_pieces(words: Counter[str], size: int) -> dict[str, float]:
         # Worth of a piece: the bits that spelling it in smaller ones would add.
         worth = {}
         for piece in cost:
-            others = segment(
-                piece, {key: value for key, value in cost.items() if key != piece and key in piece}
-            )
+            others = segment(piece, {key: value for key, value in cost.items() if key != piece and key in piece})
             spelled = sum(cost.get(part, 24.0) if part != piece else 24.0 for part in others)
             worth[piece] = counts[piece] * (spelled - cost[piece])
         cost = {piece: cost[piece] for piece in sorted(cost, key=lambda p: (-worth[p], p))[:target]}

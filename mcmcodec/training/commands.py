@@ -11,7 +11,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from ..model.config import PRESETS, ModelConfig
-from .data import Crops
+from .data import Crops, DeviceCrops
 from .export import write
 from .loop import LoopConfig, save, train
 from .network import Network
@@ -61,6 +61,7 @@ def pca(data: Path, preset: str, out: Path, cache: Path, seed: int) -> None:
 @click.option("--average", default=0.998, help="Decay of the averaged weights.")
 @click.option("--workers", default=1, help="Single-threaded CPU processes; gradients are averaged.")
 @click.option("--device", default="cpu")
+@click.option("--half", is_flag=True, help="bfloat16 in the float transforms: for GPUs and CPUs that have it.")
 @click.option("--seed", default=1)
 @click.option("--lpips", default=0.0, help="decoder: 0 for squared error alone, else weight of MSE beside LPIPS.")
 def run(**options: object) -> None:
@@ -82,7 +83,9 @@ def _work(rank: int, o: dict) -> None:
     torch.manual_seed(o["seed"] + 1000 * rank)
     network, history = load(o["init"], device)
     o["out"].mkdir(parents=True, exist_ok=True)
-    crops = Crops(o["data"], o["cache"], o["size"], o["seed"] + 1000 * rank)
+    network.half = o["half"]
+    source = o["data"], o["cache"], o["size"], o["seed"] + 1000 * rank
+    crops = Crops(*source) if device == "cpu" else DeviceCrops(*source, device)
     perceptual = None
     if o["lpips"]:
         from .perceptual import LPIPS

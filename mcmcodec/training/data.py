@@ -1,6 +1,7 @@
 """Stage: training data. Photographs from tar files, decoded once into one flat uint8 file, cropped at random.
 
-On a CPU the flat file is memory-mapped, so worker processes share one copy; on CUDA ``Crops`` keeps it on the device.
+On a CPU the flat file is memory-mapped, so that worker processes share one copy (``Crops``); a GPU holds all of it, and
+crops, scales and flips there (``DeviceCrops``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
@@ -95,6 +97,36 @@ class Crops:
         """Pixels (count, 3, size, size) in [0, 1]."""
         stack = torch.from_numpy(np.stack([self.one() for _ in range(count)]))
         return stack.to(device).permute(0, 3, 1, 2).float().div_(255)
+
+
+class DeviceCrops(Crops):
+    """The same crops, made on the device; all pictures lie there as uint8. One scale per batch."""
+
+    def __init__(self, source: Path, cache: Path, size: int, seed: int, device: str) -> None:
+        super().__init__(source, cache, size, seed)
+        self.store = torch.from_numpy(np.array(self.pixels)).to(device)
+        self.tables = torch.tensor(
+            [[o, h, w] for o, (h, w) in zip(self.offsets[:-1], self.shapes, strict=True)], device=device
+        )
+        self.generator = torch.Generator(device).manual_seed(seed)
+
+    def batch(self, count: int, device: str) -> Tensor:
+        """Pixels (count, 3, size, size) in [0, 1]."""
+        take = self.size if self.rng.random() < 0.5 else int(self.size * self.rng.uniform(0.75, 1.25))
+        take = min(take, *(min(shape) for shape in self.shapes))
+        pick = torch.randint(len(self.tables), (count,), generator=self.generator, device=device)
+        offset, height, width = self.tables[pick].T
+        place = torch.rand(3, count, generator=self.generator, device=device)
+        top, left = (place[0] * (height - take + 1)).long(), (place[1] * (width - take + 1)).long()
+        along = torch.arange(take, device=device)
+        mirrored = torch.where((place[2] < 0.5)[:, None], along, take - 1 - along)
+        rows = (top[:, None] + along) * width[:, None]  # (count, take)
+        pixel = rows[:, :, None] + (left[:, None] + mirrored)[:, None, :]
+        index = offset[:, None, None, None] + 3 * pixel[..., None] + torch.arange(3, device=device)
+        x = self.store[index].permute(0, 3, 1, 2).float().div_(255)
+        if take == self.size:
+            return x
+        return F.interpolate(x, size=(self.size, self.size), mode="bicubic", antialias=True).clamp_(0, 1)
 
 
 def load_folder(folder: Path, limit: int | None = None) -> list[np.ndarray]:

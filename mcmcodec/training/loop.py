@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from rich.console import Console
 from torch import Tensor, nn
 
 BASIS = ("analysis.embed.weight", "synthesis.linear.weight")
@@ -94,6 +95,7 @@ def train(
     steps = since = 0
     seen = int(history.get("seen", 0))
     progress = 0.0
+    console = Console(highlight=False)
     log = (out / "log.jsonl").open("a") if rank == 0 else None
     while progress < 1.0:
         rate = config.peak * _schedule(progress, config)
@@ -127,7 +129,7 @@ def train(
                 saved = time.monotonic()
             log.write(json.dumps(row) + "\n")
             log.flush()
-            print(" ".join(f"{k}={v}" for k, v in row.items()), flush=True)
+            console.print(" ".join(f"[bold]{k}[/bold] {v:.6g}" if k != "stage" else f"{v}" for k, v in row.items()))
             reported, since, sums = time.monotonic(), 0, {}
     history["seen"] = seen
     return average

@@ -23,6 +23,7 @@ class Network(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.half = False  # bfloat16 in the float transforms; the entropy nets always need float32
         self.analysis = Analysis(config)
         self.entropy = EntropyNets(config)
         self.synthesis = Synthesis(config)
@@ -77,21 +78,30 @@ class Network(nn.Module):
             mask: visible patches (B, H/16, W/16); drawn at random if None.
             rate: without it no bits are counted and uniform noise stands for quantisation (masked image modelling).
         """
-        a = self.analysis
-        knots = knot_weights(quality)
-        t = a.tokens(x)
-        if mask is None:
-            with torch.no_grad():
-                mask = self.choose_mask(t, knots)
-        gain = a.gains(knots)[:, None, None, :]
-        v = a.latents(t, mask, knots) * gain
-        z = a.hyper(t, knots)
+        v, z, mask, knots, gain = self.analyse(x, quality, mask)
         if rate:
             coded = self.entropy(v, z, mask, knots)
-            return self.synthesis(coded.v_hat / gain, coded.psi, mask, knots), coded
+            return self.paint(coded.v_hat / gain, coded.psi, mask, knots), coded
         n = self.config.base
-        noisy = (v + torch.rand_like(v) - 0.5) * torch.cat(
-            [torch.ones_like(v[..., :n]), mask[..., None].expand(*v.shape[:3], v.shape[3] - n)], -1
-        )
+        sent = mask[..., None].expand(*v.shape[:3], v.shape[3] - n)
+        noisy = (v + torch.rand_like(v) - 0.5) * torch.cat([torch.ones_like(v[..., :n]), sent], -1)
         psi = self.entropy.features(z + torch.rand_like(z) - 0.5, knots, *mask.shape[1:])
-        return self.synthesis(noisy / gain, psi, mask, knots), None
+        return self.paint(noisy / gain, psi, mask, knots), None
+
+    def analyse(self, x: Tensor, quality: Tensor, mask: Tensor | None) -> tuple[Tensor, ...]:
+        """Gained latents v, hyper-latent z, mask, knots and gains of a batch, float32."""
+        a = self.analysis
+        knots = knot_weights(quality)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.half):
+            t = a.tokens(x).float()
+            if mask is None:
+                with torch.no_grad():
+                    mask = self.choose_mask(t, knots)
+            y, z = a.latents(t, mask, knots).float(), a.hyper(t, knots).float()
+        gain = a.gains(knots)[:, None, None, :]
+        return y * gain, z, mask, knots, gain
+
+    def paint(self, y_hat: Tensor, psi: Tensor, mask: Tensor, knots: Tensor) -> Tensor:
+        """The synthesis transform, float32 out."""
+        with torch.autocast(y_hat.device.type, torch.bfloat16, enabled=self.half):
+            return self.synthesis(y_hat, psi, mask, knots).float()

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..model.layers import knot_weights
 from .data import Crops, load_folder
 from .network import Network, trade
 
@@ -93,7 +92,7 @@ class DecoderOnly(MaskedImageModelling):
         quality = draw_quality(self.batch, self.device)
         with torch.no_grad():
             y_hat, psi, mask, knots, _ = stream(network, x, quality)
-        x_hat = network.synthesis(y_hat, psi, mask, knots)
+        x_hat = network.paint(y_hat, psi, mask, knots)
         error = squared_error(x, x_hat)
         if self.perceptual is None:
             return (error * trade(quality).sqrt()).mean(), {"psnr": _psnr(error)}
@@ -106,13 +105,8 @@ class DecoderOnly(MaskedImageModelling):
 
 def stream(network: nn.Module, x: Tensor, quality: Tensor, mask: Tensor | None = None):
     """What a decoder gets of a batch: y_hat, psi, mask, knots, and the bits by section."""
-    a = network.analysis
-    knots = knot_weights(quality)
-    t = a.tokens(x)
-    if mask is None:
-        mask = network.choose_mask(t, knots)
-    gain = a.gains(knots)[:, None, None, :]
-    coded = network.entropy(a.latents(t, mask, knots) * gain, a.hyper(t, knots), mask, knots)
+    v, z, mask, knots, gain = network.analyse(x, quality, mask)
+    coded = network.entropy(v, z, mask, knots)
     return coded.v_hat / gain, coded.psi, mask, knots, coded.bits
 
 
@@ -135,7 +129,7 @@ class Check:
                 quality = torch.full((len(x),), q, device=x.device)
                 mask = torch.ones(len(x), x.shape[2] // 16, x.shape[3] // 16, dtype=torch.bool, device=x.device)
                 y_hat, psi, mask, knots, bits = stream(network, x, quality, mask)
-                x_hat = network.synthesis(y_hat, psi, mask, knots).clamp(0, 1)
+                x_hat = network.paint(y_hat, psi, mask, knots).clamp(0, 1)
                 error = squared_error(x, x_hat)
                 bpp = sum(bits.values()) / (x.shape[2] * x.shape[3])
                 far = self.perceptual(x_hat, x) if self.perceptual is not None else torch.zeros_like(error)
