@@ -116,7 +116,7 @@ def plot(metric: str, ours: list[Curve], others: list[Curve], path: Path) -> Non
     axes.set_xscale("log")
     axes.set_xlim(*PLOTTED)
     shown = [value for curve in ours for rate, value in curve.points[metric] if rate <= PLOTTED[1]]
-    shown += [value for curve in others if (value := curve.at(metric, 0.02)) is not None]
+    shown += [v for curve in others for rate in (0.02, 0.15) if (v := curve.at(metric, rate)) is not None]
     if shown:
         # Competitors' useless low end and our high end would press what matters into a corner.
         margin = 0.1 * (max(shown) - min(shown)) + 0.01

@@ -192,7 +192,9 @@ def test_arrays_of_other_types(tiny_codec: Codec) -> None:
         Codec("tiny", "abacus").encode(picture())
 
 
-@pytest.mark.parametrize("caption", ["a red disc on a cloudy ground", "Ein großer Hund \u2014 \u96ea\u3060\U0001f415", "\n"])
+@pytest.mark.parametrize(
+    "caption", ["a red disc on a cloudy ground", "Ein großer Hund \u2014 \u96ea\u3060\U0001f415", "\n"]
+)
 def test_captions(tiny_codec: Codec, caption: str) -> None:
     plain, with_caption = tiny_codec.encode(picture()), tiny_codec.encode(picture(), caption=caption)
     facts = info(with_caption)

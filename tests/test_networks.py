@@ -114,9 +114,7 @@ EVEN = (10, 12)
 
 @pytest.mark.parametrize("quality", [0, 20, 33, 50, 81, 100])
 @pytest.mark.parametrize("share", [0.0, 0.55, 1.0])
-def test_trained_form_is_the_exported_form(
-    nets: EntropyNets, model: EntropyModel, quality: int, share: float
-) -> None:
+def test_trained_form_is_the_exported_form(nets: EntropyNets, model: EntropyModel, quality: int, share: float) -> None:
     case = Case(quality, share, EVEN)
     coded = case.trained(nets)
     encoder = RangeEncoder()

@@ -1,0 +1,182 @@
+"""Does a file decode to the same symbols everywhere? Encodes pictures once, decodes them in unlike environments.
+
+    python benchmarks/exactness.py FOLDER --qualities 10,50,90 --out benchmarks/results/exactness.json
+
+Every environment is a process of its own, because numerical libraries choose their kernels when they are loaded:
+one thread and two, the newest instructions of this processor, AVX2, and none beyond SSE4; and CUDA where there is
+one. What the range decoder needs must agree to the bit (a SHA-256 over hyper-decoder features, latents and mask);
+pixels, which are floating point, within one level of 255. Ends with status 1 where they do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import mcmcodec
+from mcmcodec.codec import _parse
+from mcmcodec.entropy.stream import Decoded
+from mcmcodec.image import open_image
+
+Row = dict[str, Any]
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+ONE, TWO = dict.fromkeys(THREADS, "1"), dict.fromkeys(THREADS, "2")
+AVX2 = {
+    "OPENBLAS_CORETYPE": "Haswell", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+}  # fmt: skip
+SSE = {
+    "OPENBLAS_CORETYPE": "Nehalem", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "ATEN_CPU_CAPABILITY": "default",
+    "ONEDNN_MAX_CPU_ISA": "SSE41",
+}  # fmt: skip
+VARIABLES = {*THREADS, *AVX2, *SSE}
+PIXEL_TOLERANCE = 1
+
+
+def environments() -> dict[str, dict[str, str]]:
+    """The variables of every environment of this machine; the first is what the others are compared with."""
+    found = {"1 thread": ONE, "2 threads": TWO}
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        found |= {"AVX2, 1 thread": ONE | AVX2, "SSE4, 1 thread": ONE | SSE, "SSE4, 2 threads": TWO | SSE}
+    return found
+
+
+def symbol_hash(decoded: Decoded) -> str:
+    """SHA-256 over shapes and little-endian values of everything that the decoder must reproduce to the bit."""
+    digest = hashlib.sha256()
+    for array in (decoded.psi, decoded.v_hat, decoded.mask):
+        digest.update(repr(array.shape).encode())
+        digest.update(np.ascontiguousarray(array, "<i4").tobytes())
+    return digest.hexdigest()
+
+
+def encode(codec: Any, pictures: Iterable[tuple[str, Image.Image]], qualities: Sequence[int], folder: Path) -> None:
+    """Write every picture at every quality as NAME-QUALITY.mcm into `folder`."""
+    for name, image in pictures:
+        for quality in qualities:
+            (folder / f"{name}-{quality}.mcm").write_bytes(codec.encode(image, quality=quality))
+
+
+def decode(folder: Path, device: str) -> Row:
+    """Decode the folder's files in this process and say what became of each.
+
+    Pixels are compared with FILE.npy beside the file, or written there by whoever comes first.
+
+    Returns:
+        ``kernels``: what the libraries run on; ``files``: by name, hash of the symbols, largest difference of a
+        pixel value, and share of values that differ.
+    """
+    files = {}
+    for path in sorted(folder.glob("*.mcm")):
+        data = path.read_bytes()
+        pixels = np.asarray(mcmcodec.decode(data, device=device), np.int16)
+        first = path.with_suffix(".npy")
+        if not first.exists():
+            np.save(first, pixels)
+        apart = np.abs(pixels - np.load(first))
+        files[path.name] = [symbol_hash(_parse(data)[3]), int(apart.max()), float((apart > 0).mean())]
+    return {"kernels": kernels(device), "files": files}
+
+
+def kernels(device: str) -> str:
+    """Which kernels OpenBLAS (for numpy) and torch have chosen in this process, as far as they tell."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    blas = "unknown"
+    for library in (Path(np.__file__).parent.parent / "numpy.libs").glob("*openblas*"):
+        try:
+            name = ctypes.CDLL(str(library)).scipy_openblas_get_corename64_
+        except (OSError, AttributeError):
+            continue
+        name.restype = ctypes.c_char_p
+        blas = name().decode()
+    return f"OpenBLAS {blas}, torch {torch.backends.cpu.get_cpu_capability()}"
+
+
+def compare(folder: Path, wanted: Mapping[str, Mapping[str, str]], cuda: bool = False) -> list[Row]:
+    """Decode the .mcm files of `folder` in every environment; one row each, compared with the first."""
+    runs = [(name, variables, "cpu") for name, variables in wanted.items()]
+    if cuda:
+        runs.append(("CUDA", ONE, "cuda"))
+    rows: list[Row] = []
+    reference: dict[str, Any] = {}
+    for name, variables, device in runs:
+        inherited = {key: value for key, value in os.environ.items() if key not in VARIABLES}
+        command = [sys.executable, __file__, "--worker", device, str(folder)]
+        done = subprocess.run(command, env=inherited | dict(variables), capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{name}: {done.stderr.strip() or done.returncode}")
+        result = json.loads(done.stdout)
+        reference = reference or result["files"]
+        rows.append(
+            {
+                "environment": name,
+                "kernels": result["kernels"],
+                "files": len(result["files"]),
+                "other_symbols": sum(result["files"][file][0] != reference[file][0] for file in reference),
+                "pixel_difference": max(row[1] for row in result["files"].values()),
+                "pixels_apart": max(row[2] for row in result["files"].values()),
+            }
+        )
+    return rows
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as text."""
+    lines = [f"{'environment':16} {'files':>5} {'symbols':>9} {'pixels':>9}  kernels"]
+    for row in rows:
+        symbols = f"{row['other_symbols']} differ" if row["other_symbols"] else "same"
+        pixels = f"+-{row['pixel_difference']}"
+        lines.append(f"{row['environment']:16} {row['files']:5} {symbols:>9} {pixels:>9}  {row['kernels']}")
+    return "\n".join(lines)
+
+
+def exact(rows: Sequence[Row]) -> bool:
+    """Whether the promise is kept."""
+    return all(not row["other_symbols"] and row["pixel_difference"] <= PIXEL_TOLERANCE for row in rows)
+
+
+def main() -> None:
+    """Command line."""
+    import common  # measures pictures too, which the workers have no use for
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--qualities", default="10,50,90", help="separated by commas [10,50,90]")
+    parser.add_argument("--out", type=Path, help="results file, JSON")
+    common.add_options(parser)
+    options = parser.parse_args()
+    coder, facts = common.start(options)
+    paths = common.pictures(options.folder)[: options.limit]
+    qualities = [int(quality) for quality in options.qualities.split(",")]
+    with tempfile.TemporaryDirectory() as folder:
+        encode(coder, ((path.stem, open_image(path)) for path in paths), qualities, Path(folder))
+        rows = compare(Path(folder), environments(), cuda=common.torch.cuda.is_available())
+    print(table(rows))
+    if options.out:
+        settings = {"qualities": qualities, "images": len(paths)}
+        common.write_json(options.out, facts | {"settings": settings, "rows": rows})
+    if not exact(rows):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--worker"]:
+        print(json.dumps(decode(Path(sys.argv[3]), sys.argv[2])))
+    else:
+        main()

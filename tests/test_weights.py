@@ -1,0 +1,148 @@
+"""Frozen models: what is not exactly what the card names is refused, in one line with a remedy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from models import NUMBER, smooth_noise
+
+import mcmcodec
+from mcmcodec import weights
+from mcmcodec.codec import Codec, _loaded, _transforms_of
+from mcmcodec.errors import ModelError
+from mcmcodec.model.config import PRESETS
+from mcmcodec.weights import available, find, find_number
+
+
+@pytest.fixture
+def folder(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only folder where weights are: a copy of the tiny model that a test may spoil."""
+    shutil.copytree(tiny, tmp_path / "weights")
+    monkeypatch.setattr(weights, "folders", lambda: [tmp_path / "weights"])
+    for cached in (_loaded, _transforms_of):
+        cached.cache_clear()
+    return tmp_path / "weights"
+
+
+def refused(call: Callable[[], object], cause: str) -> None:
+    with pytest.raises(ModelError, match=cause) as caught:
+        call()
+    assert caught.value.remedy and "\n" not in str(caught.value)
+
+
+def edit_card(folder: Path, **changes: Any) -> None:
+    card = json.loads((folder / "tiny.json").read_text())
+    (folder / "tiny.json").write_text(json.dumps({**card, **changes}))
+
+
+def test_a_whole_model(folder: Path) -> None:
+    model = find("tiny")
+    assert available() == ["tiny"]
+    assert (model.name, model.number, model.config) == ("tiny", NUMBER, PRESETS["tiny"])
+    assert model.decoders == ["fidelity", "perceptual"]
+    assert model.fingerprint == hashlib.sha256((folder / "tiny.safetensors").read_bytes()).digest()
+    assert find_number(NUMBER, 0).name == "tiny"
+    assert not any(name.startswith("analysis") for name in model.decoder("fidelity"))
+    assert model.stream["entropy.hyper.weight1"].dtype == np.int16
+
+
+def test_default_decoder_comes_first(folder: Path) -> None:
+    edit_card(folder, default_decoder="perceptual")
+    assert find("tiny").decoders == ["perceptual", "fidelity"]
+
+
+def test_unknown_model(folder: Path) -> None:
+    refused(lambda: find("huge"), "there is no model huge; choose from tiny$")
+    refused(lambda: Codec("huge"), "there is no model huge")
+    refused(lambda: find_number(77, 0), "needs model 77.0, which is not installed; update")
+    refused(lambda: find_number(NUMBER, 1), f"needs model {NUMBER}.1")
+
+
+def test_no_weights_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(weights, "folders", lambda: [tmp_path / "nowhere", tmp_path])
+    assert available() == []
+    refused(find, "there is no model small; choose from none: weights are missing")
+
+
+def test_named_folder_goes_first(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert weights.folders()[0] == tiny
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path))
+    assert weights.folders()[0] == tmp_path
+    monkeypatch.delenv(weights.FOLDER_VARIABLE)
+    assert {path.name for path in weights.folders()} == {"_weights", "weights"}
+
+
+@pytest.mark.parametrize("name", ["tiny.safetensors", "tiny-fidelity.safetensors", "tiny-perceptual.safetensors"])
+def test_missing_and_changed_files(folder: Path, name: str) -> None:
+    data = mcmcodec.encode(smooth_noise(20, 20), model="tiny")
+    for cached in (_loaded, _transforms_of):
+        cached.cache_clear()
+    decoder = "perceptual" if "perceptual" in name else None
+    path = folder / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    refused(lambda: mcmcodec.decode(data, decoder=decoder), f"{name} are not those that tiny.json names")
+    path.write_bytes(whole[:1000])
+    refused(lambda: mcmcodec.decode(data, decoder=decoder), f"{name} are not those that tiny.json names")
+    path.unlink()
+    refused(lambda: mcmcodec.decode(data, decoder=decoder), f"{name} cannot be read")
+    path.mkdir()
+    refused(lambda: mcmcodec.decode(data, decoder=decoder), f"{name} cannot be read")
+    path.rmdir()
+    path.write_bytes(whole)
+    assert mcmcodec.decode(data, decoder=decoder).size == (20, 20)
+
+
+def test_another_decoder_may_be_broken(folder: Path) -> None:
+    data = mcmcodec.encode(smooth_noise(20, 20), model="tiny")
+    (folder / "tiny-perceptual.safetensors").unlink()
+    assert mcmcodec.decode(data).size == (20, 20)
+
+
+def test_file_of_other_weights_under_the_same_number(folder: Path) -> None:
+    data = mcmcodec.encode(smooth_noise(20, 20), model="tiny")
+    path = folder / "tiny.safetensors"
+    changed = bytearray(path.read_bytes())
+    changed[-1] ^= 1
+    path.write_bytes(changed)
+    edit_card(folder, stream={"file": path.name, "sha256": hashlib.sha256(changed).hexdigest()})
+    _loaded.cache_clear()
+    with pytest.raises(mcmcodec.FormatError, match="its model's weights are not these"):
+        mcmcodec.info(data)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b'{"id": 1', b"\xff\xfe"])
+def test_card_that_is_no_json(folder: Path, text: bytes) -> None:
+    (folder / "tiny.json").write_bytes(text)
+    refused(lambda: find("tiny"), "model card .*tiny.json cannot be read; install mcmcodec again")
+    refused(lambda: find_number(NUMBER, 0), "cannot be read")
+
+
+@pytest.mark.parametrize("missing", ["id", "config", "stream", "decoders", "default_decoder", "tuning"])
+def test_card_without_an_entry(folder: Path, missing: str) -> None:
+    card = json.loads((folder / "tiny.json").read_text())
+    del card[missing]
+    (folder / "tiny.json").write_text(json.dumps(card))
+    refused(lambda: mcmcodec.decode(mcmcodec.encode(smooth_noise(20, 20), model="tiny")), "tiny.json")
+
+
+@pytest.mark.parametrize("card", ["[]", "7", '"tiny"', "{}"])
+def test_card_of_another_shape(folder: Path, card: str) -> None:
+    (folder / "tiny.json").write_text(card)
+    refused(lambda: find("tiny").number, "tiny.json")
+
+
+def test_card_with_other_sizes(folder: Path) -> None:
+    config = PRESETS["tiny"].to_dict()
+    edit_card(folder, config={**config, "width": 64})
+    refused(lambda: mcmcodec.decode(mcmcodec.encode(smooth_noise(20, 20), model="tiny")), "do not fit")
+    edit_card(folder, config={**config, "depth": 3})
+    _transforms_of.cache_clear()
+    refused(lambda: mcmcodec.encode(smooth_noise(20, 20), model="tiny"), "tiny.json")
