@@ -27,7 +27,7 @@ import numpy as np
 from PIL import Image
 
 import mcmcodec
-from mcmcodec.codec import _parse
+from mcmcodec.codec import symbols
 from mcmcodec.entropy.stream import Decoded
 from mcmcodec.image import open_image
 
@@ -50,7 +50,7 @@ def environments() -> dict[str, dict[str, str]]:
     """The variables of every environment of this machine; the first is what the others are compared with."""
     found = {"1 thread": ONE, "2 threads": TWO}
     if platform.machine().lower() in ("x86_64", "amd64"):
-        found |= {"AVX2, 1 thread": ONE | AVX2, "SSE4, 1 thread": ONE | SSE, "SSE4, 2 threads": TWO | SSE}
+        found |= {"AVX2, 1 thread": ONE | AVX2, "SSE4, 2 threads": TWO | SSE}
     return found
 
 
@@ -87,7 +87,7 @@ def decode(folder: Path, device: str) -> Row:
         if not first.exists():
             np.save(first, pixels)
         apart = np.abs(pixels - np.load(first))
-        files[path.name] = [symbol_hash(_parse(data)[3]), int(apart.max()), float((apart > 0).mean())]
+        files[path.name] = [symbol_hash(symbols(data)), int(apart.max()), float((apart > 0).mean())]
     return {"kernels": kernels(device), "files": files}
 
 
@@ -179,4 +179,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--worker"]:
         print(json.dumps(decode(Path(sys.argv[3]), sys.argv[2])))
     else:
-        main()
+        import common
+
+        common.run(main)

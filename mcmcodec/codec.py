@@ -176,6 +176,11 @@ def decode(data: bytes, *, decoder: str | None = None, device: str = "auto") -> 
     return Codec(find_number(header.model, header.variant).name, device).decode(data, decoder)
 
 
+def symbols(data: bytes) -> Decoded:
+    """The exact half of decoding alone: what every machine must agree on. Errors as :func:`info`."""
+    return _parse(data)[3]
+
+
 def _parse(data: bytes) -> tuple[Header, str, Weights, Decoded, dict[str, float]]:
     """The exact half of decoding: header, caption, model, symbols, and bits by section of the payload."""
     asked, _ = container.parse_header(data)

@@ -154,3 +154,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER_VARIABLE, str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def tiny_codec(tiny: Path) -> Any:
+    """The tiny model's codec, on the CPU."""
+    from mcmcodec.codec import Codec
+
+    return Codec("tiny", "cpu")

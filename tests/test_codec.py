@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 import subprocess
@@ -14,24 +13,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from models import NUMBER, smooth_noise
+from models import smooth_noise
 from PIL import Image
 
 import mcmcodec
 from mcmcodec import codec as corridor
-from mcmcodec import container, masking, tiling
+from mcmcodec import masking, tiling
 from mcmcodec.codec import Codec, info
 from mcmcodec.entropy.stream import Decoded
-from mcmcodec.errors import FormatError, ModelError, UsageError
+from mcmcodec.errors import ModelError, UsageError
 from mcmcodec.weights import FOLDER_VARIABLE
 
 SIZES = [(1, 1), (500, 7), (16, 16), (641, 427), (17, 33)]
 """Width and height."""
-
-
-@pytest.fixture(scope="module")
-def tiny_codec(tiny: Path) -> Codec:
-    return Codec("tiny", "cpu")
 
 
 @cache
@@ -63,6 +57,14 @@ def test_picture_comes_through(tiny_codec: Codec) -> None:
     error = np.square(decoded - original).mean()
     assert error < 0.3 * original.var()
     assert error < 0.3 * np.square(decoded[:, ::-1] - original).mean()
+
+
+def test_the_right_corner_is_cut_off(tiny_codec: Codec) -> None:
+    """A picture whose last row and column are repeated by hand is coded alike, and begins alike."""
+    image = picture(85, 43)
+    padded = np.pad(image, ((0, 5), (0, 11), (0, 0)), mode="edge")
+    whole = np.asarray(tiny_codec.decode(tiny_codec.encode(padded)))
+    assert np.array_equal(tiny_codec.decode(tiny_codec.encode(image)), whole[:43, :85])
 
 
 def test_bytes_repeat(tiny: Path, tiny_codec: Codec) -> None:
@@ -214,44 +216,6 @@ def test_fixed_cost(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert parts["header"] + parts["crc"] + max(0.0, parts["tail"]) <= 16
 
 
-def small_file(tiny_codec: Codec) -> bytes:
-    data = tiny_codec.encode(picture(33, 17), quality=40, keep=0.5, caption="a disc")
-    assert len(data) < 100
-    return data
-
-
-def test_every_flipped_bit_is_noticed(tiny_codec: Codec) -> None:
-    data = small_file(tiny_codec)
-    model_field = range(6, 9)  # one varint of three bytes, after two of one byte
-    for at, bit in itertools.product(range(len(data)), range(8)):
-        damaged = data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]
-        for read in (tiny_codec.decode, info, mcmcodec.decode):
-            with pytest.raises((FormatError, ModelError) if at in model_field else FormatError) as caught:
-                read(damaged)
-            assert caught.value.remedy and "\n" not in str(caught.value)
-
-
-def test_every_cut_is_noticed(tiny_codec: Codec) -> None:
-    data = small_file(tiny_codec)
-    for size in range(len(data)):
-        with pytest.raises(FormatError):
-            tiny_codec.decode(data[:size])
-        with pytest.raises(FormatError):
-            info(data[:size])
-    with pytest.raises(FormatError):
-        tiny_codec.decode(data + b"\0")
-
-
-def test_payload_that_no_encoder_writes(tiny_codec: Codec) -> None:
-    """A right checksum over a longer payload does not help."""
-    fingerprint = tiny_codec.weights.fingerprint
-    header, payload = container.unpack(tiny_codec.encode(picture()), fingerprint)
-    for other in (payload + b"\1", payload + b"\0", payload + bytes(range(9))):
-        with pytest.raises(FormatError):
-            tiny_codec.decode(container.pack(header, other, fingerprint))
-    assert header.model == NUMBER
-
-
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
     def make(interior: int, halo: int) -> None:
@@ -285,7 +249,8 @@ def test_tiles_do_not_move_latents(tiny_codec: Codec, small_tiles: Callable[[int
     np.testing.assert_allclose(tiled_z, z, atol=1e-3)
 
 
-def test_info_needs_no_torch(tiny_codec: Codec, tmp_path: Path) -> None:
+def test_info_needs_no_torch(tiny_codec: Codec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(mcmcodec.__file__).parents[1]))
     path = tmp_path / "a.mcm"
     path.write_bytes(tiny_codec.encode(picture(), caption="a red disc"))
     program = f"""

@@ -1,29 +1,25 @@
-"""The integer networks: what was trained is what runs, and float64 carries every sum exactly."""
+"""The integer networks: what was trained is what runs."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from models import tiny_network
 from numpy.typing import NDArray
 
 from mcmcodec.entropy import fixed, networks
 from mcmcodec.entropy.adaptive import AdaptiveBit
-from mcmcodec.entropy.fixed import ACT_BITS, ACT_MAX, INPUT_MAX, WEIGHT_BITS, WEIGHT_MAX
-from mcmcodec.entropy.networks import Neighbours, at_quality, layer
+from mcmcodec.entropy.fixed import ACT_BITS, WEIGHT_BITS
 from mcmcodec.entropy.rangecoder import RangeDecoder, RangeEncoder
 from mcmcodec.entropy.stream import Counter, Decoded, EntropyModel, Reader, Writer, walk
 from mcmcodec.model.config import PRESETS
 from mcmcodec.model.layers import knot_weights
+from mcmcodec.training import entropy as training
 from mcmcodec.training.entropy import Coded, EntropyNets
 from mcmcodec.training.export import frequencies, integers, logistic_tables
-from mcmcodec.weights import find
 
 CONFIG = PRESETS["tiny"]
 UNIT = 1 << ACT_BITS
@@ -128,6 +124,44 @@ def test_trained_form_is_the_exported_form(nets: EntropyNets, model: EntropyMode
     np.testing.assert_array_equal(case.walk(model, reader).v_hat, decoded.v_hat)
 
 
+class Listener(Counter):
+    """Keeps what the networks say: positions, means and table indices of every pass, in order."""
+
+    heard: list[tuple[Any, Any, Any]]
+
+    def hyper(self, loc: Any, index: Any) -> Any:
+        self.heard = [(None, loc, index)]
+        return super().hyper(loc, index)
+
+    def latents(self, where: Any, start: int, mu: Any, index: Any) -> Any:
+        self.heard.append((where, mu, index))
+        return super().latents(where, start, mu, index)
+
+
+@pytest.mark.parametrize("quality", [0, 47, 100])
+def test_both_forms_predict_the_same(
+    nets: EntropyNets, model: EntropyModel, quality: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = []
+
+    def code(v: torch.Tensor, mu: torch.Tensor, index: torch.Tensor) -> Any:
+        said.append((np.rint(mu[0].numpy() * UNIT), np.floor(index[0].numpy().clip(0, fixed.SCALES - 1))))
+        return original(v, mu, index)
+
+    original = training.code
+    monkeypatch.setattr(training, "code", code)
+    case = Case(quality, 0.55, EVEN)
+    case.trained(nets)
+    listener = Listener(*case.ports(), model.tables, np.zeros(CONFIG.latents))
+    case.walk(model, listener)
+    assert len(said) == len(listener.heard) == 1 + 4 * len(CONFIG.slices)
+    for (where, mu, index), (trained_mu, trained_index) in zip(listener.heard, said, strict=True):
+        places = (0, 0) if where is None else tuple(axis // 2 for axis in where)
+        np.testing.assert_array_equal(mu, trained_mu[places])
+        np.testing.assert_array_equal(index, trained_index[places])
+    assert len(np.unique(np.concatenate([index.ravel() for _, _, index in listener.heard]))) > 8
+
+
 def test_reality_of_the_comparison(nets: EntropyNets, model: EntropyModel) -> None:
     """One weight off by one unit shows: the networks are not so idle that anything would pass."""
     case = Case(50, 0.55, EVEN)
@@ -205,85 +239,3 @@ def test_rows_per_product_do_not_matter(model: EntropyModel, monkeypatch: pytest
         case.walk(model, Writer(encoder, *case.ports(), model.tables, np.zeros(CONFIG.latents)))
         files.append(encoder.finish())
     assert files[0] == files[1]
-
-
-ACTIVATIONS = st.sampled_from([0, 1, -1, 63, INPUT_MAX, -INPUT_MAX, ACT_MAX, -ACT_MAX]) | st.integers(-ACT_MAX, ACT_MAX)
-WEIGHTS = st.sampled_from([0, 1, -1, WEIGHT_MAX, -WEIGHT_MAX]) | st.integers(-WEIGHT_MAX, WEIGHT_MAX)
-
-
-@settings(max_examples=60, deadline=None)
-@given(data=st.data(), inputs=st.integers(1, 9), outputs=st.integers(1, 3))
-def test_layer_is_integer_arithmetic(data: st.DataObject, inputs: int, outputs: int) -> None:
-    x = data.draw(st.lists(st.lists(ACTIVATIONS, min_size=inputs, max_size=inputs), min_size=1, max_size=3))
-    w = data.draw(st.lists(st.lists(WEIGHTS, min_size=outputs, max_size=outputs), min_size=inputs, max_size=inputs))
-    b = data.draw(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=outputs, max_size=outputs))
-    low = data.draw(st.sampled_from([0, -ACT_MAX]))
-    got = layer(np.array(x, np.float64), np.array(w, np.float64), np.array(b), low, ACT_MAX)
-    for row, out in zip(x, got.tolist(), strict=True):
-        for j, value in enumerate(out):
-            total = sum(a * c[j] for a, c in zip(row, w, strict=True)) + b[j]
-            assert value == min(max(total >> WEIGHT_BITS, low), ACT_MAX)
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_widest_layer_is_exact(sign: int) -> None:
-    inputs = 9 * 512
-    x = np.full((2, inputs), float(ACT_MAX))
-    w = np.full((inputs, 1), float(sign * WEIGHT_MAX))
-    x[0, 0] -= 1  # a last bit that a rounded sum would lose
-    totals = [sign * WEIGHT_MAX * (ACT_MAX * inputs - 1), sign * WEIGHT_MAX * ACT_MAX * inputs]
-    wide = 1 << 52
-    got = layer(x, w, np.array([5]), -wide, wide)[:, 0].tolist()
-    assert got == [(total + 5) >> WEIGHT_BITS for total in totals]
-
-
-def test_at_quality() -> None:
-    rng = np.random.default_rng(0)
-    knots = rng.integers(-(2**31), 2**31, (6, 7))
-    for quality in range(101):
-        low = min(quality // 20, 4)
-        part = quality - 20 * low
-        exact = [(int(a) * (20 - part) + int(b) * part) // 20 for a, b in zip(knots[low], knots[low + 1], strict=True)]
-        assert at_quality(knots, quality).tolist() == exact
-    for number in range(6):
-        assert at_quality(knots, 20 * number).tolist() == knots[number].tolist()
-
-
-def test_neighbourhoods_match_a_convolution() -> None:
-    rng = np.random.default_rng(0)
-    features = rng.integers(-ACT_MAX, ACT_MAX, (5, 6, 3))
-    weight = rng.integers(-WEIGHT_MAX, WEIGHT_MAX, (4, 3, 3, 3)).astype(np.int16)
-    rows, cols = (a.ravel() for a in np.indices((5, 6)))
-    cells = Neighbours(5, 6, 3)
-    cells.put((rows, cols), features[rows, cols])
-    got = (cells.around((rows, cols)) @ networks.taps(weight)).reshape(5, 6, 4)
-    planes = torch.from_numpy(features.transpose(2, 0, 1)[None].astype(np.float64))
-    want = torch.nn.functional.conv2d(planes, torch.from_numpy(weight.astype(np.float64)), padding=1)
-    np.testing.assert_array_equal(got, want[0].permute(1, 2, 0).numpy())
-
-
-def bounds(model: EntropyModel) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    """Weight matrix and largest bias of every layer."""
-    pairs = [(model.hyper.weight1, model.hyper.bias1), (model.hyper.weight2, model.hyper.bias2)]
-    for net in [model.mask, *model.nets]:
-        pairs += [(first, net.bias1) for first in net.first]
-        pairs += [(net.weight2, net.bias2), (net.weight3, net.bias3)]
-    return pairs
-
-
-def test_no_sum_can_leave_exact_range(tiny: Path) -> None:
-    pairs = bounds(find("tiny").entropy)
-    assert len(pairs) == 2 + 6 * (1 + len(CONFIG.slices))
-    for weight, bias in pairs:
-        biases = np.abs(bias.reshape(-1, weight.shape[1])).max(0)
-        assert (np.abs(weight).sum(0) * ACT_MAX + biases).max() < 2**53
-        assert np.abs(weight).max() <= WEIGHT_MAX
-        assert (weight == np.rint(weight)).all()
-        assert np.abs(weight).any()
-
-
-def test_constants_are_the_formats() -> None:
-    """Changing one of them makes every file unreadable."""
-    assert (fixed.ACT_BITS, fixed.WEIGHT_BITS, fixed.ACT_MAX, fixed.INPUT_MAX) == (6, 12, 32767, 16383)
-    assert fixed.PARITIES == ((0, 0), (1, 1), (0, 1), (1, 0))
-    assert (fixed.SCALES, fixed.MASK_CENTRE, networks.HYPER) == (64, 32, 4)

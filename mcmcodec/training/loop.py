@@ -129,7 +129,8 @@ def train(
                 saved = time.monotonic()
             log.write(json.dumps(row) + "\n")
             log.flush()
-            console.print(" ".join(f"[bold]{k}[/bold] {v:.6g}" if k != "stage" else f"{v}" for k, v in row.items()))
+            text = (f"[bold]{k}[/bold] {v if isinstance(v, str) else format(v, '.6g')}" for k, v in row.items())
+            console.print(" ".join(text), soft_wrap=True)
             reported, since, sums = time.monotonic(), 0, {}
     history["seen"] = seen
     return average

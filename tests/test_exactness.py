@@ -1,0 +1,76 @@
+"""The same file decodes to the same symbols whatever the threads and the processor's instructions; pixels nearly."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from models import smooth_noise
+from PIL import Image
+
+import mcmcodec
+from mcmcodec.codec import Codec, symbols
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+import exactness  # noqa: E402
+
+
+@pytest.fixture
+def files(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a picture at two qualities."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(mcmcodec.__file__).parents[1]))
+    pictures = [("noise", Image.fromarray(smooth_noise(170, 250, seed=8)))]
+    exactness.encode(Codec("tiny", "cpu"), pictures, (30, 85), tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("*")) == ["noise-30.mcm", "noise-85.mcm"]
+    return tmp_path
+
+
+def test_every_environment_decodes_the_same(files: Path) -> None:
+    wanted = exactness.environments()
+    rows = exactness.compare(files, wanted)
+    report = exactness.table(rows)
+    assert exactness.exact(rows), report
+    assert [row["environment"] for row in rows] == list(wanted)
+    for row in rows:
+        assert (row["files"], row["other_symbols"]) == (2, 0), report
+        assert row["pixel_difference"] <= 1 and 0 <= row["pixels_apart"] < 0.05, report
+    if len(wanted) > 2:  # the variables do what they are there for
+        assert len({row["kernels"] for row in rows}) > 1, report
+
+
+def test_differences_are_reported(files: Path) -> None:
+    """Against a reference that is off by two levels, and symbols that are off by one unit."""
+    row = exactness.decode(files, "cpu")["files"]["noise-30.mcm"]
+    assert row[1:] == [0, 0.0]
+    first = files / "noise-30.npy"
+    np.save(first, np.load(first) + 2)
+    assert exactness.decode(files, "cpu")["files"]["noise-30.mcm"] == [row[0], 2, 1.0]
+    decoded = symbols((files / "noise-30.mcm").read_bytes())
+    assert exactness.symbol_hash(decoded) == row[0]
+    for array in (decoded.v_hat, decoded.psi, decoded.mask):
+        before = array.ravel()[-1]
+        array.ravel()[-1] = not before if array.dtype == bool else before + 1
+        assert exactness.symbol_hash(decoded) != row[0]
+        array.ravel()[-1] = before
+    good = {"other_symbols": 0, "pixel_difference": 1}
+    assert exactness.exact([good])
+    assert not exactness.exact([good, good | {"other_symbols": 1}])
+    assert not exactness.exact([good, good | {"pixel_difference": 2}])
+
+
+def test_command(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    pytest.importorskip("scipy", reason="needs the metrics extra")
+    (tmp_path / "in").mkdir()
+    Image.fromarray(smooth_noise(40, 50)).save(tmp_path / "in" / "a.png")
+    monkeypatch.setattr(exactness, "environments", lambda: {"1 thread": exactness.ONE})
+    arguments = [str(tmp_path / "in"), "--qualities", "5,60", "--model", "tiny", "--out", str(tmp_path / "out.json")]
+    monkeypatch.setattr(sys, "argv", ["exactness.py", *arguments])
+    exactness.main()
+    assert capsys.readouterr().out.splitlines()[1].split()[:5] == ["1", "thread", "2", "same", "+-0"]
+    results = json.loads((tmp_path / "out.json").read_text())
+    assert results["settings"] == {"qualities": [5, 60], "images": 1}
+    assert results["rows"][0]["files"] == 2 and results["model"]["name"] == "tiny"

@@ -1,0 +1,85 @@
+"""The shipped weights on photographs, through files: more quality is more bytes and less error, within bounds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from models import GIVEN_FOLDER
+from PIL import Image
+
+from mcmcodec.codec import Codec, info
+from mcmcodec.container import MAX_MODEL
+from mcmcodec.errors import ModelError
+from mcmcodec.weights import FOLDER_VARIABLE, find
+
+data = pytest.importorskip("skimage.data", reason="needs scikit-image's photographs")
+
+QUALITIES = (20, 50, 80)
+# Photograph: for each quality, at most so many bytes and at least so many decibels.
+BOUNDS = {
+    "astronaut": ((1000, 19.0), (4500, 23.5), (16000, 27.5)),
+    "chelsea": ((300, 21.5), (1300, 26.0), (5500, 29.5)),
+    "coffee": ((800, 19.5), (3000, 23.5), (13000, 26.5)),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def codec() -> Iterator[Codec]:
+    """The default model, wherever this session was told to look for weights when it began."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(FOLDER_VARIABLE, raising=False)
+        if GIVEN_FOLDER:
+            patch.setenv(FOLDER_VARIABLE, GIVEN_FOLDER)
+        try:
+            find()
+        except ModelError as error:
+            pytest.skip(str(error))
+        yield Codec(device="cpu")
+
+
+def psnr(a: Image.Image, b: Image.Image) -> float:
+    apart = np.asarray(a, float) - np.asarray(b, float)
+    return float(20 * np.log10(255) - 10 * np.log10(np.square(apart).mean()))
+
+
+@pytest.mark.parametrize("name", list(BOUNDS))
+def test_photograph(codec: Codec, tmp_path: Path, name: str) -> None:
+    photograph = Image.fromarray(getattr(data, name)())
+    sizes, distances = [], []
+    for quality in QUALITIES:
+        path = tmp_path / f"{name}-{quality}.mcm"
+        path.write_bytes(codec.encode(photograph, quality=quality))
+        decoded = codec.decode(path.read_bytes(), decoder="fidelity")
+        assert (decoded.size, decoded.mode) == (photograph.size, "RGB")
+        sizes.append(os.path.getsize(path))
+        distances.append(psnr(photograph, decoded))
+    assert sizes == sorted(set(sizes))
+    assert distances == sorted(set(distances))
+    for size, distance, (most, least) in zip(sizes, distances, BOUNDS[name], strict=True):
+        assert size <= most and distance >= least, (name, sizes, distances)
+
+
+def test_every_decoder_paints_the_picture(codec: Codec) -> None:
+    photograph = Image.fromarray(data.chelsea())
+    file = codec.encode(photograph, quality=60)
+    for decoder in codec.weights.decoders:
+        assert psnr(photograph, codec.decode(file, decoder)) > 20
+
+
+def test_fixed_cost(codec: Codec) -> None:
+    """Header, checksum and tail of a picture of the usual size are at most 16 bytes."""
+    file = codec.encode(Image.fromarray(data.coffee()).resize((768, 512)), quality=30)
+    parts = info(file).bytes
+    assert parts["header"] + parts["crc"] + max(0.0, parts["tail"]) <= 16
+    assert codec.weights.number <= MAX_MODEL
+
+
+def test_empty_picture_is_small(codec: Codec) -> None:
+    """Nothing to see: less than a byte for each of its 1536 patches, and the same grey again."""
+    file = codec.encode(np.full((512, 768, 3), 128, np.uint8), quality=50)
+    assert len(file) < 1000
+    assert abs(np.asarray(codec.decode(file), float).mean() - 128) < 3
