@@ -71,6 +71,8 @@ def plans(
         visible = masking.choose(masking.rate_distortion_score(np.maximum(gain, 0), port.bits), keep)
     else:
         visible = gain > weights.card["tuning"]["mask_price"] * port.bits
+    if visible.all():
+        return [whole]
     loss = float(hidden[~visible].sum())
     masked = Plan(visible, *transforms.analyse(padded, visible, quality), worth, loss)
     free = keep is None and roi is None

@@ -155,8 +155,13 @@ def info(data: bytes) -> Info:
     header, caption, weights, decoded, sections = _parse(data)
     at = container.parse_header(data)[1]
     split = {"header": float(at), **{k: v / 8 for k, v in sections.items()}, "crc": float(container.CRC_SIZE)}
-    split["tail"] = len(data) - sum(split.values())
     order = ("header", "caption", "base", "mask", "latents", "tail", "crc")
+    split["tail"] = len(data) - sum(split.values())
+    # a payload that ends in zero bytes does without them: the sections before the tail cost that much less
+    for name in ("latents", "mask", "base", "caption"):
+        spare = min(max(-split["tail"], 0.0), split.get(name, 0.0))
+        split[name] = split.get(name, 0.0) - spare
+        split["tail"] += spare
     return Info(
         header.width, header.height, container.VERSION, weights.name, header.variant, header.quality,
         float(decoded.mask.mean()), int(decoded.mask.sum()), decoded.mask.size, caption,

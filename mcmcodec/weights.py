@@ -52,6 +52,12 @@ class Weights:
     card: dict[str, Any]
     folder: Path
 
+    def __post_init__(self) -> None:
+        """Look at everything that is used later. KeyError, TypeError or ValueError when the card lacks it."""
+        _ = self.number, self.fingerprint, self.config, self.decoders, self.card["stream"]["file"]
+        _ = [(entry["file"], bytes.fromhex(entry["sha256"])) for entry in self.card["decoders"].values()]
+        _ = [float(self.card["tuning"][price]) for price in ("quantise_price", "mask_price")]
+
     @property
     def number(self) -> int:
         """Model id in the file header."""
@@ -111,7 +117,7 @@ def find(name: str | None = None) -> Weights:
         if path.is_file():
             try:
                 return Weights(name, json.loads(path.read_text(encoding="utf-8")), folder)
-            except (OSError, ValueError):
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 raise ModelError(f"model card {path} cannot be read", "install mcmcodec again") from None
     raise ModelError(
         f"there is no model {name}", f"choose from {', '.join(available()) or 'none: weights are missing'}"
@@ -121,7 +127,10 @@ def find(name: str | None = None) -> Weights:
 def find_number(number: int, variant: int) -> Weights:
     """The model that a file's header asks for. ModelError if it is not installed."""
     for name in available():
-        weights = find(name)
+        try:
+            weights = find(name)
+        except ModelError:  # a stray file beside the models must not keep the others from being used
+            continue
         if weights.number == number and variant == 0:
             return weights
     raise ModelError(f"the file needs model {number}.{variant}, which is not installed", "update mcmcodec")

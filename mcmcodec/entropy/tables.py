@@ -26,22 +26,22 @@ class SymbolTables:
         self.reach = reach.astype(np.int64)
         self.tables: list[Table | None] = [None]
         widest = int(self.reach.max())
-        self.bits = np.full((SCALES, 2 * widest + 1), 40.0)
+        self.bits = np.full((SCALES, 2 * widest + 3), 40.0)
         start = 0
         for index in range(1, SCALES):
             size = 2 * int(self.reach[index]) + 2
             row = frequencies[start : start + size].astype(np.int64)
             start += size
             self.tables.append(Table(np.concatenate(([0], np.cumsum(row)))))
-            offset = widest - int(self.reach[index])
+            offset = widest + 1 - int(self.reach[index])
             self.bits[index, offset : offset + size - 1] = -np.log2(row[:-1] / TOTAL)
-        self.bits[0, widest] = 0.0
+        self.bits[0, widest + 1] = 0.0
         self.widest = widest
 
     def cost(self, symbols: Ints, index: Ints) -> NDArray[np.float64]:
         """Bits of each symbol, for the encoder's choices; 40 stands for an escape."""
-        clipped = np.clip(symbols, -self.widest, self.widest)
-        return np.asarray(self.bits[index, clipped + self.widest])
+        column = np.clip(symbols, -self.widest - 1, self.widest + 1) + self.widest + 1
+        return np.asarray(self.bits[index, column])
 
     def encode(self, encoder: RangeEncoder, symbols: Ints, index: Ints) -> None:
         """Code symbols (n,) with tables ``index`` (n,): table by table, in the given order within a table."""

@@ -11,7 +11,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from ..model.config import PRESETS, ModelConfig
-from .data import Crops, DeviceCrops
+from .data import Crops, DeviceCrops, ensure_cache
 from .export import write
 from .loop import LoopConfig, save, train
 from .network import Network
@@ -82,6 +82,10 @@ def _work(rank: int, o: dict) -> None:
         torch.set_num_threads(1)
     torch.manual_seed(o["seed"] + 1000 * rank)
     network, history = load(o["init"], device)
+    if rank == 0:
+        ensure_cache(o["data"], o["cache"])
+    if o["workers"] > 1:
+        dist.barrier()
     o["out"].mkdir(parents=True, exist_ok=True)
     network.half = o["half"]
     source = o["data"], o["cache"], o["size"], o["seed"] + 1000 * rank
@@ -125,7 +129,7 @@ def _work(rank: int, o: dict) -> None:
 @click.option("--name", default="small")
 @click.option("--number", default=1, help="Model id in the file header.")
 @click.option("--pictures", default=300, help="Training pictures to count symbols on.")
-@click.option("--quantise-price", default=0.7, help="Share of the theoretical price of a bit in choosing symbols.")
+@click.option("--quantise-price", default=0.5, help="Share of the theoretical price of a bit in choosing symbols.")
 @click.option("--mask-price", default=1.0, help="Bits that a patch must save for each bit it costs.")
 def export(data: Path, stream: Path, decoders: tuple[str, ...], cache: Path, out: Path, name: str, number: int,
            pictures: int, quantise_price: float, mask_price: float) -> None:  # fmt: skip

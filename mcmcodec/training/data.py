@@ -23,6 +23,12 @@ from ..errors import InputError
 SUFFIXES = {".webp", ".jpg", ".jpeg", ".png"}
 
 
+def ensure_cache(source: Path, cache: Path) -> None:
+    """Build the cache unless it is there. One process at a time."""
+    if not (cache / "pixels.bin").exists():
+        build_cache(source, cache)
+
+
 def build_cache(source: Path, cache: Path) -> None:
     """Decode every picture of ``source`` (tars, or picture files) into ``cache``: pixels.bin and index.json.
 
@@ -67,8 +73,7 @@ class Crops:
     """Endless random crops: flips, mild scale; deterministic for a seed."""
 
     def __init__(self, source: Path, cache: Path, size: int, seed: int) -> None:
-        if not (cache / "pixels.bin").exists():
-            build_cache(source, cache)
+        ensure_cache(source, cache)
         self.shapes = json.loads((cache / "index.json").read_text())
         self.offsets = np.concatenate([[0], np.cumsum([h * w * 3 for h, w in self.shapes])])
         self.pixels = np.memmap(cache / "pixels.bin", np.uint8, "r")

@@ -207,7 +207,7 @@ def code(v: Tensor, mu: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     index = index + (torch.floor(index) - index).detach()
     scale = scale_of(index)
     r = v - mu
-    rounded = torch.round(r.detach())
+    rounded = torch.round(r.detach()) * (index.detach() > 0)  # index 0 means zero, uncoded
     hard = logistic_bits(rounded, scale)
     noisy = logistic_bits(r + torch.rand_like(r) - 0.5, scale.detach().clamp(min=NOISE_SCALE_MIN))
     return r + (rounded - r).detach() + mu, hard.detach(), hard + noisy - noisy.detach()

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..errors import InputError
 from .data import Crops, load_folder
 from .network import Network, trade
 
@@ -114,7 +115,10 @@ class Check:
     """Bits (estimated, all patches visible) and PSNR on validation pictures at fixed qualities."""
 
     def __init__(self, folder: Path, count: int, device: str, perceptual: nn.Module | None = None) -> None:
-        pictures = np.stack(load_folder(folder, count))
+        found = load_folder(folder, count)
+        if len({picture.shape for picture in found}) != 1:
+            raise InputError(f"{folder} needs validation pictures of one size", "crop them all to 256x256, say")
+        pictures = np.stack(found)
         self.x = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 255
         self.perceptual = perceptual
 
