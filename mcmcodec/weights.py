@@ -126,11 +126,15 @@ def find(name: str | None = None) -> Weights:
 
 def find_number(number: int, variant: int) -> Weights:
     """The model that a file's header asks for. ModelError if it is not installed."""
+    unreadable: ModelError | None = None
     for name in available():
         try:
             weights = find(name)
-        except ModelError:  # a stray file beside the models must not keep the others from being used
+        except ModelError as error:  # a stray file beside the models must not keep the others from being used
+            unreadable = error
             continue
         if weights.number == number and variant == 0:
             return weights
-    raise ModelError(f"the file needs model {number}.{variant}, which is not installed", "update mcmcodec")
+    raise unreadable or ModelError(
+        f"the file needs model {number}.{variant}, which is not installed", "update mcmcodec"
+    )
