@@ -12,14 +12,17 @@ import torch.multiprocessing as mp
 
 from ..model.config import PRESETS, ModelConfig
 from .data import Crops, DeviceCrops, ensure_cache
-from .export import write
+from .export import thaw, write
 from .loop import LoopConfig, save, train
 from .network import Network
 from .stages import Check, DecoderOnly, MaskedImageModelling, RateDistortion
 
 
 def load(path: Path, device: str = "cpu") -> tuple[Network, dict[str, object]]:
-    """A network and its history from a checkpoint."""
+    """A network and its history from a checkpoint, or from a frozen model's NAME.json."""
+    if path.suffix == ".json":
+        network, history = thaw(path)
+        return network.to(device), history
     stored = torch.load(path, map_location=device, weights_only=True)
     network = Network(ModelConfig.from_dict(stored["model"])).to(device)
     network.load_state_dict(stored["weights"])
@@ -50,7 +53,12 @@ def pca(data: Path, preset: str, out: Path, cache: Path, seed: int) -> None:
 @main.command()
 @click.argument("stage", type=click.Choice(["mim", "joint", "decoder"]))
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
-@click.option("--init", type=click.Path(exists=True, path_type=Path), required=True, help="Checkpoint to go on from.")
+@click.option(
+    "--init",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="Checkpoint to go on from, or a frozen model's NAME.json.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--cache", type=click.Path(path_type=Path), required=True)
 @click.option("--val", type=click.Path(exists=True, path_type=Path), required=True, help="Validation pictures.")

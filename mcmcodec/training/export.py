@@ -15,8 +15,10 @@ from safetensors.numpy import save_file
 from ..entropy.fixed import ACT_BITS, MASK_CENTRE, SCALE_MIN, SCALE_STEP, SCALES, WEIGHT_BITS, WEIGHT_MAX
 from ..entropy.rangecoder import Table
 from ..entropy.stream import Counter, EntropyModel, walk
+from ..model.config import trade
 from ..model.layers import knot_weights
-from .entropy import ContextNet, EntropyNets
+from ..weights import Weights
+from .entropy import EntropyNets
 from .network import Network
 
 BIAS_BITS = ACT_BITS + WEIGHT_BITS
@@ -24,37 +26,48 @@ MAX_REACH = 255
 Arrays = dict[str, NDArray[Any]]
 
 
-def _weight(values: torch.Tensor) -> NDArray[np.int16]:
-    scaled = np.rint(values.detach().double().numpy() * (1 << WEIGHT_BITS))
-    return np.clip(scaled, -WEIGHT_MAX, WEIGHT_MAX).astype(np.int16)
+def key_of(parameter: str) -> str:
+    """Name in the file of a parameter of ``EntropyNets``: ``hyper_loc`` is ``hyper.loc``, others keep theirs."""
+    return parameter.replace("hyper_", "hyper.", 1)
 
 
-def _bias(values: torch.Tensor) -> NDArray[np.int32]:
-    return np.rint(values.detach().double().numpy() * (1 << BIAS_BITS)).astype(np.int32)
-
-
-def _context(prefix: str, net: ContextNet) -> Arrays:
-    return {
-        f"{prefix}.context": _weight(net.context), f"{prefix}.current": _weight(net.current),
-        f"{prefix}.bias1": _bias(net.bias1), f"{prefix}.weight2": _weight(net.weight2),
-        f"{prefix}.bias2": _bias(net.bias2), f"{prefix}.weight3": _weight(net.weight3),
-        f"{prefix}.bias3": _bias(net.bias3),
-    }  # fmt: skip
+def bits_of(parameter: str) -> int:
+    """Fractional bits of a parameter's integers: biases lie on the grid of the sums, weights on a coarser one."""
+    return WEIGHT_BITS if parameter.endswith((".context", ".current", "weight1", "weight2", "weight3")) else BIAS_BITS
 
 
 def integers(nets: EntropyNets) -> Arrays:
     """The trained networks as the integers that the codec runs; tables not included."""
-    arrays = {
-        "hyper.loc": _bias(nets.hyper_loc), "hyper.index": _bias(nets.hyper_index),
-        "hyper.weight1": _weight(nets.hyper_weight1), "hyper.bias1": _bias(nets.hyper_bias1),
-        "hyper.weight2": _weight(nets.hyper_weight2), "hyper.bias2": _bias(nets.hyper_bias2),
-    }  # fmt: skip
+    arrays: Arrays = {}
+    for name, values in nets.named_parameters():
+        bits = bits_of(name)
+        scaled = np.rint(values.detach().double().numpy() * (1 << bits))
+        if bits == WEIGHT_BITS:
+            arrays[key_of(name)] = np.clip(scaled, -WEIGHT_MAX, WEIGHT_MAX).astype(np.int16)
+        else:
+            arrays[key_of(name)] = scaled.astype(np.int32)
     log_odds = (np.arange(2 * MASK_CENTRE) - MASK_CENTRE + 0.5) / 4
     arrays["mask.p1"] = np.clip(np.rint(4096 / (1 + np.exp(-log_odds))), 1, 4095).astype(np.int16)
-    arrays |= _context("mask", nets.mask)
-    for k, net in enumerate(nets.slices):
-        arrays |= _context(f"slices.{k}", net)
     return arrays
+
+
+def thaw(card: Path, decoder: str | None = None) -> tuple[Network, dict[str, Any]]:
+    """A network to go on training from frozen files, and its history; up to the rounding that freezing did.
+
+    Args:
+        card: NAME.json of a frozen model.
+        decoder: which of its decoders; the default one if None.
+    """
+    weights = Weights(card.stem, json.loads(card.read_text(encoding="utf-8")), card.parent)
+    network = Network(weights.config)
+    state = {k: torch.from_numpy(v).float() for k, v in weights.stream.items() if k.startswith("analysis.")}
+    for name, _ in network.entropy.named_parameters():
+        values = weights.stream[f"entropy.{key_of(name)}"].astype(np.float64) / (1 << bits_of(name))
+        state[f"entropy.{name}"] = torch.from_numpy(values).float()
+    painted = weights.decoder(decoder or weights.decoders[0])
+    state |= {f"synthesis.{k}": torch.from_numpy(v).float() for k, v in painted.items()}
+    network.load_state_dict(state)
+    return network, weights.card["training"]["stream"]
 
 
 def logistic_tables() -> tuple[NDArray[np.int16], NDArray[np.float64]]:
@@ -118,8 +131,6 @@ def count_symbols(
             v = (a.latents(t, mask, knots) * a.gains(knots))[0].double().numpy()
             z = a.hyper(t, knots)[0].double().numpy().reshape(-1, config.hyper)
             gains = a.gains(knots)[0].double().numpy()
-        from ..model.config import trade
-
         port = _Tally(v, z, mask[0].numpy(), model.tables, price * 3 * gains**2 / trade(quality))
         port.counts = counts
         visible = mask[0].numpy()
