@@ -67,10 +67,8 @@ def plans(
     gain = hidden - (port.error[..., base:] ** 2 * worth[base:]).sum(-1)
     if roi is not None:
         gain = gain * roi
-    if keep is not None:
-        visible = masking.choose(masking.rate_distortion_score(np.maximum(gain, 0), port.bits), keep)
-    else:
-        visible = gain > weights.card["tuning"]["mask_price"] * port.bits
+    score = masking.rate_distortion_score(gain, port.bits, weights.card["tuning"]["mask_price"])
+    visible = score > 0 if keep is None else masking.choose(score, keep)
     if visible.all():
         return [whole]
     loss = float(hidden[~visible].sum())

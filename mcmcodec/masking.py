@@ -50,21 +50,22 @@ def scores(rgb: NDArray[np.uint8], mode: str) -> Scores:
     return _ranks(texture_score(rgb)) + _ranks(structure_score(rgb))
 
 
-def rate_distortion_score(gain: Scores, bits: Scores) -> Scores:
-    """How much a patch gains per bit: weighted drop in squared error over the bits it costs after the base layer.
+def rate_distortion_score(gain: Scores, bits: Scores, price: float = 1.0) -> Scores:
+    """What a patch gains beyond its price, in bits: above 0 it pays to show it (a Lagrangian choice).
 
     Args:
         gain: (h, w) drop of the squared error times its Lagrangian weight, in bits.
-        bits: (h, w) bits of the patch's visible latents.
+        bits: (h, w) bits of the patch's latents beyond the base layer.
+        price: what a bit must bring in.
     """
-    return gain / (bits + 0.5)
+    return gain - price * bits
 
 
 def choose(score: Scores, keep: float, roi: NDArray[np.generic] | None = None) -> NDArray[np.bool_]:
     """Keep the share ``keep`` of patches with the highest score times region of interest; ties in raster order.
 
     Args:
-        score: (h, w), non-negative.
+        score: (h, w).
         keep: 0 (exclusive) to 1.
         roi: (h, w) multipliers, or None.
 

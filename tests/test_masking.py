@@ -121,10 +121,10 @@ def test_choose_with_region() -> None:
     assert choose(score, 0.75, roi.astype(np.float32)).tolist() == [[False, True, True, True]]
 
 
-def test_rate_distortion_score_is_gain_per_bit() -> None:
-    score = rate_distortion_score(np.array([8.0, 8.0, 0.0, 1.0]), np.array([1.0, 10.0, 5.0, 0.0]))
-    assert np.argsort(-score).tolist() == [0, 3, 1, 2]
-    assert np.isfinite(score).all() and score[2] == 0
+def test_rate_distortion_score_is_gain_beyond_price() -> None:
+    gain, bits = np.array([8.0, 8.0, 0.0, 1.0]), np.array([1.0, 10.0, 5.0, 0.0])
+    assert rate_distortion_score(gain, bits).tolist() == [7, -2, -5, 1]
+    assert rate_distortion_score(gain, bits, 0.5).tolist() == [7.5, 3, -2.5, 1]
 
 
 def test_region_map() -> None:
