@@ -21,9 +21,9 @@ data = pytest.importorskip("skimage.data", reason="needs scikit-image's photogra
 QUALITIES = (20, 50, 80)
 # Photograph: for each quality, at most so many bytes and at least so many decibels.
 BOUNDS = {
-    "astronaut": ((1000, 19.0), (4500, 23.5), (16000, 27.5)),
-    "chelsea": ((300, 21.5), (1300, 26.0), (5500, 29.5)),
-    "coffee": ((800, 19.5), (3000, 23.5), (13000, 26.5)),
+    "astronaut": ((590, 20.3), (2570, 25.0), (9350, 29.3)),
+    "chelsea": ((180, 22.7), (680, 26.7), (3080, 30.9)),
+    "coffee": ((425, 21.2), (1670, 24.6), (7840, 27.9)),
 }
 
 
