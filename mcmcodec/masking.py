@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .container import PATCH
 from .errors import UsageError
 
-PATCH = 16
 MODES = ("rd", "dual", "texture", "structure", "random", "none")
 Scores = NDArray[np.float64]
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-PATCH = 16
+from .container import PATCH as PATCH
+
 INTERIOR = 64
 """Side of a tile's own part in patches, a multiple of the attention window."""
 HALO = 16

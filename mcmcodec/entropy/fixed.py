@@ -25,6 +25,9 @@ WEIGHT_MAX = (1 << 15) - 1
 PARITIES = ((0, 0), (1, 1), (0, 1), (1, 0))
 """The four passes over the grid: (row, column) modulo 2."""
 
+HYPER = 4
+"""Side of a hyper-latent cell in patches."""
+
 SCALES = 64
 """Number of frozen symbol tables; index 0 means that the symbol is zero and is not coded."""
 SCALE_MIN, SCALE_STEP = 0.03, math.log(1000.0) / 63

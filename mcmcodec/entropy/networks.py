@@ -11,13 +11,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from .fixed import ACT_MAX, INPUT_MAX, WEIGHT_BITS
+from .fixed import ACT_MAX, HYPER, INPUT_MAX, WEIGHT_BITS
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[np.generic]]
 
-HYPER = 4
 QUALITY_STEP = 20
 ROWS = 4096
 """Positions per matrix product: bounds the memory, not the result."""

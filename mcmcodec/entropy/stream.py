@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .adaptive import AdaptiveBit
-from .fixed import ACT_BITS, ACT_MAX, INPUT_MAX, MASK_CENTRE, PARITIES, SCALES, WEIGHT_BITS
-from .networks import HYPER, Arrays, ContextNet, HyperDecoder, Ints, Neighbours, at_quality
+from .fixed import ACT_BITS, ACT_MAX, HYPER, INPUT_MAX, MASK_CENTRE, PARITIES, SCALES, WEIGHT_BITS
+from .networks import Arrays, ContextNet, HyperDecoder, Ints, Neighbours, at_quality
 from .rangecoder import RangeDecoder, RangeEncoder
 from .tables import ESCAPE_BITS, SymbolTables
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
+from ..entropy.fixed import HYPER as HYPER
+
 PATCH = 16
 """Side of a patch in pixels; one token, one column of latents per patch."""
-HYPER = 4
-"""Side of a hyper-latent cell in patches."""
 WINDOW = 8
 """Side of an attention window in patches; windows are aligned to the image's grid."""
 KNOTS = 6
