@@ -13,6 +13,7 @@ import torch.multiprocessing as mp
 from ..model.config import PRESETS, ModelConfig
 from .data import Crops, DeviceCrops, ensure_cache
 from .export import thaw, write
+from .grow import grow
 from .loop import LoopConfig, save, train
 from .network import Network
 from .stages import Check, DecoderOnly, MaskedImageModelling, RateDistortion
@@ -59,6 +60,7 @@ def pca(data: Path, preset: str, out: Path, cache: Path, seed: int) -> None:
     required=True,
     help="Checkpoint to go on from, or a frozen model's NAME.json.",
 )
+@click.option("--preset", type=click.Choice(list(PRESETS)), help="Grow the network to these sizes first.")
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--cache", type=click.Path(path_type=Path), required=True)
 @click.option("--val", type=click.Path(exists=True, path_type=Path), required=True, help="Validation pictures.")
@@ -89,7 +91,10 @@ def _work(rank: int, o: dict) -> None:
     if device == "cpu":
         torch.set_num_threads(1)
     torch.manual_seed(o["seed"] + 1000 * rank)
-    network, history = load(o["init"], device)
+    network, history = load(o["init"])
+    if o["preset"]:
+        network = grow(network, PRESETS[o["preset"]])
+    network = network.to(device)
     if rank == 0:
         ensure_cache(o["data"], o["cache"])
     if o["workers"] > 1:

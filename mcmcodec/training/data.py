@@ -21,6 +21,8 @@ from torch import Tensor
 from ..errors import InputError
 
 SUFFIXES = {".webp", ".jpg", ".jpeg", ".png"}
+PLAIN = 0.02
+"""Share of crops that are flat or a gradient: photographs alone teach a codec to spend bytes on nothing."""
 
 
 def ensure_cache(source: Path, cache: Path) -> None:
@@ -87,6 +89,8 @@ class Crops:
     def one(self) -> np.ndarray:
         """One crop (size, size, 3) uint8."""
         rng, size = self.rng, self.size
+        if rng.random() < PLAIN:
+            return plain(rng, size)
         picture = self.picture(int(rng.integers(len(self.shapes))))
         short = min(picture.shape[:2])
         take = size if rng.random() < 0.5 else int(size * rng.uniform(0.75, 1.25))
@@ -132,6 +136,17 @@ class DeviceCrops(Crops):
         if take == self.size:
             return x
         return F.interpolate(x, size=(self.size, self.size), mode="bicubic", antialias=True).clamp_(0, 1)
+
+
+def plain(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A flat colour, or a linear gradient between two, (size, size, 3) uint8."""
+    first = rng.uniform(0, 256, 3)
+    second = first if rng.random() < 0.5 else rng.uniform(0, 256, 3)
+    direction = rng.uniform(0, 2 * np.pi)
+    along = np.linspace(-0.5, 0.5, size)
+    place = along[:, None] * np.sin(direction) + along[None, :] * np.cos(direction)
+    share = np.clip(place / 1.4 + 0.5, 0, 1)[..., None]
+    return np.clip(first * share + second * (1 - share), 0, 255).astype(np.uint8)
 
 
 def load_folder(folder: Path, limit: int | None = None) -> list[np.ndarray]:

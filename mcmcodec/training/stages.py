@@ -16,9 +16,14 @@ from .network import Network, trade
 CHECK_QUALITIES = (10, 30, 50, 70, 90)
 
 
+COMMON = 75
+"""Four of five pictures are drawn at qualities up to this one: the rates that the codec is made for."""
+
+
 def draw_quality(count: int, device: str) -> Tensor:
-    """Random integer qualities (count,) over the whole ladder."""
-    return torch.randint(0, 101, (count,), device=device)
+    """Random integer qualities (count,) over the whole ladder, most of them below ``COMMON``."""
+    top = torch.where(torch.rand(count, device=device) < 0.8, COMMON, 100)
+    return (torch.rand(count, device=device) * (top + 1)).floor()
 
 
 def squared_error(a: Tensor, b: Tensor) -> Tensor:

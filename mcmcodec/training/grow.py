@@ -1,0 +1,49 @@
+"""Stage: between training stages. A trained network becomes a larger one that computes the same.
+
+Blocks that the larger network has beyond the trained ones start as the identity, hidden units that it has beyond them
+start unread (Chen et al. 2016, Net2Net, without the copies): nothing that was learned is lost, and all of it is free to
+learn on.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+from ..model.config import ModelConfig
+from .network import Network
+
+READERS = (".weight2", ".weight3")
+"""Layers of the context networks that read hidden units: what they read of new ones starts at zero."""
+
+
+@torch.no_grad()
+def grow(trained: Network, config: ModelConfig) -> Network:
+    """``trained`` with the sizes of ``config``: more encoder blocks, a longer plan, wider context networks.
+
+    Raises:
+        UsageError: ``config`` differs in something that cannot grow, or is smaller.
+    """
+    grown = Network(config)
+    old, new = trained.state_dict(), grown.state_dict()
+    if not config.plan.startswith(trained.config.plan) or set(old) - set(new):
+        raise UsageError(f"{config.name} is no larger version of {trained.config.name}", "start it with pca")
+    for name, values in old.items():
+        wider = ".slices." in name or ".mask." in name
+        if values.shape != new[name].shape and not (wider and _fits(values, new[name])):
+            raise UsageError(f"{name} cannot grow from {tuple(values.shape)}", "start the larger model with pca")
+        _place(name, values, new[name])
+    grown.load_state_dict(new)
+    return grown
+
+
+def _fits(values: Tensor, room: Tensor) -> bool:
+    return values.ndim == room.ndim and all(a <= b for a, b in zip(values.shape, room.shape, strict=True))
+
+
+def _place(name: str, values: Tensor, room: Tensor) -> None:
+    """Put trained values into the corner of a larger fresh parameter."""
+    if name.endswith(READERS):
+        room[: values.shape[0], values.shape[1] :] = 0
+    room[tuple(slice(n) for n in values.shape)] = values
