@@ -1,0 +1,27 @@
+"""Options of encode about the rate: how many bytes a picture may cost, or how good it has to be."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+
+def rate(command: Command) -> Command:
+    """Add the options about the rate."""
+    for option in reversed(
+        (
+            click.option(
+                "-q",
+                "--quality",
+                metavar="0..100",
+                type=click.IntRange(0, 100),
+                default=50,
+                show_default="50",
+                help="0 for the smallest file, 100 for the best.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
