@@ -28,6 +28,7 @@ class ReferenceDecoder:
         self.lower, self.range = 0, 2**64 - 1
         self.point = self._word(0) << 32 | self._word(1)
         self.words = 2
+        self.low = 0  # as `lower`, but with all that was shifted out, and its carries
 
     def _word(self, index: int) -> int:
         return int.from_bytes(self.payload[4 * index : 4 * index + 4].ljust(4, b"\0"), "big")
@@ -39,13 +40,20 @@ class ReferenceDecoder:
             raise Damaged
         s = bisect_right(c, q) - 1
         self.lower = (self.lower + scale * c[s]) % 2**64
+        self.low += scale * c[s]
         self.range = scale * (c[s + 1] - c[s])
         if self.range < 2**32:
             self.lower = (self.lower << 32) % 2**64
+            self.low <<= 32
             self.range <<= 32
             self.point = ((self.point << 32) % 2**64) + self._word(self.words)
             self.words += 1
         return s
+
+    def shortest(self) -> bytes:
+        """What a writer writes for the symbols so far."""
+        z = max(z for z in range(self.words * 4 + 1) if -(-self.low >> 8 * z) << 8 * z < self.low + self.range)
+        return (-(-self.low >> 8 * z) << 8 * z).to_bytes(4 * self.words, "big").rstrip(b"\0")
 
     def symbol(self, cumulative: Sequence[int]) -> int:
         return 0 if len(cumulative) == 2 else self._decode([value << 8 for value in cumulative])
