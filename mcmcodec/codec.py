@@ -17,7 +17,7 @@ from . import container, tiling
 from .container import Header
 from .entropy.rangecoder import RangeDecoder, RangeEncoder
 from .entropy.stream import Decoded, Reader, Writer, walk
-from .errors import FormatError
+from .errors import FormatError, UsageError
 from .image import from_rgb, to_rgb
 from .model.config import HYPER
 from .text.captions import decode_caption, encode_caption
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Picture = NDArray[np.uint8]
 DEFAULT_QUALITY = 50
+DEFAULT_EFFORT = 3
 
 
 class Codec:
@@ -52,7 +53,7 @@ class Codec:
 
     def encode(
         self, image: Image | Picture, *, quality: int = DEFAULT_QUALITY, keep: float | None = None, mask: str = "rd",
-        roi: NDArray[Any] | None = None, caption: str = "",
+        roi: NDArray[Any] | None = None, caption: str = "", effort: int = DEFAULT_EFFORT,
     ) -> bytes:  # fmt: skip
         """Encode a picture.
 
@@ -64,6 +65,7 @@ class Codec:
             mask: how visible patches are chosen: ``rd``, ``dual``, ``texture``, ``structure``, ``random``, ``none``.
             roi: (H, W) map of non-negative numbers that multiply the patches' scores.
             caption: text to carry along.
+            effort: 1 (fastest) to 9 (smallest at equal quality); see :mod:`mcmcodec.effort`.
 
         Returns:
             The bytes of an .mcm file.
@@ -74,7 +76,9 @@ class Codec:
         """
         # here, because it brings OpenCV, which is slow to load and of no use to decode or info
         from . import choice
+        from .effort import refine, settings
 
+        how = settings(effort)
         choice.check(quality, keep, mask, roi)
         rgb = image if isinstance(image, np.ndarray) else to_rgb(image)
         choice.check_picture(rgb)
@@ -82,10 +86,14 @@ class Codec:
         region = None if roi is None else choice.patch_roi(roi, rgb.shape[:2])
 
         transforms = _transforms(self.weights, self.device)
-        price = choice.bit_weight(self.weights, transforms, quality)
-        plans = choice.plans(self.weights, transforms, padded, quality, keep, mask, region)
-        coded = [self._code(plan, rgb.shape, quality, caption, price) for plan in plans]
-        _, header, payload = min(coded, key=lambda one: one[0])
+        price = choice.bit_weight(self.weights, transforms, quality) * how.thrift
+        ways = "none" if mask == "rd" and keep is None and roi is None and not how.mask else mask
+        plans = choice.plans(self.weights, transforms, padded, quality, keep, ways, region)
+        coded = [(*self._code(plan, rgb.shape, quality, caption, price), plan) for plan in plans]
+        _, header, payload, plan = min(coded, key=lambda one: one[0])
+        if how.rounds:
+            plan = refine(self.weights, transforms, plan, padded, quality, price, how.rounds)
+            _, header, payload = self._code(plan, rgb.shape, quality, caption, price)
         return container.pack(header, payload, self.weights.fingerprint)
 
     def _code(
@@ -105,12 +113,13 @@ class Codec:
         payload = encoder.finish()
         return plan.cost(payload, port.error), header, payload
 
-    def decode(self, data: bytes, decoder: str | None = None) -> Image:
+    def decode(self, data: bytes, decoder: str | None = None, realism: float | None = None) -> Image:
         """Decode a file.
 
         Args:
             data: the bytes of an .mcm file.
-            decoder: a decoder of the file's model (``fidelity``, ``perceptual``); its default one if None.
+            decoder: a decoder of the file's model (``fidelity``, ``perceptual``, ``light``); its default one if None.
+            realism: 0 (``fidelity``) to 1 (``perceptual``), or what lies between them; instead of ``decoder``.
 
         Returns:
             An RGB picture of the size that the file states.
@@ -118,10 +127,14 @@ class Codec:
         Raises:
             FormatError: not an .mcm file, or damaged.
             ModelError: the file's model, or the decoder, is not installed.
+            UsageError: both a decoder and a realism, or a realism out of range.
         """
+        if realism is not None and (decoder or not 0 <= realism <= 1):
+            raise UsageError("realism is 0 to 1 and stands for a decoder", "give either of them")
         header, _, weights, decoded, _ = _parse(data)
         transforms = _transforms(weights, self.device)
-        padded = transforms.synthesise(decoded, header.quality, decoder or weights.decoders[0])
+        painter = float(realism) if realism is not None else decoder or weights.decoders[0]
+        padded = transforms.synthesise(decoded, header.quality, painter)
         return from_rgb(padded[: header.height, : header.width])
 
 
@@ -175,10 +188,10 @@ def encode(image: Image | Picture, *, model: str | None = None, device: str = "a
     return Codec(model, device).encode(image, **options)
 
 
-def decode(data: bytes, *, decoder: str | None = None, device: str = "auto") -> Image:
+def decode(data: bytes, *, decoder: str | None = None, realism: float | None = None, device: str = "auto") -> Image:
     """Decode one file; as :meth:`Codec.decode`, with whichever model the file names."""
     header, _ = container.parse_header(data)
-    return Codec(find_number(header.model, header.variant).name, device).decode(data, decoder)
+    return Codec(find_number(header.model, header.variant).name, device).decode(data, decoder, realism)
 
 
 def symbols(data: bytes) -> Decoded:

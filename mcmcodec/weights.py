@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ class Weights:
         """Look at everything that is used later. KeyError, TypeError or ValueError when the card lacks it."""
         _ = self.number, self.fingerprint, self.config, self.decoders, self.card["stream"]["file"]
         _ = [(entry["file"], bytes.fromhex(entry["sha256"])) for entry in self.card["decoders"].values()]
+        _ = [self.decoder_config(name) for name in self.decoders]
         _ = [float(self.card["tuning"][price]) for price in ("quantise_price", "mask_price")]
 
     @property
@@ -90,11 +91,19 @@ class Weights:
         arrays = {k.removeprefix("entropy."): v for k, v in self.stream.items() if k.startswith("entropy.")}
         return EntropyModel(arrays, self.config.slices, self.config.base_slices)
 
+    def decoder_config(self, name: str) -> ModelConfig:
+        """Sizes of a decoder: the model's, but for those that its entry in the card names. ModelError as below."""
+        return replace(self.config, **self._entry(name).get("config", {}))
+
     def decoder(self, name: str) -> Arrays:
         """All arrays of a decoder. ModelError names those that exist when ``name`` does not."""
+        return self._read(self._entry(name))
+
+    def _entry(self, name: str) -> dict[str, Any]:
         if name not in self.card["decoders"]:
             raise ModelError(f"model {self.name} has no decoder {name}", f"choose from {', '.join(self.decoders)}")
-        return self._read(self.card["decoders"][name])
+        entry: dict[str, Any] = self.card["decoders"][name]
+        return entry
 
     def _read(self, entry: dict[str, str]) -> Arrays:
         from safetensors.numpy import load

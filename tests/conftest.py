@@ -43,20 +43,22 @@ class FakeCodec:
         mask: str = "rd",
         roi: Any = None,
         caption: str = "",
+        effort: int = 3,
     ) -> bytes:
         height, width = image.shape[:2]
         if width in FAILURES:
             raise FAILURES[width]
         settings = {"quality": quality, "keep": keep, "mask": mask, "caption": caption, "model": self.model}
+        settings |= {"effort": effort} if effort != 3 else {}
         roi_sum = None if roi is None else int(roi.sum())
         return json.dumps({"size": [width, height], **settings, "roi": roi_sum}).encode()
 
-    def decode(self, data: bytes, decoder: str | None = None) -> Image.Image:
+    def decode(self, data: bytes, decoder: str | None = None, realism: float | None = None) -> Image.Image:
         try:
             size = json.loads(data)["size"]
         except ValueError as error:
             raise FormatError("not an .mcm file", "give a file that codec encode wrote") from error
-        return Image.new("RGB", size, "red" if decoder == "perceptual" else "blue")
+        return Image.new("RGB", size, "red" if decoder == "perceptual" or realism == 1 else "blue")
 
 
 @dataclass

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from . import options
+from . import decoder_options, options
 from .batch import Result, run
 from .files import STREAM, Job, plan, read
 
@@ -15,12 +15,7 @@ from .files import STREAM, Job, plan, read
 @click.option(
     "-o", "--output", metavar="PATH", help="File, folder, or - for stdout.  [default: .png beside input]"
 )
-@click.option(
-    "--decoder",
-    type=click.Choice(("fidelity", "perceptual")),
-    metavar="WAY",
-    help="fidelity (nearest to the original) or perceptual (nicest).  [default: the model's]",
-)
+@decoder_options.decoder
 @options.device
 @options.common
 def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, **settings: Any) -> int:
@@ -37,6 +32,7 @@ def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, **setti
       codec decode - < photo.mcm | viewer -
     """
     manners = options.manners(settings)
+    decoder_options.check(settings)
     jobs = plan(inputs, output, recursive=recursive, accept=frozenset((".mcm",)), suffix=".png")
     formats = _formats(jobs)
     return run(jobs, lambda: _prepare(formats, **settings), manners, compressed="in")
@@ -49,7 +45,7 @@ def _formats(jobs: list[Job]) -> dict[str, str]:
     return {job.target: "PNG" if job.target == STREAM else writable_format(job.target) for job in jobs}
 
 
-def _prepare(formats: dict[str, str], *, device: str, decoder: str | None) -> Callable[[Job], Result]:
+def _prepare(formats: dict[str, str], *, device: str, **settings: Any) -> Callable[[Job], Result]:
     """Load the model once; return what decodes one file."""
     from ..codec import Codec
     from ..image import save_bytes
@@ -58,7 +54,7 @@ def _prepare(formats: dict[str, str], *, device: str, decoder: str | None) -> Ca
 
     def work(job: Job) -> Result:
         data = read(job.source)
-        image = codec.decode(data, decoder=decoder)
+        image = codec.decode(data, **settings)
         return Result(save_bytes(image, formats[job.target]), len(data), image.width, image.height)
 
     return work

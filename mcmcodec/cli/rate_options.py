@@ -21,6 +21,15 @@ def rate(command: Command) -> Command:
                 show_default="50",
                 help="0 for the smallest file, 100 for the best.",
             ),
+            click.option(
+                "-e",
+                "--effort",
+                metavar="1..9",
+                type=click.IntRange(1, 9),
+                default=3,
+                show_default="3",
+                help="1 is fastest; each step beyond 3 doubles the time to save bytes.",
+            ),
         )
     ):
         command = option(command)

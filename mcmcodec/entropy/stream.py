@@ -178,6 +178,8 @@ class Reader:
 class Counter:
     """A dry run of the encoder: quantises, and adds up squared error, and bits beyond the base layer, per patch.
 
+    ``total`` is the bits of all latents.
+
     Args:
         v: latents times gains, (h, w, channels).
         z: hyper-latent (cells, hyper).
@@ -196,6 +198,7 @@ class Counter:
     ) -> None:
         self.v, self.z, self.mask, self.tables, self.weight = v, z, mask, tables, weight
         self.bits = np.zeros(mask.shape)
+        self.total = 0.0
         self.error = np.zeros(v.shape)
         self.visible_slices = False
 
@@ -227,8 +230,10 @@ class Counter:
 
     def note(self, where: Where, channels: slice, error: NDArray[np.float64], symbols: Ints, index: Ints) -> None:
         """Add up what the patches cost and lose."""
+        bits = self.tables.cost(symbols, index).sum(1)
+        self.total += float(bits.sum())
         if self.visible_slices:
-            self.bits[where] += self.tables.cost(symbols, index).sum(1)
+            self.bits[where] += bits
         self.error[where[0], where[1], channels] = error
 
 

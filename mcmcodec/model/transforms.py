@@ -22,6 +22,9 @@ from .synthesis import Synthesis
 
 M = TypeVar("M", bound=nn.Module)
 
+BLENDED = ("fidelity", "perceptual")
+"""Decoders at realism 0 and 1."""
+
 
 class Transforms:
     """g_a, h_a and the decoders of one model on one device, in float32 without gradients.
@@ -76,8 +79,8 @@ class Transforms:
         return v, z.reshape(-1, z.shape[2])
 
     @torch.inference_mode()
-    def synthesise(self, decoded: Decoded, quality: int, decoder: str) -> NDArray[np.uint8]:
-        """Decoded integers to pixels (16h, 16w, 3) uint8, with the named decoder."""
+    def synthesise(self, decoded: Decoded, quality: int, decoder: str | float) -> NDArray[np.uint8]:
+        """Decoded integers to pixels (16h, 16w, 3) uint8, with the named decoder, or one at a realism of 0 to 1."""
         rows, cols = decoded.mask.shape
         g_s, knots = self.synthesis(decoder), self._knots(quality)
         gain = self.analysis.gains(knots) * (1 << ACT_BITS)
@@ -90,15 +93,58 @@ class Transforms:
             out[tiling.pixels(tile.inner)] = (x * 255).round_().clamp_(0, 255).byte().cpu().numpy()
         return out
 
-    def _synthesis(self, name: str) -> Synthesis:
-        return self._fill(Synthesis(self.weights.config), self.weights.decoder(name))
+    def distortion(
+        self, decoded: Decoded, quality: int, decoder: str, padded: NDArray[np.uint8]
+    ) -> tuple[float, NDArray[np.float64]]:
+        """Squared error of the decoded picture, and its gradient: the only place where an encoder looks at a decoder.
+
+        Args:
+            decoded: integers, as for :meth:`synthesise`.
+            quality: 0..100.
+            decoder: name of the decoder.
+            padded: the picture (16h, 16w, 3) uint8.
+
+        Returns:
+            Squared error on [0, 1] pixels, mean over colours and sum over pixels, and its gradient with respect to
+            v_hat in the gained domain (h, w, channels).
+        """
+        rows, cols = decoded.mask.shape
+        g_s, knots = self.synthesis(decoder), self._knots(quality)
+        gain = self.analysis.gains(knots) * (1 << ACT_BITS)
+        total, gradient = 0.0, np.empty(decoded.v_hat.shape)
+        for tile in tiling.tiles(rows, cols):
+            v_hat = self._tensor(decoded.v_hat[tile.outer]).requires_grad_()
+            psi = self._tensor(decoded.psi[tile.outer]) / (1 << ACT_BITS)
+            mask = torch.from_numpy(decoded.mask[tile.outer]).to(self.device)[None]
+            x_hat = g_s(v_hat / gain, psi, mask, knots)[0].permute(1, 2, 0)
+            x = self._pixels(padded[tiling.pixels(tile.outer)])[0].permute(1, 2, 0)
+            local = tiling.pixels(tile.local)
+            # pixels of the halo are counted with the tile whose own they are
+            error = (x_hat - x)[local].square().sum() / 3
+            error.backward()
+            total += float(error.detach())
+            if v_hat.grad is not None:
+                gradient[tile.inner] = v_hat.grad[0].double().cpu().numpy()[tile.local] * (1 << ACT_BITS)
+        return total, gradient
+
+    # weights made inside inference mode, where decoding runs, could not take part in a gradient later
+    @torch.inference_mode(False)
+    def _synthesis(self, name: str | float) -> Synthesis:
+        """A decoder by name; or, by a realism of 0 to 1, the line between two in weights (ESRGAN, Wang et al. 2018)."""
+        if isinstance(name, str):
+            return self._fill(Synthesis(self.weights.decoder_config(name)), self.weights.decoder(name))
+        first, last = (self.weights.decoder(end) for end in BLENDED)
+        if self.weights.decoder_config(BLENDED[0]) != self.weights.decoder_config(BLENDED[1]):
+            raise ModelError(f"the decoders of {self.weights.name} differ in shape, so none lies between", "name one")
+        blend = {k: first[k] * np.float32(1 - name) + last[k] * np.float32(name) for k in first}
+        return self._fill(Synthesis(self.weights.decoder_config(BLENDED[0])), blend)
 
     def _fill(self, module: M, arrays: dict[str, NDArray[Any]]) -> M:
         try:
             module.load_state_dict({k: torch.from_numpy(v).float() for k, v in arrays.items()})
         except RuntimeError:
             raise ModelError(f"weights of {self.weights.name} do not fit its card", "install mcmcodec again") from None
-        return module.eval().to(self.device)
+        return module.eval().requires_grad_(False).to(self.device)
 
     def _knots(self, quality: int) -> Tensor:
         return knot_weights(torch.tensor([quality], device=self.device))
