@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from .entropy.stream import EntropyModel
 from .errors import ModelError
 from .model.config import ModelConfig
+from .text import coders
 
 DEFAULT = "small"
 FOLDER_VARIABLE = "MCMCODEC_WEIGHTS"
@@ -68,6 +69,11 @@ class Weights:
     def fingerprint(self) -> bytes:
         """sha256 of the stream model's file, 32 bytes."""
         return bytes.fromhex(self.card["stream"]["sha256"])
+
+    @property
+    def captions(self) -> str:
+        """Name of the coder of captions (``text.coders``)."""
+        return str(self.card.get("captions", coders.DEFAULT))
 
     @property
     def decoders(self) -> list[str]:
