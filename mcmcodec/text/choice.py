@@ -19,10 +19,10 @@ _FUNCTION_WORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        a about above across after along an and another are around as at away be behind being below beside between by down
-        for from front has have he her his in inside into is it its near next of off on one onto other out over she some
-        something that the their them there they this through to together top toward towards two under up very was were what
-        where which while who with
+        a about above across after along an and another are around as at away be behind being below beside between
+        by down for from front has have he her his in inside into is it its near next of off on one onto other out
+        over she some something that the their them there they this through to together top toward towards two under
+        up very was were what where which while who with
         """,
     )
 )
