@@ -20,10 +20,12 @@ from PIL import Image
 
 import mcmcodec
 from mcmcodec.errors import InputError
-from mcmcodec.training.commands import load, main
+from mcmcodec.training import data
+from mcmcodec.training.commands import main
 from mcmcodec.training.data import Crops, DeviceCrops, build_cache, load_folder
 from mcmcodec.training.loop import Average, LoopConfig, _schedule
-from mcmcodec.training.stages import Check, DecoderOnly, MaskedImageModelling, RateDistortion
+from mcmcodec.training.stages import Check, DecoderOnly, Judges, MaskedImageModelling, RateDistortion
+from mcmcodec.training.work import load
 from mcmcodec.weights import FOLDER_VARIABLE, find
 
 ROOT = Path(mcmcodec.__file__).parents[1]
@@ -77,7 +79,7 @@ def test_mim_step(crops: Crops) -> None:
 
 
 def test_decoder_step_leaves_the_stream_alone(crops: Crops) -> None:
-    changed, wanted = moved(DecoderOnly(crops, 6, "cpu", None, 0.0))
+    changed, wanted = moved(DecoderOnly(crops, 6, "cpu", Judges()))
     assert changed == wanted
     assert changed and all(name.startswith("synthesis.") for name in changed)
 
@@ -138,7 +140,9 @@ def ramp(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", [Crops, DeviceCrops])
-def test_crops_are_pieces_of_pictures(tmp_path: Path, kind: type[Crops]) -> None:
+def test_crops_are_pieces_of_pictures(tmp_path: Path, kind: type[Crops], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "PLAIN", 0)
+    monkeypatch.setattr(data, "jitter", lambda x: x)
     device = () if kind is Crops else ("cpu",)
     crops = [kind(ramp(tmp_path), tmp_path / "cache", 96, 3, *device) for _ in range(2)]
     x = torch.cat([crops[0].batch(4, "cpu") for _ in range(6)])
@@ -228,10 +232,18 @@ def test_from_pictures_to_a_model(started: Path, pictures: Path, monkeypatch: py
     assert model.decoders == ["fidelity", "painter"]
     assert [run["stage"] for run in model.card["training"]["painter"]["runs"]] == ["pca", "joint", "decoder"]
     picture = smooth_noise(100, 150, seed=77)
-    data = mcmcodec.encode(picture, model="fresh", quality=75)
+    file = mcmcodec.encode(picture, model="fresh", quality=75)
     for name in model.decoders:
-        decoded = np.asarray(mcmcodec.decode(data, decoder=name), float)
+        decoded = np.asarray(mcmcodec.decode(file, decoder=name), float)
         assert np.square(decoded - picture).mean() < 0.3 * picture.astype(float).var()
+
+
+def test_a_light_decoder_is_grown_and_frozen(started: Path, pictures: Path) -> None:
+    train(started, pictures, "light", "pca", "light")
+    network, history = load(started / "light" / "last.pt")
+    assert network.synthesis.config.plan == "ll"
+    assert [row["replaced"] for row in history["replacements"]] == ["nothing", "head", "ca"]
+    assert history["replacements"][-1]["operations"] < history["replacements"][0]["operations"]
 
 
 @pytest.mark.slow

@@ -32,8 +32,10 @@ class ModelConfig:
         features: channels of the hyper-decoder's output psi per patch.
         context: hidden width of the integer context networks.
         width: width of the synthesis transform's tokens.
-        plan: the synthesis transform's blocks, ``c`` convolution bottleneck, ``a`` windowed attention.
+        plan: the synthesis transform's blocks, ``c`` convolution bottleneck, ``a`` windowed attention, ``l`` light
+            bottleneck.
         bottleneck: inner width of a ``c`` block.
+        light: inner width of an ``l`` block.
         head: inner width of the convolutional head on 4x4 sub-pixels.
     """
 
@@ -48,6 +50,7 @@ class ModelConfig:
     width: int = 256
     plan: str = "ccacca"
     bottleneck: int = 128
+    light: int = 48
     head: int = 48
     head_features: int = 16
     head_dim: int = 32
@@ -78,7 +81,7 @@ class ModelConfig:
 PRESETS = {
     "tiny": ModelConfig(
         "tiny", (1, 3, 8), embed=32, encoder_blocks=1, hyper=4, features=8, context=16,
-        width=32, plan="ca", bottleneck=16, head=16, head_features=4,
+        width=32, plan="ca", bottleneck=16, light=8, head=16, head_features=4,
     ),
     "small": ModelConfig("small"),
     "medium": ModelConfig("medium", encoder_blocks=4, context=160, plan="ccaccacca"),

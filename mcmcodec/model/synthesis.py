@@ -26,7 +26,10 @@ class Synthesis(nn.Module):
         self.mask_token = nn.Parameter(torch.randn(d) * 0.02)
         self.quality = nn.Parameter(torch.zeros(KNOTS, d))
         self.blocks = nn.ModuleList(
-            Bottleneck(d, config.bottleneck) if kind == "c" else Attention(d, config.head_dim) for kind in config.plan
+            Attention(d, config.head_dim)
+            if kind == "a"
+            else Bottleneck(d, config.light if kind == "l" else config.bottleneck)
+            for kind in config.plan
         )
         self.norm = nn.LayerNorm(d)
         self.out = zero(nn.Linear(d, pixels))

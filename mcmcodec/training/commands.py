@@ -7,27 +7,14 @@ from pathlib import Path
 
 import click
 import torch
-import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from ..model.config import PRESETS, ModelConfig
-from .data import Crops, DeviceCrops, ensure_cache
-from .export import thaw, write
-from .grow import grow
-from .loop import LoopConfig, save, train
+from ..model.config import PRESETS
+from .data import Crops
+from .export import write
+from .loop import LoopConfig, save
 from .network import Network
-from .stages import Check, DecoderOnly, MaskedImageModelling, RateDistortion
-
-
-def load(path: Path, device: str = "cpu") -> tuple[Network, dict[str, object]]:
-    """A network and its history from a checkpoint, or from a frozen model's NAME.json."""
-    if path.suffix == ".json":
-        network, history = thaw(path)
-        return network.to(device), history
-    stored = torch.load(path, map_location=device, weights_only=True)
-    network = Network(ModelConfig.from_dict(stored["model"])).to(device)
-    network.load_state_dict(stored["weights"])
-    return network, stored["history"]
+from .work import load, work
 
 
 @click.group()
@@ -52,7 +39,7 @@ def pca(data: Path, preset: str, out: Path, cache: Path, seed: int) -> None:
 
 
 @main.command()
-@click.argument("stage", type=click.Choice(["mim", "joint", "decoder"]))
+@click.argument("stage", type=click.Choice(["mim", "joint", "decoder", "light"]))
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--init",
@@ -74,52 +61,17 @@ def pca(data: Path, preset: str, out: Path, cache: Path, seed: int) -> None:
 @click.option("--half", is_flag=True, help="bfloat16 in the float transforms: for GPUs and CPUs that have it.")
 @click.option("--seed", default=1)
 @click.option("--lpips", default=0.0, help="decoder: 0 for squared error alone, else weight of MSE beside LPIPS.")
+@click.option("--msssim", default=0.0, help="decoder: weight of 1 - MS-SSIM.")
+@click.option("--adversary", default=0.0, help="decoder: weight of fooling a patch discriminator.")
+@click.option("--compile", "compiled", is_flag=True, help="torch.compile the float transforms; pays on GPUs.")
 def run(**options: object) -> None:
-    """Train one stage: masked image modelling, joint rate-distortion, or a decoder alone."""
+    """Train one stage: masked image modelling, joint rate-distortion, a decoder, or a light one out of that."""
     workers = int(options["workers"])  # type: ignore[call-overload]
     if workers == 1:
-        _work(0, options)
+        work(0, options)
     else:
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20000 + os.getpid() % 20000)}
-        mp.spawn(_work, args=(options,), nprocs=workers)
-
-
-def _work(rank: int, o: dict) -> None:
-    device = o["device"]
-    if o["workers"] > 1:
-        dist.init_process_group("gloo", rank=rank, world_size=o["workers"])
-    if device == "cpu":
-        torch.set_num_threads(1)
-    torch.manual_seed(o["seed"] + 1000 * rank)
-    network, history = load(o["init"])
-    if o["preset"]:
-        network = grow(network, PRESETS[o["preset"]])
-    network = network.to(device)
-    if rank == 0:
-        ensure_cache(o["data"], o["cache"])
-    if o["workers"] > 1:
-        dist.barrier()
-    o["out"].mkdir(parents=True, exist_ok=True)
-    network.half = o["half"]
-    source = o["data"], o["cache"], o["size"], o["seed"] + 1000 * rank
-    crops = Crops(*source) if device == "cpu" else DeviceCrops(*source, device)
-    perceptual = None
-    if o["lpips"]:
-        from .perceptual import LPIPS
-
-        perceptual = LPIPS().to(device)
-    if o["stage"] == "decoder":
-        stage: MaskedImageModelling = DecoderOnly(crops, o["batch"], device, perceptual, o["lpips"])
-    else:
-        stage = {"mim": MaskedImageModelling, "joint": RateDistortion}[o["stage"]](crops, o["batch"], device)
-    trained = stage.trained(network)
-    wanted = {id(p) for p in trained}
-    for p in network.parameters():
-        p.requires_grad_(id(p) in wanted)
-    config = LoopConfig(o["stage"], o["minutes"], o["peak"], o["batch"], o["size"], o["seed"], o["average"])
-    train(network, trained, stage, Check(o["val"], 16, device, perceptual), config, o["out"], history)
-    if dist.is_initialized():
-        dist.destroy_process_group()
+        mp.spawn(work, args=(options,), nprocs=workers)
 
 
 @main.command()

@@ -59,12 +59,13 @@ def thaw(card: Path, decoder: str | None = None) -> tuple[Network, dict[str, Any
         decoder: which of its decoders; the default one if None.
     """
     weights = Weights(card.stem, json.loads(card.read_text(encoding="utf-8")), card.parent)
-    network = Network(weights.config)
+    decoder = decoder or weights.decoders[0]
+    network = Network(weights.config, weights.decoder_config(decoder))
     state = {k: torch.from_numpy(v).float() for k, v in weights.stream.items() if k.startswith("analysis.")}
     for name, _ in network.entropy.named_parameters():
         values = weights.stream[f"entropy.{key_of(name)}"].astype(np.float64) / (1 << bits_of(name))
         state[f"entropy.{name}"] = torch.from_numpy(values).float()
-    painted = weights.decoder(decoder or weights.decoders[0])
+    painted = weights.decoder(decoder)
     state |= {f"synthesis.{k}": torch.from_numpy(v).float() for k, v in painted.items()}
     network.load_state_dict(state)
     return network, weights.card["training"]["stream"]
@@ -186,7 +187,11 @@ def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[
         "stream": _store(folder / f"{name}.safetensors", stream_arrays(stream, pictures, tuning["quantise_price"]))
     }
     for decoder, network in decoders.items():
-        entries[decoder] = _store(folder / f"{name}-{decoder}.safetensors", decoder_arrays(network))
+        entry: dict[str, Any] = _store(folder / f"{name}-{decoder}.safetensors", decoder_arrays(network))
+        own, usual = network.synthesis.config.to_dict(), stream.config.to_dict()
+        if differs := {key: value for key, value in own.items() if value != usual[key]}:
+            entry["config"] = differs
+        entries[decoder] = entry
     card = {
         "name": name, "id": number, "config": stream.config.to_dict(), "stream": entries.pop("stream"),
         "decoders": entries, "default_decoder": default, "tuning": tuning, "training": history,

@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 import torch.distributed as dist
 from rich.console import Console
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 BASIS = ("analysis.embed.weight", "synthesis.linear.weight")
 """Orthonormal at the start, with entries far smaller than a fresh layer's: they learn more slowly."""
@@ -90,6 +92,7 @@ def train(
         lr=config.peak, betas=(0.9, 0.98), eps=1e-9, foreach=True,
     )  # fmt: skip
     average = Average(module, config.average)
+    counter, best = FlopCounterMode(display=False), matmul_rate(trained[0].device, bool(getattr(module, "half", False)))
     begin = reported = saved = time.monotonic()
     sums: dict[str, float] = {}
     steps = since = 0
@@ -101,8 +104,9 @@ def train(
         rate = config.peak * _schedule(progress, config)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["pace"]
-        loss, numbers = step(module, steps)
-        loss.backward()
+        with counter if steps == 0 else nullcontext():
+            loss, numbers = step(module, steps)
+            loss.backward()
         progress = _share_gradients(trained, (time.monotonic() - begin) / (60 * config.minutes), world)
         norm = float(nn.utils.clip_grad_norm_(trained, config.clip))
         if math.isfinite(norm):
@@ -120,6 +124,7 @@ def train(
                 "minutes": round((now - begin) / 60, 1),
                 "seen": seen,
                 "per_s": round(speed, 2),
+                "of_peak": round(speed * counter.get_total_flops() / config.batch / world / best, 3),
                 "lr": rate,
                 **{k: round(v / since, 4) for k, v in sums.items()},
             }
@@ -134,6 +139,18 @@ def train(
             reported, since, sums = time.monotonic(), 0, {}
     history["seen"] = seen
     return average
+
+
+def matmul_rate(device: torch.device, half: bool) -> float:
+    """Floating-point operations per second of a large matrix product: the speed that this device could train at."""
+    side, kind = (1024, torch.float32) if device.type == "cpu" else (8192, torch.bfloat16 if half else torch.float32)
+    a = torch.randn(side, side, device=device, dtype=kind)
+    best = math.inf
+    for _ in range(4):
+        begin = time.perf_counter()
+        float((a @ a)[0, 0])  # waits for the device
+        best = min(best, time.perf_counter() - begin)
+    return 2 * side**3 / best
 
 
 def _schedule(progress: float, config: LoopConfig) -> float:
@@ -164,6 +181,7 @@ def save(path: Path, module: nn.Module, history: dict[str, object], config: Loop
     torch.save(
         {
             "model": module.config.to_dict(),
+            "decoder": module.synthesis.config.to_dict(),
             "weights": module.state_dict(),
             "history": {**history, "runs": runs},
         },

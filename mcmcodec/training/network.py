@@ -18,15 +18,15 @@ def trade(quality: Tensor) -> Tensor:
 
 
 class Network(nn.Module):
-    """The whole codec, differentiable."""
+    """The whole codec, differentiable; ``decoder`` gives the synthesis transform other sizes than the model's."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, decoder: ModelConfig | None = None) -> None:
         super().__init__()
         self.config = config
         self.half = False  # bfloat16 in the float transforms; the entropy nets always need float32
         self.analysis = Analysis(config)
         self.entropy = EntropyNets(config)
-        self.synthesis = Synthesis(config)
+        self.synthesis = Synthesis(decoder or config)
 
     @torch.no_grad()
     def pca_start(self, pixels: Tensor) -> None:

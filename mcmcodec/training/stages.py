@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .data import Crops, load_folder
+from .losses import Adversary, ms_ssim
 from .network import Network, trade
 
 CHECK_QUALITIES = (10, 30, 50, 70, 90)
@@ -79,14 +81,33 @@ class RateDistortion(MaskedImageModelling):
         return loss, {"psnr": _psnr(error), **parts}
 
 
+@dataclass(frozen=True)
+class Judges:
+    """What a decoder is trained for beside squared error.
+
+    Attributes:
+        perceptual: LPIPS (Zhang et al. 2018), or None for squared error at each quality's own weight.
+        error: weight of squared error beside LPIPS.
+        structure: weight of 1 - MS-SSIM.
+        adversary: discriminator, or None.
+        fooling: weight of fooling it.
+    """
+
+    perceptual: nn.Module | None = None
+    error: float = 0.0
+    structure: float = 0.0
+    adversary: Adversary | None = None
+    fooling: float = 0.0
+
+
 class DecoderOnly(MaskedImageModelling):
-    """Stage 3: with the stream frozen, a decoder for squared error plus LPIPS (Zhang et al. 2018)."""
+    """Stage 3: with the stream frozen, a decoder for squared error, or for what else judges it."""
 
     name = "decoder"
 
-    def __init__(self, crops: Crops, batch: int, device: str, perceptual: nn.Module | None, weight: float) -> None:
+    def __init__(self, crops: Crops, batch: int, device: str, judges: Judges) -> None:
         super().__init__(crops, batch, device)
-        self.perceptual, self.weight = perceptual, weight
+        self.judges = judges
 
     def trained(self, network: Network) -> list[Tensor]:
         """The synthesis transform."""
@@ -98,15 +119,26 @@ class DecoderOnly(MaskedImageModelling):
         quality = draw_quality(self.batch, self.device)
         with torch.no_grad():
             y_hat, psi, mask, knots, _ = stream(network, x, quality)
-        x_hat = network.paint(y_hat, psi, mask, knots)
-        error = squared_error(x, x_hat)
-        if self.perceptual is None:
-            return (error * trade(quality).sqrt()).mean(), {"psnr": _psnr(error)}
-        distance = self.perceptual(x_hat, x)
-        return (self.weight * error + distance).mean(), {
-            "psnr": _psnr(error),
-            "lpips": float(distance.mean()),
-        }
+        return self.judge(network.paint(y_hat, psi, mask, knots), x, quality)
+
+    def judge(self, x_hat: Tensor, x: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Loss of decoded pictures, and numbers for the log."""
+        judges, error = self.judges, squared_error(x, x_hat)
+        numbers = {"psnr": _psnr(error)}
+        if judges.perceptual is None:
+            loss = error * trade(quality).sqrt()
+        else:
+            distance = judges.perceptual(x_hat, x)
+            loss = judges.error * error + distance
+            numbers["lpips"] = float(distance.detach().mean())
+        if judges.structure:
+            similarity = ms_ssim(x_hat, x)
+            loss = loss + judges.structure * (1 - similarity)
+            numbers["msssim"] = float(similarity.detach().mean())
+        if judges.adversary is not None:
+            numbers["adversary"] = judges.adversary.learn(x, x_hat)
+            loss = loss + judges.fooling * judges.adversary.fooled(x_hat, x)
+        return loss.mean(), numbers
 
 
 def stream(network: nn.Module, x: Tensor, quality: Tensor, mask: Tensor | None = None):

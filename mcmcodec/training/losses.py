@@ -1,0 +1,83 @@
+"""Stage: training of decoders. What judges a picture beside squared error and LPIPS: MS-SSIM, and an adversary."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents of the five scales (Wang, Simoncelli, Bovik 2003)."""
+WINDOW, SIGMA = 11, 1.5
+C1, C2 = 0.01**2, 0.03**2
+
+
+def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
+    """Multi-scale structural similarity (B,) of pictures (B, 3, H, W) in [0, 1], sides of at least 176; differentiable.
+
+    Means over colours and positions; negative similarities, which no power has, count as a small positive one.
+    """
+    out = x.new_ones(x.shape[0])
+    for scale, weight in enumerate(WEIGHTS):
+        last = scale == len(WEIGHTS) - 1
+        luminance, contrast = _similarity(x, y)
+        value = (luminance * contrast if last else contrast).flatten(1).mean(1)
+        out = out * value.clamp(min=1e-3) ** weight
+        if not last:
+            x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
+    return out
+
+
+def _similarity(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Luminance, and contrast with structure, at every position of the window (B, 3, H - 10, W - 10)."""
+    mean_x, mean_y, xx, yy, xy = (_blur(u) for u in (x, y, x * x, y * y, x * y))
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
+    contrast = (2 * (xy - mean_x * mean_y) + C2) / (xx - mean_x**2 + yy - mean_y**2 + C2)
+    return luminance, contrast
+
+
+def _blur(x: Tensor) -> Tensor:
+    place = torch.arange(WINDOW, device=x.device, dtype=x.dtype) - WINDOW // 2
+    line = torch.exp(-(place**2) / (2 * SIGMA**2))
+    line = (line / line.sum()).expand(x.shape[1], 1, 1, WINDOW)
+    x = F.conv2d(x, line, groups=x.shape[1])
+    return F.conv2d(x, line.transpose(2, 3), groups=x.shape[1])
+
+
+class Adversary(nn.Module):
+    """A small patch discriminator with its own optimiser (Isola et al. 2017), hinge loss (Lim and Ye 2017).
+
+    It sees the decoded picture beside the original's blurred colours, so that it judges texture, not content. Made anew
+    with every run; it is not part of a checkpoint.
+    """
+
+    def __init__(self, width: int = 48, rate: float = 2e-4) -> None:
+        super().__init__()
+        norm = nn.utils.parametrizations.spectral_norm
+        self.layers = nn.Sequential(
+            norm(nn.Conv2d(6, width, 4, 2, 1)), nn.LeakyReLU(0.2),
+            norm(nn.Conv2d(width, 2 * width, 4, 2, 1)), nn.LeakyReLU(0.2),
+            norm(nn.Conv2d(2 * width, 2 * width, 3, 1, 1)), nn.LeakyReLU(0.2),
+            norm(nn.Conv2d(2 * width, 1, 3, 1, 1)),
+        )  # fmt: skip
+        self.optimizer = torch.optim.Adam(self.parameters(), lr=rate, betas=(0.5, 0.9))
+
+    def forward(self, picture: Tensor, original: Tensor) -> Tensor:
+        """Scores (B, 1, H/4, W/4), above 0 for what looks real."""
+        blurred = F.interpolate(F.avg_pool2d(original, 16), size=original.shape[2:], mode="bilinear")
+        scores: Tensor = self.layers(torch.cat([picture, blurred], 1) * 2 - 1)
+        return scores
+
+    def learn(self, x: Tensor, x_hat: Tensor) -> float:
+        """One step of its own on originals x and decoded pictures x_hat; returns its loss."""
+        self.requires_grad_(True)
+        loss = F.relu(1 - self(x, x)).mean() + F.relu(1 + self(x_hat.detach(), x)).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.requires_grad_(False)
+        return float(loss.detach())
+
+    def fooled(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """The decoder's loss (B,): lower where the adversary takes it for real."""
+        return -self(x_hat, x).flatten(1).mean(1)

@@ -1,0 +1,109 @@
+"""Stage: one process of a training run, from its options to the checkpoint that it leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from ..model.config import PRESETS, ModelConfig
+from .data import Crops, DeviceCrops, ensure_cache
+from .export import thaw
+from .grow import grow
+from .light import Imitation, operations, replacements
+from .loop import LoopConfig, save, train
+from .losses import Adversary
+from .network import Network
+from .stages import Check, DecoderOnly, Judges, MaskedImageModelling, RateDistortion
+
+
+def load(path: Path, device: str = "cpu") -> tuple[Network, dict]:
+    """A network and its history from a checkpoint, or from a frozen model's NAME.json."""
+    if path.suffix == ".json":
+        network, history = thaw(path)
+        return network.to(device), history
+    stored = torch.load(path, map_location=device, weights_only=True)
+    decoder = ModelConfig.from_dict(stored.get("decoder", stored["model"]))
+    network = Network(ModelConfig.from_dict(stored["model"]), decoder).to(device)
+    network.load_state_dict(stored["weights"])
+    return network, stored["history"]
+
+
+def work(rank: int, o: dict) -> None:
+    """Process ``rank`` of ``o["workers"]``; ``o`` are the options of the command ``run``."""
+    device = o["device"]
+    if o["workers"] > 1:
+        dist.init_process_group("gloo", rank=rank, world_size=o["workers"])
+    if device == "cpu":
+        torch.set_num_threads(1)
+    torch.manual_seed(o["seed"] + 1000 * rank)
+    network, history = load(o["init"])
+    if o["preset"]:
+        network = grow(network, PRESETS[o["preset"]])
+    network = network.to(device)
+    if rank == 0:
+        ensure_cache(o["data"], o["cache"])
+    if o["workers"] > 1:
+        dist.barrier()
+    o["out"].mkdir(parents=True, exist_ok=True)
+    network.half = o["half"]
+    if o["compiled"]:
+        network.analysis.compile(dynamic=False)
+        network.synthesis.compile(dynamic=False)
+    source = o["data"], o["cache"], o["size"], o["seed"] + 1000 * rank
+    crops = Crops(*source) if device == "cpu" else DeviceCrops(*source, device)
+    judges = _judges(o, device)
+    check = Check(o["val"], 16, device, judges.perceptual)
+    config = LoopConfig(o["stage"], o["minutes"], o["peak"], o["batch"], o["size"], o["seed"], o["average"])
+    if o["stage"] == "light":
+        _lighten(network, crops, check, config, o["out"], history)
+    else:
+        stages = {"mim": MaskedImageModelling, "joint": RateDistortion}
+        if o["stage"] == "decoder":
+            stage: MaskedImageModelling = DecoderOnly(crops, o["batch"], device, judges)
+        else:
+            stage = stages[o["stage"]](crops, o["batch"], device)
+        _train(network, stage, check, config, o["out"], history)
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _judges(o: dict, device: str) -> Judges:
+    perceptual = None
+    if o["lpips"]:
+        from .perceptual import LPIPS
+
+        perceptual = LPIPS().to(device)
+    adversary = Adversary().to(device) if o["adversary"] else None
+    return Judges(perceptual, o["lpips"], o["msssim"], adversary, o["adversary"])
+
+
+def _train(
+    network: Network, stage: MaskedImageModelling, check: Check, config: LoopConfig, out: Path, history: dict
+) -> Network:
+    """Train what the stage trains; returns the averaged network."""
+    trained = stage.trained(network)
+    wanted = {id(p) for p in trained}
+    for p in network.parameters():
+        p.requires_grad_(id(p) in wanted)
+    return train(network, trained, stage, check, config, out, history).module
+
+
+def _lighten(network: Network, crops: Crops, check: Check, config: LoopConfig, out: Path, history: dict) -> None:
+    """Replace the decoder's parts one by one, each for its share of the time; what each costs goes into the history."""
+    teacher, device = network.synthesis, str(next(network.parameters()).device)
+    whole = operations(teacher.cpu(), network.config)
+    teacher.to(device)
+    steps = sum(1 for _ in replacements(teacher))
+    config.minutes /= steps
+    costs = history.setdefault("replacements", [])
+    costs.append({"replaced": "nothing", "operations": round(whole), **check(network)})
+    for step in replacements(teacher):
+        share = operations(step.synthesis, network.config)
+        network.synthesis = step.synthesis.to(device)
+        stage = Imitation(crops, config.batch, device, teacher, step.fresh)
+        learnt = _train(network, stage, check, config, out, history)
+        step.synthesis.load_state_dict(learnt.synthesis.state_dict())
+        costs.append({"replaced": step.what, "operations": round(share), **check(network)})
+    save(out / "last.pt", network, history, config)
