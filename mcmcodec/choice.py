@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from . import container, masking, tiling
 from .entropy.stream import Counter, walk
 from .errors import UsageError
+from .limits import check_pixels
 from .masking import patch_roi
 from .model.config import trade
 from .weights import Weights
@@ -94,10 +95,11 @@ def check(quality: int, keep: float | None, mask: str, roi: NDArray[Any] | None)
         raise UsageError("mask none keeps every patch", "leave out keep and the region map, or choose another mask")
 
 
-def check_picture(rgb: NDArray[np.uint8]) -> None:
-    """UsageError when an array is not (H, W, 3) uint8 within the format's limits."""
+def check_picture(rgb: NDArray[np.uint8], limit: int | None = None) -> None:
+    """UsageError when an array is not (H, W, 3) uint8 within the format's limits; InputError when over ours."""
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
         raise UsageError("an array must be (height, width, 3) of uint8", "convert it, or pass a Pillow image")
     height, width = rgb.shape[:2]
-    if max(height, width) > container.MAX_SIDE or height * width > container.MAX_PIXELS:
+    if max(height, width) > container.MAX_SIDE:
         raise UsageError(f"{width} x {height} pixels are over the limit", "crop or scale the picture")
+    check_pixels(width, height, limit)

@@ -19,6 +19,7 @@ from .entropy.rangecoder import RangeDecoder, RangeEncoder
 from .entropy.stream import Decoded, Reader, Writer, walk
 from .errors import FormatError, UsageError
 from .image import from_rgb, to_rgb
+from .limits import check_pixels
 from .model.config import HYPER
 from .text.captions import decode_caption, encode_caption
 from .weights import Weights, find, find_number
@@ -41,15 +42,17 @@ class Codec:
         model: name of a model (``mcmcodec.weights.available``); the default one if None. Decoding uses whichever
             model the file names.
         device: ``auto`` (CUDA when there is one), ``cpu`` or ``cuda``; for the float transforms only.
+        max_pixels: larger pictures are refused, coming or going; see :func:`mcmcodec.limits.max_pixels`.
 
     Raises:
         ModelError: weights missing or not those that the model's card names.
         UsageError: no such device.
     """
 
-    def __init__(self, model: str | None = None, device: str = "auto") -> None:
+    def __init__(self, model: str | None = None, device: str = "auto", max_pixels: int | None = None) -> None:
         self.weights = find(model)
         self.device = device
+        self.max_pixels = max_pixels
 
     def encode(
         self, image: Image | Picture, *, quality: int = DEFAULT_QUALITY, keep: float | None = None, mask: str = "rd",
@@ -80,8 +83,8 @@ class Codec:
 
         how = settings(effort)
         choice.check(quality, keep, mask, roi)
-        rgb = image if isinstance(image, np.ndarray) else to_rgb(image)
-        choice.check_picture(rgb)
+        rgb = image if isinstance(image, np.ndarray) else to_rgb(image, self.max_pixels)
+        choice.check_picture(rgb, self.max_pixels)
         padded = tiling.pad(rgb)
         region = None if roi is None else choice.patch_roi(roi, rgb.shape[:2])
 
@@ -126,12 +129,13 @@ class Codec:
 
         Raises:
             FormatError: not an .mcm file, or damaged.
+            InputError: the picture is over the limit of pixels.
             ModelError: the file's model, or the decoder, is not installed.
             UsageError: both a decoder and a realism, or a realism out of range.
         """
         if realism is not None and (decoder or not 0 <= realism <= 1):
             raise UsageError("realism is 0 to 1 and stands for a decoder", "give either of them")
-        header, _, weights, decoded, _ = _parse(data)
+        header, _, weights, decoded, _ = _parse(data, self.max_pixels)
         transforms = _transforms(weights, self.device)
         painter = float(realism) if realism is not None else decoder or weights.decoders[0]
         padded = transforms.synthesise(decoded, header.quality, painter)
@@ -159,13 +163,14 @@ class Info:
     fingerprint: str
 
 
-def info(data: bytes) -> Info:
+def info(data: bytes, max_pixels: int | None = None) -> Info:
     """Read a file's facts and where its bytes went, without torch: symbols are decoded, pixels are not.
 
     ``bytes`` maps header, caption, base, mask, latents, tail and crc to bytes (fractional inside the payload); they
-    add up to ``total``. FormatError when the file is damaged, ModelError when its model is not installed.
+    add up to ``total``. FormatError when the file is damaged, InputError when its picture is over the limit of pixels,
+    ModelError when its model is not installed.
     """
-    header, caption, weights, decoded, sections = _parse(data)
+    header, caption, weights, decoded, sections = _parse(data, max_pixels)
     at = container.parse_header(data)[1]
     split = {"header": float(at), **{k: v / 8 for k, v in sections.items()}, "crc": float(container.CRC_SIZE)}
     order = ("header", "caption", "base", "mask", "latents", "tail", "crc")
@@ -183,25 +188,30 @@ def info(data: bytes) -> Info:
     )  # fmt: skip
 
 
-def encode(image: Image | Picture, *, model: str | None = None, device: str = "auto", **options: Any) -> bytes:
+def encode(image: Image | Picture, *, model: str | None = None, device: str = "auto", max_pixels: int | None = None,
+           **options: Any) -> bytes:  # fmt: skip
     """Encode one picture; options and errors as :meth:`Codec.encode`."""
-    return Codec(model, device).encode(image, **options)
+    return Codec(model, device, max_pixels).encode(image, **options)
 
 
-def decode(data: bytes, *, decoder: str | None = None, realism: float | None = None, device: str = "auto") -> Image:
+def decode(
+    data: bytes, *, decoder: str | None = None, realism: float | None = None, device: str = "auto",
+    max_pixels: int | None = None,
+) -> Image:  # fmt: skip
     """Decode one file; as :meth:`Codec.decode`, with whichever model the file names."""
     header, _ = container.parse_header(data)
-    return Codec(find_number(header.model, header.variant).name, device).decode(data, decoder, realism)
+    return Codec(find_number(header.model, header.variant).name, device, max_pixels).decode(data, decoder, realism)
 
 
-def symbols(data: bytes) -> Decoded:
+def symbols(data: bytes, max_pixels: int | None = None) -> Decoded:
     """The exact half of decoding alone: what every machine must agree on. Errors as :func:`info`."""
-    return _parse(data)[3]
+    return _parse(data, max_pixels)[3]
 
 
-def _parse(data: bytes) -> tuple[Header, str, Weights, Decoded, dict[str, float]]:
+def _parse(data: bytes, max_pixels: int | None) -> tuple[Header, str, Weights, Decoded, dict[str, float]]:
     """The exact half of decoding: header, caption, model, symbols, and bits by section of the payload."""
     asked, _ = container.parse_header(data)
+    check_pixels(asked.width, asked.height, max_pixels)
     weights = _loaded(asked.model, asked.variant)
     header, payload = container.unpack(data, weights.fingerprint)
     decoder = RangeDecoder(payload)

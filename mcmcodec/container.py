@@ -14,7 +14,6 @@ MAGIC: Final = b"\x8aMC"
 VERSION: Final = 1
 PATCH: Final = 16
 MAX_SIDE: Final = 65535
-MAX_PIXELS: Final = 2**28
 MAX_MODEL: Final = 4095
 MAX_QUALITY: Final = 100
 FINGERPRINT_SIZE: Final = 32
@@ -41,7 +40,7 @@ class Header:
 
     Attributes:
         width: Picture width in pixels, 1..65535.
-        height: Picture height in pixels, 1..65535; width * height is at most 2**28.
+        height: Picture height in pixels, 1..65535.
         model: Number of the stream model, 0..4095.
         variant: Variant of the stream model, 0..7.
         quality: 0..100, as asked of the encoder.
@@ -220,8 +219,6 @@ def _problem(header: Header) -> str:
     ):
         if not low <= value <= high:
             return f"{name} is {value}, not {low} to {high}"
-    if header.pixels > MAX_PIXELS:
-        return f"{header.width} x {header.height} pixels are over the limit of {MAX_PIXELS}"
     if header.all_visible and header.keep != 255:
         return f"keep is {header.keep} although every patch is visible"
     before = -1

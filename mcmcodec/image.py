@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
-from .container import MAX_PIXELS, MAX_SIDE
+from .container import MAX_SIDE
 from .errors import InputError, UsageError
+from .limits import check_pixels, max_pixels
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
@@ -67,40 +68,42 @@ def writable_format(name: str) -> str:
     return known[ext]
 
 
-def open_image(source: str | os.PathLike[str] | IO[bytes]) -> Image.Image:
+def open_image(source: str | os.PathLike[str] | IO[bytes], limit: int | None = None) -> Image.Image:
     """Open a picture without decoding its pixels.
 
     Args:
         source: A path, or a binary file that can seek.
+        limit: Largest number of pixels; see ``limits.max_pixels``.
 
     Returns:
-        The picture, at its first frame, within the container's limits.
+        The picture, at its first frame, within the limits.
 
     Raises:
-        InputError: It is not a picture, is damaged, or is larger than the container's limits.
+        InputError: It is not a picture, is damaged, or is larger than the limits.
         OSError: The file is missing or cannot be read.
     """
+    limit = max_pixels(limit)
     try:
-        with _our_limits():
+        with _our_limits(limit):
             image = Image.open(source, formats=readable_formats())
     except UnidentifiedImageError as error:
         raise InputError("not a picture in a format that can be read", "convert it to PNG first") from error
     except Image.DecompressionBombError as error:
-        raise InputError(f"the picture has over {MAX_PIXELS} pixels", "scale it down or cut it up") from error
+        raise InputError(f"the picture has over {limit} pixels", "scale it down, or raise --max-pixels") from error
     # Pillow's parsers raise whatever a hostile header makes them trip over.
     except Exception as error:
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
             raise
         raise InputError(f"damaged picture ({_brief(error)})", "get a whole copy of the file") from error
     try:
-        _check_size(image)
+        _check_size(image, limit)
     except InputError:
         image.close()
         raise
     return image
 
 
-def to_rgb(image: Image.Image) -> Pixels:
+def to_rgb(image: Image.Image, limit: int | None = None) -> Pixels:
     """Decode a picture to plain sRGB.
 
     Orientation (EXIF) is applied, an ICC profile converted to sRGB, 16 bits scaled to 8, transparency put
@@ -108,14 +111,15 @@ def to_rgb(image: Image.Image) -> Pixels:
 
     Args:
         image: Any Pillow picture.
+        limit: Largest number of pixels; see ``limits.max_pixels``.
 
     Returns:
         uint8 array of shape (height, width, 3), C-contiguous.
 
     Raises:
-        InputError: The picture is damaged or outside the container's limits.
+        InputError: The picture is damaged or outside the limits.
     """
-    _check_size(image)
+    _check_size(image, limit)
     try:
         image.load()
         rgb = _flatten(image)
@@ -169,27 +173,26 @@ def save_bytes(image: Image.Image, name: str) -> bytes:
 
 
 @contextlib.contextmanager
-def _our_limits() -> Iterator[None]:
-    """Let Pillow refuse what the container refuses, rather than what it finds suspicious itself."""
+def _our_limits(limit: int) -> Iterator[None]:
+    """Let Pillow refuse what we refuse, rather than what it finds suspicious itself."""
     with _pillow_limit, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = Image.MAX_IMAGE_PIXELS
         # Pillow warns at its limit and raises at twice the limit.
-        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+        Image.MAX_IMAGE_PIXELS = limit // 2
         try:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = before
 
 
-def _check_size(image: Image.Image) -> None:
-    """Refuse sizes that the container cannot hold (specification, section 3)."""
+def _check_size(image: Image.Image, limit: int | None) -> None:
+    """Refuse sizes that the container cannot hold (specification, section 3), or that are over the limit."""
     width, height = image.size
-    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE and width * height <= MAX_PIXELS):
-        raise InputError(
-            f"{width} x {height} pixels are outside the limits (1 to {MAX_SIDE} a side, {MAX_PIXELS} in all)",
-            "scale it down or cut it up",
-        )
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+        cause = f"{width} x {height} pixels are outside the format's limits (1 to {MAX_SIDE} a side)"
+        raise InputError(cause, "scale it down or cut it up")
+    check_pixels(width, height, limit)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -24,7 +24,7 @@ CAPTIONS = {"english-1": (caption, ROOT / "mcmcodec" / "text" / "english.txt")}
 MUST_UNDERSTAND: set[int] = set()
 """Section 4.1: odd types of extension sections that this parser knows."""
 MAX_PIXELS = 2**27
-TYPES = {"I8": "<i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "U8": "<u1", "U16": "<u2", "U32": "<u4"}
+TYPES = {"I8": "<i1", "I16": "<i2", "I32": "<i4", "U8": "<u1", "U16": "<u2", "U32": "<u4"}
 
 
 class Refused(Exception):

@@ -8,6 +8,7 @@ import click
 from . import decoder_options, options
 from .batch import Result, run
 from .files import STREAM, Job, plan, read
+from .limit_options import limits
 
 
 @click.command(short_help="Turn .mcm files into pictures.")
@@ -17,6 +18,7 @@ from .files import STREAM, Job, plan, read
 )
 @decoder_options.decoder
 @options.device
+@limits
 @options.common
 def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, **settings: Any) -> int:
     """Turn .mcm files into pictures.

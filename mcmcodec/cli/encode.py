@@ -10,6 +10,7 @@ from ..errors import InputError
 from . import mask_options, options, rate_options
 from .batch import Result, run
 from .files import Job, plan, seekable
+from .limit_options import limits
 
 
 @click.command(short_help="Turn pictures into .mcm files.")
@@ -22,6 +23,7 @@ from .files import Job, plan, seekable
 @click.option("--caption", metavar="TEXT", default="", help="Words about the picture, kept in the file.")
 @click.option("--model", metavar="NAME", help="Which weights to use.  [default: small]")
 @options.device
+@limits
 @options.common
 def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, **settings: Any) -> int:
     """Turn pictures into .mcm files.

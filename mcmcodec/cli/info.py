@@ -9,6 +9,7 @@ import click
 from .batch import FAILED, OK
 from .console import complain, explain, printable, rate, size
 from .files import STREAM, find, read
+from .limit_options import limits
 
 if TYPE_CHECKING:
     from ..codec import Info
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument("inputs", metavar="FILES|FOLDERS|-", nargs=-1, required=True)
 @click.option("-r", "--recursive", is_flag=True, help="Enter folders to any depth.")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON per file.")
+@limits
 def info(inputs: tuple[str, ...], recursive: bool, as_json: bool) -> int:
     """Show what .mcm files hold and where every byte went.
 

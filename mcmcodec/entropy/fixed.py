@@ -4,8 +4,8 @@ Activations are integers in units of 1/64, weights in units of 1/4096, biases in
 
     r = floor((sum w a + b) / 4096)      then      clamp to 0..ACT_MAX (hidden) or -ACT_MAX..ACT_MAX (output)
 
-A row has at most 9 * 512 inputs, so a sum stays below 4608 * 2**15 * 2**15 + 2**35 < 2**43, far inside the 2**53
-that float64 carries exactly, in whatever order it is added up.
+No sum can reach the 2**53 up to which float64 carries whole numbers exactly, in whatever order it is added up:
+``checks`` proves it of every model when it is loaded.
 """
 
 from __future__ import annotations

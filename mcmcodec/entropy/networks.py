@@ -1,6 +1,6 @@
 """Stage: entropy, the integer networks. Whatever the decoder must reproduce to parse a stream is computed here.
 
-Integers ride in float64 so that BLAS multiplies them; no sum reaches 2**53 (see ``fixed``), so any order of
+Integers ride in float64 so that BLAS multiplies them; no sum reaches 2**53 (see ``checks``), so any order of
 summation on any machine with any number of threads gives the same bits. numpy only.
 """
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .adaptive import AdaptiveBit
+from .checks import check
 from .fixed import ACT_BITS, ACT_MAX, HYPER, INPUT_MAX, MASK_CENTRE, PARITIES, SCALES, WEIGHT_BITS
 from .networks import Arrays, ContextNet, HyperDecoder, Ints, Neighbours, at_quality
 from .rangecoder import RangeDecoder, RangeEncoder
@@ -27,9 +28,10 @@ MAX_SYMBOL = (1 << ESCAPE_BITS) - 1
 
 
 class EntropyModel:
-    """The frozen integers of one stream model."""
+    """The frozen integers of one stream model. ModelError when they are not one (see :mod:`.checks`)."""
 
     def __init__(self, arrays: Arrays, slices: tuple[int, ...], base_slices: int) -> None:
+        check(arrays, slices, base_slices)
         self.slices, self.base_slices = slices, base_slices
         self.hyper = HyperDecoder(arrays)
         self.hyper_loc = arrays["hyper.loc"].astype(np.int64)

@@ -1,0 +1,111 @@
+"""Stage: entropy, before all of it: whether frozen integers are a model, and that no sum of theirs can be rounded.
+
+Why float64 is exact (specification, section 5.4). Every input of a layer is a whole number of magnitude at most
+ACT_MAX: an output of another layer, clamped to it; decoded values, clamped to it or to INPUT_MAX; the constants
+-64, 0 and 64; or the header's keep, at most 255. The products weight * input are whole numbers, and so is every
+partial sum of them and of the bias, in any order and any grouping: each is at most
+
+    ACT_MAX * (sum over the inputs of |weight|) + |bias|
+
+in magnitude. `check` demands of every output of every layer that this is below 2**53. Whole numbers up to 2**53 are
+float64 numbers, so no addition, multiplication or fused multiply-add on the way has anything to round. What
+follows is exact too: a multiplication by 2**-12, floor, clamp. The activations are stored as float32, which
+holds whole numbers up to 2**24. Interpolation by quality, dequantisation and table indices are int64: parameters
+have 32 bits at most and are multiplied by at most 20, symbols stay below 2**21 and are multiplied by 64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ModelError
+from .fixed import ACT_MAX, HYPER, SCALES
+from .rangecoder import TOTAL
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+EXACT = 1 << 53
+KNOTS = 6
+PASSES = 4
+_MAX_REACH = (1 << 15) - 1
+
+
+def check(arrays: Arrays, slices: Sequence[int], base_slices: int) -> None:
+    """Look at every integer of a stream model, once, when it is loaded.
+
+    Args:
+        arrays: the tensors ``entropy.*`` without that prefix (specification, section 7).
+        slices: channels of the slices of the latents.
+        base_slices: how many of them belong to the base layer.
+
+    Raises:
+        ModelError: a tensor is missing, has another type or shape, is out of range, or a sum could reach 2**53.
+    """
+    hyper = _integers(arrays, "hyper.loc", (KNOTS, -1)).shape[1]
+    _integers(arrays, "hyper.index", (KNOTS, hyper))
+    hidden = _integers(arrays, "hyper.bias1", (KNOTS, -1)).shape[1]
+    features = _integers(arrays, "slices.0.context", (-1, -1, 3, 3)).shape[1] - (base_slices == 0)
+    _layer(arrays, "hyper.bias1", _integers(arrays, "hyper.weight1", (hidden, hyper, 3, 3)))
+    outputs = HYPER * HYPER * features
+    _integers(arrays, "hyper.bias2", (outputs,))
+    _layer(arrays, "hyper.bias2", _integers(arrays, "hyper.weight2", (outputs, hidden)))
+    for k, channels in enumerate(slices):
+        _network(arrays, f"slices.{k}", features + sum(slices[:k]) + (k >= base_slices), channels, 2 * channels)
+    _network(arrays, "mask", features + sum(slices[:base_slices]) + 1, 1, 1)
+    p1 = _integers(arrays, "mask.p1", (SCALES,))
+    if p1.min() < 1 or p1.max() > 4095:
+        raise _unfit("mask.p1 is not 1 to 4095")
+    _tables(arrays)
+
+
+def _network(arrays: Arrays, name: str, known: int, current: int, outputs: int) -> None:
+    width = _integers(arrays, f"{name}.bias1", (KNOTS, -1)).shape[1]
+    context = _integers(arrays, f"{name}.context", (width, known, 3, 3))
+    _layer(arrays, f"{name}.bias1", context)
+    for taps in _integers(arrays, f"{name}.current", (PASSES - 1, width, current, 3, 3)):
+        _layer(arrays, f"{name}.bias1", context, taps)
+    _integers(arrays, f"{name}.bias2", (width,))
+    _layer(arrays, f"{name}.bias2", _integers(arrays, f"{name}.weight2", (width, width)))
+    _integers(arrays, f"{name}.bias3", (KNOTS, outputs))
+    _layer(arrays, f"{name}.bias3", _integers(arrays, f"{name}.weight3", (outputs, width)))
+
+
+def _layer(arrays: Arrays, bias: str, *weights: NDArray[np.int64]) -> None:
+    """Refuse a layer whose sums could reach 2**53; weights (outputs, ...), bias (outputs,) or (6, outputs)."""
+    largest = np.abs(_integers(arrays, bias, None)).reshape(-1, len(weights[0])).max(0)
+    reach = sum(np.abs(w).reshape(len(w), -1).sum(1) for w in weights)
+    if any(ACT_MAX * int(total) + int(most) >= EXACT for total, most in zip(reach, largest, strict=True)):
+        raise _unfit(f"sums of the layer with {bias} could reach 2**53")
+
+
+def _tables(arrays: Arrays) -> None:
+    reach = _integers(arrays, "tables.reach", (SCALES,))
+    if reach[0] != 0 or reach.min() < 0 or reach.max() > _MAX_REACH:
+        raise _unfit(f"tables.reach is not 0, and then 0 to {_MAX_REACH}")
+    sizes = 2 * reach[1:] + 2
+    frequencies = _integers(arrays, "tables.frequencies", (int(sizes.sum()),))
+    totals = np.add.reduceat(frequencies, np.cumsum(sizes) - sizes)
+    if frequencies.min() < 1 or (totals != TOTAL).any():
+        raise _unfit(f"tables.frequencies are not above zero with a sum of {TOTAL} in each table")
+
+
+def _integers(arrays: Arrays, name: str, shape: tuple[int, ...] | None) -> NDArray[np.int64]:
+    """The tensor as int64, when it is there, of integers up to 32 bits, and of that shape (-1: any but 0)."""
+    found = arrays.get(name)
+    if found is None:
+        raise _unfit(f"there is no {name}")
+    if found.dtype.kind not in "iu" or found.dtype.itemsize > 4:
+        raise _unfit(f"{name} is {found.dtype}, not integers of 32 bits at most")
+    fits = shape is None or (
+        len(shape) == found.ndim and all(a == b or a == -1 for a, b in zip(shape, found.shape, strict=True))
+    )
+    if not fits or not found.size:
+        raise _unfit(f"{name} has shape {found.shape}, not {shape}")
+    return found.astype(np.int64)
+
+
+def _unfit(cause: str) -> ModelError:
+    return ModelError(f"the weights are not a stream model: {cause}", "install mcmcodec again")
