@@ -233,8 +233,8 @@ def test_bombs_are_refused_by_their_header(size: tuple[int, int]) -> None:
 
 def test_large_pictures_that_pillow_finds_suspicious_are_opened() -> None:
     before = Image.MAX_IMAGE_PIXELS
-    with open_image(BytesIO(png_header(16384, 16384))) as image:
-        assert image.size == (16384, 16384)
+    with open_image(BytesIO(png_header(16384, 8192))) as image:
+        assert image.size == (16384, 8192)
     assert before == Image.MAX_IMAGE_PIXELS
 
 
