@@ -18,6 +18,7 @@ from .limits import check_pixels
 from .masking import patch_roi
 from .model.config import trade
 from .weights import Weights
+from .words import MODES
 
 if TYPE_CHECKING:
     from .model.transforms import Transforms
@@ -50,11 +51,13 @@ class Plan:
 
 def plans(
     weights: Weights, transforms: Transforms, padded: NDArray[np.uint8], quality: int, keep: float | None, mode: str,
-    roi: NDArray[np.float64] | None,
+    roi: NDArray[np.float64] | None, layers: str = "full",
 ) -> list[Plan]:  # fmt: skip
     """The ways worth trying: one, but two where ``rd`` is free to find that a mask does not pay."""
     every = np.ones((padded.shape[0] // tiling.PATCH, padded.shape[1] // tiling.PATCH), bool)
     worth = trade(quality) / 3 / transforms.gains(quality) ** 2
+    if layers == "base":
+        return [Plan(~every, *transforms.analyse(padded, ~every, quality), worth)]
     if mode not in ("rd", "none"):
         visible = masking.choose(masking.scores(padded, mode), 0.5 if keep is None else keep, roi)
         return [Plan(visible, *transforms.analyse(padded, visible, quality), worth)]
@@ -83,12 +86,16 @@ def bit_weight(weights: Weights, transforms: Transforms, quality: int) -> NDArra
     return float(weights.card["tuning"]["quantise_price"]) * 3 * transforms.gains(quality) ** 2 / trade(quality)
 
 
-def check(quality: int, keep: float | None, mask: str, roi: NDArray[Any] | None) -> None:
+def check(quality: int, keep: float | None, mask: str, roi: NDArray[Any] | None, layers: str = "full") -> None:
     """UsageError when an option of :meth:`mcmcodec.Codec.encode` is out of range or contradicts another."""
     if not 0 <= quality <= 100:
         raise UsageError(f"quality {quality} is not 0 to 100", "50 is the default, higher is better and larger")
     if mask not in masking.MODES:
         raise UsageError(f"there is no mask mode {mask}", f"choose from {', '.join(masking.MODES)}")
+    if layers not in MODES:
+        raise UsageError(f"there is no mode {layers}", f"choose from {', '.join(MODES)}")
+    if layers != "full" and (keep is not None or mask != "rd" or roi is not None):
+        raise UsageError(f"mode {layers} shows no patch", "leave out keep, mask and the region map")
     if keep is not None and not 0 < keep <= 1:
         raise UsageError(f"keep {keep} is not above 0 and up to 1", "0.5 keeps half of the patches")
     if mask == "none" and (roi is not None or (keep is not None and keep < 1)):

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from . import container, tiling
 from .container import Header
-from .entropy.rangecoder import RangeDecoder, RangeEncoder
-from .entropy.stream import Decoded, Reader, Writer, walk
+from .entropy.rangecoder import RangeEncoder
+from .entropy.stream import Decoded, Writer, walk
 from .errors import FormatError, UsageError
 from .image import from_rgb, to_rgb
-from .limits import check_pixels
-from .model.config import HYPER
-from .text.captions import decode_caption, encode_caption
+from .text.captions import encode_caption
 from .weights import Weights, find, find_number
+from .words import Painter, opened, paint, words_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,7 +55,7 @@ class Codec:
 
     def encode(
         self, image: Image | Picture, *, quality: int = DEFAULT_QUALITY, keep: float | None = None, mask: str = "rd",
-        roi: NDArray[Any] | None = None, caption: str = "", effort: int = DEFAULT_EFFORT,
+        roi: NDArray[Any] | None = None, caption: str = "", effort: int = DEFAULT_EFFORT, mode: str = "full",
     ) -> bytes:  # fmt: skip
         """Encode a picture.
 
@@ -69,12 +68,13 @@ class Codec:
             roi: (H, W) map of non-negative numbers that multiply the patches' scores.
             caption: text to carry along.
             effort: 1 (fastest) to 9 (smallest at equal quality); see :mod:`mcmcodec.effort`.
+            mode: ``full``; ``base``, the base layer (and the caption) only; ``caption``, the caption only.
 
         Returns:
             The bytes of an .mcm file.
 
         Raises:
-            InputError: the picture is unreadable or too large.
+            InputError: the picture is unreadable or too large; or mode ``caption`` has no caption.
             UsageError: an argument is out of range, or two contradict each other.
         """
         # here, because it brings OpenCV, which is slow to load and of no use to decode or info
@@ -82,16 +82,18 @@ class Codec:
         from .effort import refine, settings
 
         how = settings(effort)
-        choice.check(quality, keep, mask, roi)
+        choice.check(quality, keep, mask, roi, mode)
         rgb = image if isinstance(image, np.ndarray) else to_rgb(image, self.max_pixels)
         choice.check_picture(rgb, self.max_pixels)
+        if mode == "caption":
+            return words_file(self.weights, rgb.shape[1], rgb.shape[0], caption)
         padded = tiling.pad(rgb)
         region = None if roi is None else choice.patch_roi(roi, rgb.shape[:2])
 
         transforms = _transforms(self.weights, self.device)
         price = choice.bit_weight(self.weights, transforms, quality) * how.thrift
         ways = "none" if mask == "rd" and keep is None and roi is None and not how.mask else mask
-        plans = choice.plans(self.weights, transforms, padded, quality, keep, ways, region)
+        plans = choice.plans(self.weights, transforms, padded, quality, keep, ways, region, mode)
         coded = [(*self._code(plan, rgb.shape, quality, caption, price), plan) for plan in plans]
         _, header, payload, plan = min(coded, key=lambda one: one[0])
         if how.rounds:
@@ -105,40 +107,47 @@ class Codec:
         """The exact half of encoding: the plan's Lagrangian cost, header and payload."""
         header = Header(
             shape[1], shape[0], self.weights.number, 0, quality, round(255 * float(plan.visible.mean())),
-            caption=bool(caption), all_visible=bool(plan.visible.all()),
+            caption=bool(caption), all_visible=bool(plan.visible.all()), none_visible=not plan.visible.any(),
         )  # fmt: skip
         encoder = RangeEncoder()
         if caption:
             encode_caption(encoder, caption)
         entropy = self.weights.entropy
         port = Writer(encoder, plan.v, plan.z, plan.visible, entropy.tables, price)
-        walk(entropy, port, header.grid, quality, header.keep, header.all_visible)
+        walk(entropy, port, header.grid, quality, header.keep, header.all_visible, header.none_visible)
         payload = encoder.finish()
         return plan.cost(payload, port.error), header, payload
 
-    def decode(self, data: bytes, decoder: str | None = None, realism: float | None = None) -> Image:
+    def decode(
+        self, data: bytes, decoder: str | None = None, realism: float | None = None, painter: Painter | None = None
+    ) -> Image:
         """Decode a file.
 
         Args:
             data: the bytes of an .mcm file.
             decoder: a decoder of the file's model (``fidelity``, ``perceptual``, ``light``); its default one if None.
             realism: 0 (``fidelity``) to 1 (``perceptual``), or what lies between them; instead of ``decoder``.
+            painter: makes the picture of a file that holds a caption only.
 
         Returns:
             An RGB picture of the size that the file states.
 
         Raises:
-            FormatError: not an .mcm file, or damaged.
+            FormatError: not an .mcm file, or damaged; or it holds a caption only, and there is no painter.
             InputError: the picture is over the limit of pixels.
             ModelError: the file's model, or the decoder, is not installed.
             UsageError: both a decoder and a realism, or a realism out of range.
         """
         if realism is not None and (decoder or not 0 <= realism <= 1):
             raise UsageError("realism is 0 to 1 and stands for a decoder", "give either of them")
-        header, _, weights, decoded, _ = _parse(data, self.max_pixels)
+        file = opened(data)
+        header, weights = file.header, file.weights
+        if header.words_only:
+            return paint(file, painter)
+        decoded, _ = file.symbols(self.max_pixels)
         transforms = _transforms(weights, self.device)
-        painter = float(realism) if realism is not None else decoder or weights.decoders[0]
-        padded = transforms.synthesise(decoded, header.quality, painter)
+        way = float(realism) if realism is not None else decoder or weights.decoders[0]
+        padded = transforms.synthesise(decoded, header.quality, way)
         return from_rgb(padded[: header.height, : header.width])
 
 
@@ -161,6 +170,7 @@ class Info:
     bpp: float
     crc: int
     fingerprint: str
+    mode: str = "full"
 
 
 def info(data: bytes, max_pixels: int | None = None) -> Info:
@@ -170,7 +180,13 @@ def info(data: bytes, max_pixels: int | None = None) -> Info:
     add up to ``total``. FormatError when the file is damaged, InputError when its picture is over the limit of pixels,
     ModelError when its model is not installed.
     """
-    header, caption, weights, decoded, sections = _parse(data, max_pixels)
+    file = opened(data)
+    header, weights = file.header, file.weights
+    sections = {"caption": file.decoder.position()}
+    mask = np.zeros(header.grid, bool)
+    if not header.words_only:
+        decoded, rest = file.symbols(max_pixels)
+        mask, sections = decoded.mask, sections | rest
     at = container.parse_header(data)[1]
     split = {"header": float(at), **{k: v / 8 for k, v in sections.items()}, "crc": float(container.CRC_SIZE)}
     order = ("header", "caption", "base", "mask", "latents", "tail", "crc")
@@ -182,9 +198,9 @@ def info(data: bytes, max_pixels: int | None = None) -> Info:
         split["tail"] += spare
     return Info(
         header.width, header.height, container.VERSION, weights.name, header.variant, header.quality,
-        float(decoded.mask.mean()), int(decoded.mask.sum()), decoded.mask.size, caption,
+        float(mask.mean()), int(mask.sum()), mask.size, file.caption,
         {k: split.get(k, 0.0) for k in order}, len(data), 8 * len(data) / header.pixels, container.crc_of(data),
-        weights.fingerprint.hex(),
+        weights.fingerprint.hex(), file.mode,
     )  # fmt: skip
 
 
@@ -204,30 +220,17 @@ def decode(
 
 
 def symbols(data: bytes, max_pixels: int | None = None) -> Decoded:
-    """The exact half of decoding alone: what every machine must agree on. Errors as :func:`info`."""
-    return _parse(data, max_pixels)[3]
+    """The exact half of decoding alone: what every machine must agree on.
 
-
-def _parse(data: bytes, max_pixels: int | None) -> tuple[Header, str, Weights, Decoded, dict[str, float]]:
-    """The exact half of decoding: header, caption, model, symbols, and bits by section of the payload."""
-    asked, _ = container.parse_header(data)
-    check_pixels(asked.width, asked.height, max_pixels)
-    weights = _loaded(asked.model, asked.variant)
-    header, payload = container.unpack(data, weights.fingerprint)
-    decoder = RangeDecoder(payload)
-    caption = decode_caption(decoder) if header.caption else ""
-    rows, cols = header.grid
-    port = Reader(decoder, weights.entropy.tables, -(-rows // HYPER) * -(-cols // HYPER))
-    sections = {"caption": decoder.position()}
-    decoded = walk(weights.entropy, port, header.grid, header.quality, header.keep, header.all_visible)
-    if not decoder.exhausted():
-        raise FormatError("the coded picture data has bytes that belong to nothing", "get a whole copy of the file")
-    return header, caption, weights, decoded, sections | port.sections
-
-
-@lru_cache(maxsize=4)
-def _loaded(number: int, variant: int) -> Weights:
-    return find_number(number, variant)
+    Raises:
+        FormatError: not an .mcm file, damaged, or of words alone.
+        InputError: the picture is over the limit of pixels.
+        ModelError: the file's model is not installed.
+    """
+    file = opened(data)
+    if file.header.words_only:
+        raise FormatError("the file holds a caption and no picture")
+    return file.symbols(max_pixels)[0]
 
 
 @lru_cache(maxsize=4)

@@ -16,13 +16,15 @@ PATCH: Final = 16
 MAX_SIDE: Final = 65535
 MAX_MODEL: Final = 4095
 MAX_QUALITY: Final = 100
+WORDS: Final = 9
+"""Extension type of a file that holds a caption and no picture (section 4)."""
 FINGERPRINT_SIZE: Final = 32
 CRC_SIZE: Final = 4
 
 _VARIANTS: Final = 8
 _FLAG_CAPTION: Final = 0x10
 _FLAG_EXTENSIONS: Final = 0x20
-_FLAG_ALL_VISIBLE: Final = 0x40
+_FLAG_NO_MASK: Final = 0x40
 _FLAG_RESERVED: Final = 0x80
 _MAX_EXTENSIONS: Final = 64
 _MAX_EXTENSION_TYPE: Final = 65535
@@ -48,6 +50,7 @@ class Header:
         caption: Whether the payload carries a caption.
         all_visible: Whether every patch is visible, so that the payload has no mask.
         extensions: (type, bytes) pairs with types that rise; even types may be ignored by readers.
+        none_visible: Whether no patch is visible, so that the payload ends after the base layer; ``keep`` is 0.
     """
 
     width: int
@@ -59,6 +62,12 @@ class Header:
     caption: bool = False
     all_visible: bool = False
     extensions: tuple[tuple[int, bytes], ...] = ()
+    none_visible: bool = False
+
+    @property
+    def words_only(self) -> bool:
+        """Whether the payload is a caption and nothing else."""
+        return any(kind == WORDS for kind, _ in self.extensions)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -88,13 +97,13 @@ def pack(header: Header, payload: bytes, fingerprint: bytes) -> bytes:
     problem = _problem(header)
     if problem:
         raise UsageError(problem)
-    if any(kind % 2 for kind, _ in header.extensions):
-        raise UsageError("extension sections of odd type are not defined in format 1")
+    if any(kind % 2 and kind != WORDS for kind, _ in header.extensions):
+        raise UsageError("this extension section of odd type is not defined in format 1")
     flags = (
         VERSION
         | _FLAG_CAPTION * header.caption
         | _FLAG_EXTENSIONS * bool(header.extensions)
-        | _FLAG_ALL_VISIBLE * header.all_visible
+        | _FLAG_NO_MASK * (header.all_visible or header.none_visible)
     )
     out = bytearray(MAGIC)
     out.append(flags)
@@ -141,13 +150,14 @@ def parse_header(data: bytes) -> tuple[Header, int]:
         quality=quality,
         keep=keep,
         caption=bool(flags & _FLAG_CAPTION),
-        all_visible=bool(flags & _FLAG_ALL_VISIBLE),
+        all_visible=bool(flags & _FLAG_NO_MASK) and keep != 0,
         extensions=extensions,
+        none_visible=bool(flags & _FLAG_NO_MASK) and keep == 0,
     )
     problem = _problem(header)
     if problem:
         raise FormatError(f"damaged header: {problem}", _GET_WHOLE)
-    if any(kind % 2 for kind, _ in extensions):
+    if any(kind % 2 and kind != WORDS for kind, _ in extensions):
         raise FormatError("made by a newer version: it has an extension that must be understood", _UPDATE)
     return header, at
 
@@ -221,12 +231,16 @@ def _problem(header: Header) -> str:
             return f"{name} is {value}, not {low} to {high}"
     if header.all_visible and header.keep != 255:
         return f"keep is {header.keep} although every patch is visible"
+    if header.none_visible and (header.keep or header.all_visible):
+        return f"keep is {header.keep} although no patch is visible"
     before = -1
     for kind, body in header.extensions:
         if not before < kind <= _MAX_EXTENSION_TYPE:
             return f"extension type {kind} is out of order or over {_MAX_EXTENSION_TYPE}"
         if len(body) > _MAX_EXTENSION_SIZE:
             return f"extension type {kind} has {len(body)} bytes, over {_MAX_EXTENSION_SIZE}"
+        if kind == WORDS and (body or not header.caption or header.none_visible or header.keep or header.quality):
+            return "words alone have no quality, no patches and nothing but a caption"
         before = kind
     return ""
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +153,9 @@ def find_number(number: int, variant: int) -> Weights:
     raise unreadable or ModelError(
         f"the file needs model {number}.{variant}, which is not installed", "update mcmcodec"
     )
+
+
+@lru_cache(maxsize=4)
+def loaded(number: int, variant: int) -> Weights:
+    """As :func:`find_number`, but kept: what has been read of a model serves the next file too."""
+    return find_number(number, variant)

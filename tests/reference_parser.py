@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 ROOT = Path(__file__).parents[1]
 CAPTIONS = {"english-1": (caption, ROOT / "mcmcodec" / "text" / "english.txt")}
 """Section 5.3: by name, what decodes a caption, and the file of its data."""
-MUST_UNDERSTAND: set[int] = set()
+MUST_UNDERSTAND = {9}
 """Section 4.1: odd types of extension sections that this parser knows."""
 MAX_PIXELS = 2**27
 TYPES = {"I8": "<i1", "I16": "<i2", "I32": "<i4", "U8": "<u1", "U16": "<u2", "U32": "<u4"}
@@ -42,7 +42,7 @@ class Header:
     quality: int
     keep: int
     caption: bool
-    all_visible: bool
+    no_mask: bool
     extensions: dict[int, bytes]
     payload: int
 
@@ -149,8 +149,10 @@ def header(data: bytes) -> Header:
             at += size
         if not count:
             raise Damaged
-    if not width or not height or quality > 100 or (flags & 0x40 and keep != 255):
+    if not width or not height or quality > 100 or (flags & 0x40 and keep not in (0, 255)):
         raise Damaged
+    if 9 in extensions and (flags & 0x50 != 0x10 or quality or keep or extensions[9]):
+        raise Damaged  # section 4.2
     if any(kind % 2 and kind not in MUST_UNDERSTAND for kind in extensions):
         raise Refused("newer")
     return Header(width, height, model >> 3, model & 7, quality, keep, bool(flags & 0x10), bool(flags & 0x40),
@@ -174,7 +176,8 @@ def parse(data: bytes, known: dict[int, Model]) -> Picture:
             words = model.captions[0](decoder, model.captions[1])
         except UnicodeDecodeError:
             raise Damaged from None
-    picture = _symbols(model, decoder, head, words)
+    none = np.zeros((3, 0, 0), np.int64)
+    picture = Picture(head, words, *none) if 9 in head.extensions else _symbols(model, decoder, head, words)
     if decoder.shortest() != data[head.payload : -4]:
         raise Damaged
     return picture
@@ -271,8 +274,7 @@ def _symbols(model: Model, decoder: ReferenceDecoder, head: Header, words: str) 
     mask, known, done = every, psi, []
     for k, channels in enumerate(model.slices):
         if k == model.base_slices:
-            if not head.all_visible:
-                mask = _mask(model, decoder, head, known)
+            mask = every & (head.keep > 0) if head.no_mask else _mask(model, decoder, head, known)
             known = np.concatenate([known, 64 * mask[..., None]], 2)
         v_hat, current = np.zeros((2, rows, cols, channels), np.int64)
         for n, at in passes(every if k < model.base_slices else mask):

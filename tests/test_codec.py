@@ -22,7 +22,7 @@ from mcmcodec import masking, tiling
 from mcmcodec.codec import Codec, info
 from mcmcodec.entropy.stream import Decoded
 from mcmcodec.errors import ModelError, UsageError
-from mcmcodec.weights import FOLDER_VARIABLE
+from mcmcodec.weights import FOLDER_VARIABLE, loaded
 
 SIZES = [(1, 1), (500, 7), (16, 16), (641, 427), (17, 33)]
 """Width and height."""
@@ -69,10 +69,10 @@ def test_the_right_corner_is_cut_off(tiny_codec: Codec) -> None:
 
 def test_bytes_repeat(tiny: Path, tiny_codec: Codec) -> None:
     corridor._transforms_of.cache_clear()
-    corridor._loaded.cache_clear()
+    loaded.cache_clear()
     first = tiny_codec.encode(picture(), quality=55, caption="a red disc")
     corridor._transforms_of.cache_clear()
-    corridor._loaded.cache_clear()
+    loaded.cache_clear()
     again = Codec("tiny")
     assert again.encode(picture(), quality=55, caption="a red disc") == first
     assert np.array_equal(again.decode(first), tiny_codec.decode(first))

@@ -17,18 +17,21 @@ HEADER = Header(768, 512, 0, 0, 50, 100)
 def headers(draw: st.DrawFn) -> Header:
     width = draw(st.integers(1, MAX_SIDE))
     height = draw(st.integers(1, MAX_SIDE))
-    all_visible = draw(st.booleans())
+    patches = draw(st.sampled_from(("masked", "all", "none", "words")))
     types = draw(st.lists(st.integers(0, 32767), unique=True, max_size=4))
+    extensions = [(2 * kind, draw(st.binary(max_size=200))) for kind in types]
+    keep = {"masked": st.integers(0, 255), "all": st.just(255), "none": st.just(0), "words": st.just(0)}[patches]
     return Header(
         width=width,
         height=height,
         model=draw(st.integers(0, 4095)),
         variant=draw(st.integers(0, 7)),
-        quality=draw(st.integers(0, 100)),
-        keep=255 if all_visible else draw(st.integers(0, 255)),
-        caption=draw(st.booleans()),
-        all_visible=all_visible,
-        extensions=tuple((2 * kind, draw(st.binary(max_size=200))) for kind in sorted(types)),
+        quality=0 if patches == "words" else draw(st.integers(0, 100)),
+        keep=draw(keep),
+        caption=patches == "words" or draw(st.booleans()),
+        all_visible=patches == "all",
+        extensions=tuple(sorted([*extensions, (9, b"")] if patches == "words" else extensions)),
+        none_visible=patches == "none",
     )
 
 
@@ -68,6 +71,14 @@ def test_exact_bytes() -> None:
     assert crc_of(data) == zlib.crc32(PRINT + data[:-4])
     flagged = pack(Header(1, 1, 2, 3, 0, 255, True, True, ((4, b"xy"),)), b"", PRINT)
     assert flagged[:-4].hex(" ") == "8a 4d 43 71 01 01 13 00 ff 01 04 02 78 79"
+
+
+def test_exact_bytes_without_patches() -> None:
+    base = pack(Header(768, 512, 0, 0, 50, 0, none_visible=True), b"\x01", PRINT)
+    assert base[:-4].hex(" ") == "8a 4d 43 41 80 06 80 04 00 32 00 01"
+    words = Header(768, 512, 0, 0, 0, 0, caption=True, extensions=((9, b""),))
+    assert pack(words, b"\x01", PRINT)[:-4].hex(" ") == "8a 4d 43 31 80 06 80 04 00 00 00 01 09 00 01"
+    assert words.words_only and not HEADER.words_only
 
 
 def test_fixed_cost_leaves_room_below_sixteen_bytes() -> None:
@@ -141,6 +152,12 @@ def body(*fields: int, flags: int = 0x01) -> bytes:
         (body(1, 0x80, 0x80, 0x80, 0x80, 0x80, 0, 0, 50, 9), "height is not in its shortest form"),
         (body(1, 1, 0x80, 0, 50, 9), "model is not in its shortest form"),
         (body(1, 1, 0, 50, 254, flags=0x41), "keep is 254 although every patch is visible"),
+        (body(1, 1, 0, 50, 1, flags=0x41), "keep is 1 although every patch is visible"),
+        (body(1, 1, 0, 0, 0, 1, 9, 1, 7, flags=0x31), "words alone have no quality"),
+        (body(1, 1, 0, 0, 0, 1, 9, 0, flags=0x21), "words alone have no quality"),
+        (body(1, 1, 0, 1, 0, 1, 9, 0, flags=0x31), "words alone have no quality"),
+        (body(1, 1, 0, 0, 1, 1, 9, 0, flags=0x31), "words alone have no quality"),
+        (body(1, 1, 0, 0, 0, 1, 9, 0, flags=0x71), "words alone have no quality"),
         (body(1, 1, 0, 50, 9, 0, flags=0x21), "announced but there are none"),
         (body(1, 1, 0, 50, 9, 65, flags=0x21), "number of extensions is over 64"),
         (body(1, 1, 0, 50, 9, 1, 2, 99, flags=0x21), "cut short inside an extension"),
@@ -173,6 +190,9 @@ def test_unknown_ignorable_extension_is_carried() -> None:
         {"quality": 101},
         {"keep": 256},
         {"all_visible": True},
+        {"none_visible": True},
+        {"none_visible": True, "keep": 0, "all_visible": True},
+        {"extensions": ((9, b""),), "caption": True, "keep": 0},
         {"extensions": ((1, b""),)},
         {"extensions": ((4, b""), (2, b""))},
         {"extensions": ((70000, b""),)},

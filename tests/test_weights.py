@@ -15,10 +15,10 @@ from models import NUMBER, smooth_noise
 
 import mcmcodec
 from mcmcodec import weights
-from mcmcodec.codec import Codec, _loaded, _transforms_of
+from mcmcodec.codec import Codec, _transforms_of
 from mcmcodec.errors import ModelError
 from mcmcodec.model.config import PRESETS
-from mcmcodec.weights import available, find, find_number
+from mcmcodec.weights import available, find, find_number, loaded
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def folder(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The only folder where weights are: a copy of the tiny model that a test may spoil."""
     shutil.copytree(tiny, tmp_path / "weights")
     monkeypatch.setattr(weights, "folders", lambda: [tmp_path / "weights"])
-    for cached in (_loaded, _transforms_of):
+    for cached in (loaded, _transforms_of):
         cached.cache_clear()
     return tmp_path / "weights"
 
@@ -82,7 +82,7 @@ def test_named_folder_goes_first(tiny: Path, tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize("name", ["tiny.safetensors", "tiny-fidelity.safetensors", "tiny-perceptual.safetensors"])
 def test_missing_and_changed_files(folder: Path, name: str) -> None:
     data = mcmcodec.encode(smooth_noise(20, 20), model="tiny")
-    for cached in (_loaded, _transforms_of):
+    for cached in (loaded, _transforms_of):
         cached.cache_clear()
     decoder = "perceptual" if "perceptual" in name else None
     path = folder / name
@@ -113,7 +113,7 @@ def test_file_of_other_weights_under_the_same_number(folder: Path) -> None:
     changed[-1] ^= 1
     path.write_bytes(changed)
     edit_card(folder, stream={"file": path.name, "sha256": hashlib.sha256(changed).hexdigest()})
-    _loaded.cache_clear()
+    loaded.cache_clear()
     with pytest.raises(mcmcodec.FormatError, match="its model's weights are not these"):
         mcmcodec.info(data)
 

@@ -180,17 +180,22 @@ class RangeDecoder:
     side, at small cost: so `position` is exact, and `exhausted` notices what no encoder would have written.
     """
 
-    __slots__ = ("_data", "_decoder", "_mirror")
+    __slots__ = ("_copies", "_data", "_decoder", "_mirror")
 
     def __init__(self, data: bytes) -> None:
         self._data = bytes(data)
         padded = self._data + bytes(-len(self._data) % 4)
         self._decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
         self._mirror = RangeEncoder()
+        self._copies = [self._mirror]
+
+    def copy_to(self, encoder: RangeEncoder) -> None:
+        """From here on, code whatever is decoded into ``encoder`` too: the rest of a payload behind another start."""
+        self._copies.append(encoder)
 
     def _decode(self, model: Any, *count: int) -> Any:
         try:
-            return self._decoder.decode(model, *count)
+            values = self._decoder.decode(model, *count)
         except Exception:  # constriction's AssertionError: a point that no encoder leaves behind
             raise _damaged() from None
         except BaseException as error:
@@ -198,6 +203,9 @@ class RangeDecoder:
             if type(error).__name__ != "PanicException":
                 raise
             raise _damaged() from None
+        for copy in self._copies:
+            copy._encoder.encode(values, model)
+        return values
 
     def symbols(self, count: int, table: Table) -> NDArray[np.int64]:
         """Return the next symbols, all of one table: int64, (count,). FormatError on visible damage."""
@@ -205,16 +213,13 @@ class RangeDecoder:
             raise ValueError(f"{count} is not a number of symbols")
         if table.model is None or count == 0:
             return np.zeros(count, dtype=np.int64)
-        values = self._decode(table.model, count)
-        self._mirror._encoder.encode(values, table.model)
-        return np.asarray(values, dtype=np.int64)
+        return np.asarray(self._decode(table.model, count), dtype=np.int64)
 
     def symbol(self, table: Table) -> int:
         """Return the next symbol, 0..n-1. FormatError on visible damage."""
         if table.model is None:
             return 0
         value: int = self._decode(table.model)
-        self._mirror._encoder.encode(value, table.model)
         return value
 
     def bits(self, count: int) -> int:
@@ -225,16 +230,12 @@ class RangeDecoder:
         while count > 0:
             take = min(count, _RAW_CHUNK)
             count -= take
-            chunk = self._decode(_RAW[take])
-            self._mirror._encoder.encode(chunk, _RAW[take])
-            value = value << take | chunk
+            value = value << take | self._decode(_RAW[take])
         return value
 
     def bit(self, p1: int) -> int:
         """Return the next decision; a one has the probability p1 / 4096. FormatError on visible damage."""
-        model = _BITS[p1]
-        value: int = self._decode(model)
-        self._mirror._encoder.encode(value, model)
+        value: int = self._decode(_BITS[p1])
         return value
 
     def position(self) -> float:

@@ -74,7 +74,10 @@ class Decoded:
     mask: Bools
 
 
-def walk(model: EntropyModel, port: Port, grid: tuple[int, int], quality: int, keep: int, all_visible: bool) -> Decoded:
+def walk(
+    model: EntropyModel, port: Port, grid: tuple[int, int], quality: int, keep: int, all_visible: bool,
+    none_visible: bool = False,
+) -> Decoded:  # fmt: skip
     """Code one picture of ``grid`` patches through ``port``; the specification's section 5 in a page."""
     rows, cols = grid
     port.section("base")
@@ -88,11 +91,11 @@ def walk(model: EntropyModel, port: Port, grid: tuple[int, int], quality: int, k
     known = Neighbours(rows, cols, model.features + sum(model.slices) + 1)
     known.cells[1:-1, 1:-1, : model.features] = psi
     v_hat = np.zeros((rows, cols, sum(model.slices)), np.int32)
-    mask = np.ones((rows, cols), bool)
+    mask = np.full((rows, cols), not none_visible)
     at, start = model.features, 0
     for k, channels in enumerate(model.slices):
         if k == model.base_slices:
-            if not all_visible:
+            if not all_visible and not none_visible:
                 port.section("mask")
                 known.cells[1:-1, 1:-1, at] = keep
                 mask = _walk_mask(model, port, known, every, quality, (rows, cols))

@@ -1,0 +1,154 @@
+"""Stage: the words of a file, which come before its symbols: open, read, exchange; files of words alone. No torch.
+
+Payload: caption, then symbols. Editing decodes the symbols and codes them again behind another caption: they stay the
+same, and so does the picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from . import container
+from .container import WORDS, Header
+from .entropy.rangecoder import RangeDecoder, RangeEncoder
+from .entropy.stream import Decoded, Reader, walk
+from .errors import FormatError, InputError
+from .limits import check_pixels
+from .model.config import HYPER
+from .text.captions import decode_caption, encode_caption
+from .weights import Weights, loaded
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MODES = ("full", "base", "caption")
+"""What a file holds: everything; the base layer and the caption; the caption alone."""
+
+
+class Painter(Protocol):
+    """What makes a picture of words: a text-to-image model, say."""
+
+    def __call__(self, caption: str, width: int, height: int) -> Image:
+        """Paint the caption, upright, at about this size in pixels; another size is scaled to it."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file whose checksum is right, read up to its first symbol.
+
+    Attributes:
+        header: the header.
+        weights: the stream model.
+        caption: the caption, empty if there is none.
+        decoder: stands behind the caption.
+    """
+
+    header: Header
+    weights: Weights
+    caption: str
+    decoder: RangeDecoder
+
+    @property
+    def mode(self) -> str:
+        """One of :data:`MODES`."""
+        return "caption" if self.header.words_only else "base" if self.header.none_visible else "full"
+
+    def symbols(self, max_pixels: int | None = None) -> tuple[Decoded, dict[str, float]]:
+        """Decode the symbols, to be done once; with the bits of each section.
+
+        Raises:
+            FormatError: the payload is damaged.
+            InputError: the picture is over the limit of pixels.
+        """
+        header = self.header
+        check_pixels(header.width, header.height, max_pixels)
+        entropy = self.weights.entropy
+        rows, cols = header.grid
+        port = Reader(self.decoder, entropy.tables, -(-rows // HYPER) * -(-cols // HYPER))
+        decoded = walk(
+            entropy, port, (rows, cols), header.quality, header.keep, header.all_visible, header.none_visible
+        )
+        self.finish()
+        return decoded, port.sections
+
+    def finish(self) -> None:
+        """FormatError when the payload is not what an encoder writes for what has been decoded."""
+        if not self.decoder.exhausted():
+            raise FormatError("the coded picture data has bytes that belong to nothing", "get a whole copy of the file")
+
+
+def opened(data: bytes) -> Opened:
+    """Check a file and read its header and caption; its symbols are left alone.
+
+    Raises:
+        FormatError: not an .mcm file, or damaged.
+        ModelError: the file's model is not installed.
+    """
+    asked, _ = container.parse_header(data)
+    weights = loaded(asked.model, asked.variant)
+    header, payload = container.unpack(data, weights.fingerprint)
+    decoder = RangeDecoder(payload)
+    caption = decode_caption(decoder) if header.caption else ""
+    found = Opened(header, weights, caption, decoder)
+    if header.words_only:
+        found.finish()
+    return found
+
+
+def words_file(weights: Weights, width: int, height: int, caption: str) -> bytes:
+    """A file of a caption and no picture.
+
+    Args:
+        weights: the model, whose caption coder is used.
+        width: of the picture that the words are about, in pixels.
+        height: likewise.
+        caption: not empty, at most 4096 bytes of UTF-8.
+
+    Raises:
+        InputError: the caption is empty.
+        UsageError: it is too long, or a size out of range.
+    """
+    if not caption:
+        raise InputError("there is no caption, and nothing else would be kept", "give --caption or --caption-from")
+    encoder = RangeEncoder()
+    encode_caption(encoder, caption)
+    header = Header(width, height, weights.number, 0, 0, 0, caption=True, extensions=((WORDS, b""),))
+    return container.pack(header, encoder.finish(), weights.fingerprint)
+
+
+def with_caption(data: bytes, caption: str) -> bytes:
+    """Exchange a file's caption, or take it out where ``caption`` is empty; its symbols stay the same, bit for bit.
+
+    Raises:
+        FormatError: not an .mcm file, or damaged.
+        InputError: the caption is all that the file holds, and is to be taken out.
+        ModelError: the file's model is not installed.
+        UsageError: the caption is too long.
+    """
+    old = opened(data)
+    header = old.header
+    if header.words_only:
+        if not caption:
+            raise InputError("the caption is all that the file holds", "delete the file instead")
+        return words_file(old.weights, header.width, header.height, caption)
+    encoder = RangeEncoder()
+    if caption:
+        encode_caption(encoder, caption)
+    old.decoder.copy_to(encoder)
+    old.symbols()
+    return container.pack(replace(header, caption=bool(caption)), encoder.finish(), old.weights.fingerprint)
+
+
+def paint(file: Opened, painter: Painter | None) -> Image:
+    """The RGB picture that a painter makes of a file of words alone. FormatError if there is no painter."""
+    from PIL.Image import Resampling
+
+    if painter is None:
+        raise FormatError(
+            "the file holds a caption and no picture",
+            "give --painter and a text-to-image model, or read the words with codec caption",
+        )
+    size = file.header.width, file.header.height
+    picture = painter(file.caption, *size).convert("RGB")
+    return picture if picture.size == size else picture.resize(size, Resampling.LANCZOS)
