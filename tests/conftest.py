@@ -44,12 +44,14 @@ class FakeCodec:
         roi: Any = None,
         caption: str = "",
         effort: int = 3,
+        mode: str = "full",
     ) -> bytes:
         height, width = image.shape[:2]
         if width in FAILURES:
             raise FAILURES[width]
         settings = {"quality": quality, "keep": keep, "mask": mask, "caption": caption, "model": self.model}
         settings |= {"effort": effort} if effort != 3 else {}
+        settings |= {"mode": mode} if mode != "full" else {}
         roi_sum = None if roi is None else int(roi.sum())
         return json.dumps({"size": [width, height], **settings, "roi": roi_sum}).encode()
 
@@ -80,6 +82,7 @@ class FakeInfo:
     bpp: float = 0.16
     crc: int = 0xABC
     fingerprint: str = "0123456789abcdef" * 4
+    mode: str = "full"
 
 
 def fake_info(data: bytes) -> FakeInfo:

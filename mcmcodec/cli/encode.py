@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ..errors import InputError
-from . import mask_options, options, rate_options
+from . import caption_options, mask_options, options, rate_options
 from .batch import Result, run
 from .files import Job, plan, seekable
 from .limit_options import limits
@@ -20,7 +20,7 @@ from .limit_options import limits
 )
 @rate_options.rate
 @mask_options.mask
-@click.option("--caption", metavar="TEXT", default="", help="Words about the picture, kept in the file.")
+@caption_options.words
 @click.option("--model", metavar="NAME", help="Which weights to use.  [default: small]")
 @options.device
 @limits
@@ -41,6 +41,7 @@ def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, **setti
 
     manners = options.manners(settings)
     mask_options.check_mask(settings)
+    caption_options.check_words(settings)
     jobs = plan(inputs, output, recursive=recursive, accept=readable_extensions(), suffix=".mcm")
     return run(jobs, lambda: _prepare(**settings), manners, compressed="out")
 

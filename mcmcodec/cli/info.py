@@ -14,6 +14,8 @@ from .limit_options import limits
 if TYPE_CHECKING:
     from ..codec import Info
 
+HOLDS = {"base": "the base layer only", "caption": "words only"}
+
 
 @click.command(short_help="Show what .mcm files hold and where every byte went.")
 @click.argument("inputs", metavar="FILES|FOLDERS|-", nargs=-1, required=True)
@@ -62,8 +64,9 @@ def table(name: str, found: "Info") -> str:
         ("file", f"{size(found.total)}, {rate(found.bpp)} bpp"),
         ("format", str(found.version)),
         ("model", f"{found.model}, variant {found.variant}" if found.variant else found.model),
-        ("quality", str(found.quality)),
-        ("visible", f"{found.visible} of {found.patches} patches ({share:.0f} %)"),
+        *([("holds", HOLDS[found.mode])] if found.mode in HOLDS else []),
+        *([("quality", str(found.quality))] if found.mode != "caption" else []),
+        *([("visible", f"{found.visible} of {found.patches} patches ({share:.0f} %)")] if found.mode == "full" else []),
         *([("caption", f'"{found.caption}"')] if found.caption else []),
         ("crc", f"{found.crc:08x}"),
         ("weights", found.fingerprint[:16]),

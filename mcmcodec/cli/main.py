@@ -14,6 +14,7 @@ import click
 from .. import __version__
 from ..errors import UsageError
 from .batch import FAILED, INTERRUPTED, OK, USAGE
+from .caption import caption
 from .console import complain, explain
 from .decode import decode
 from .encode import encode
@@ -30,6 +31,7 @@ def cli() -> None:
       codec encode photo.jpg            writes photo.mcm
       codec decode photo.mcm            writes photo.png
       codec info photo.mcm              shows where every byte went
+      codec caption photo.mcm           shows or changes its words
 
     \b
     Exit codes: 0 done, 1 some files failed, 2 wrong usage,
@@ -40,6 +42,7 @@ def cli() -> None:
 cli.add_command(encode)
 cli.add_command(decode)
 cli.add_command(info)
+cli.add_command(caption)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
