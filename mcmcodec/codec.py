@@ -19,7 +19,7 @@ from .entropy.rangecoder import RangeEncoder
 from .entropy.stream import Decoded, Writer, walk
 from .errors import FormatError, UsageError
 from .image import from_rgb, to_rgb
-from .text.captions import encode_caption
+from .text import coders
 from .weights import Weights, find, find_number
 from .words import Painter, opened, paint, words_file
 
@@ -111,7 +111,7 @@ class Codec:
         )  # fmt: skip
         encoder = RangeEncoder()
         if caption:
-            encode_caption(encoder, caption)
+            coders.find(self.weights.captions).encode(encoder, caption)
         entropy = self.weights.entropy
         port = Writer(encoder, plan.v, plan.z, plan.visible, entropy.tables, price)
         walk(entropy, port, header.grid, quality, header.keep, header.all_visible, header.none_visible)

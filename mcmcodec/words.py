@@ -16,7 +16,7 @@ from .entropy.stream import Decoded, Reader, walk
 from .errors import FormatError, InputError
 from .limits import check_pixels
 from .model.config import HYPER
-from .text.captions import decode_caption, encode_caption
+from .text import coders
 from .weights import Weights, loaded
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def opened(data: bytes) -> Opened:
     weights = loaded(asked.model, asked.variant)
     header, payload = container.unpack(data, weights.fingerprint)
     decoder = RangeDecoder(payload)
-    caption = decode_caption(decoder) if header.caption else ""
+    caption = coders.find(weights.captions).decode(decoder) if header.caption else ""
     found = Opened(header, weights, caption, decoder)
     if header.words_only:
         found.finish()
@@ -112,7 +112,7 @@ def words_file(weights: Weights, width: int, height: int, caption: str) -> bytes
     if not caption:
         raise InputError("there is no caption, and nothing else would be kept", "give --caption or --caption-from")
     encoder = RangeEncoder()
-    encode_caption(encoder, caption)
+    coders.find(weights.captions).encode(encoder, caption)
     header = Header(width, height, weights.number, 0, 0, 0, caption=True, extensions=((WORDS, b""),))
     return container.pack(header, encoder.finish(), weights.fingerprint)
 
@@ -134,7 +134,7 @@ def with_caption(data: bytes, caption: str) -> bytes:
         return words_file(old.weights, header.width, header.height, caption)
     encoder = RangeEncoder()
     if caption:
-        encode_caption(encoder, caption)
+        coders.find(old.weights.captions).encode(encoder, caption)
     old.decoder.copy_to(encoder)
     old.symbols()
     return container.pack(replace(header, caption=bool(caption)), encoder.finish(), old.weights.fingerprint)

@@ -18,7 +18,7 @@ from PIL import Image
 
 import mcmcodec
 from mcmcodec import codec as corridor
-from mcmcodec import masking, tiling
+from mcmcodec import masking, tiling, words
 from mcmcodec.codec import Codec, info
 from mcmcodec.entropy.stream import Decoded
 from mcmcodec.errors import ModelError, UsageError
@@ -106,7 +106,8 @@ def symbols(monkeypatch: pytest.MonkeyPatch) -> list[Decoded]:
         seen.append(original(*arguments))
         return seen[-1]
 
-    monkeypatch.setattr(corridor, "walk", walk)
+    for module in (corridor, words):
+        monkeypatch.setattr(module, "walk", walk)
     return seen
 
 
