@@ -143,7 +143,7 @@ class Codec:
         file = opened(data)
         header, weights = file.header, file.weights
         if header.words_only:
-            return paint(file, painter)
+            return paint(file, painter, self.max_pixels)
         decoded, _ = file.symbols(self.max_pixels)
         transforms = _transforms(weights, self.device)
         way = float(realism) if realism is not None else decoder or weights.decoders[0]
@@ -183,10 +183,10 @@ def info(data: bytes, max_pixels: int | None = None) -> Info:
     file = opened(data)
     header, weights = file.header, file.weights
     sections = {"caption": file.decoder.position()}
-    mask = np.zeros(header.grid, bool)
+    visible, patches = 0, header.grid[0] * header.grid[1]
     if not header.words_only:
         decoded, rest = file.symbols(max_pixels)
-        mask, sections = decoded.mask, sections | rest
+        visible, sections = int(decoded.mask.sum()), sections | rest
     at = container.parse_header(data)[1]
     split = {"header": float(at), **{k: v / 8 for k, v in sections.items()}, "crc": float(container.CRC_SIZE)}
     order = ("header", "caption", "base", "mask", "latents", "tail", "crc")
@@ -198,7 +198,7 @@ def info(data: bytes, max_pixels: int | None = None) -> Info:
         split["tail"] += spare
     return Info(
         header.width, header.height, container.VERSION, weights.name, header.variant, header.quality,
-        float(mask.mean()), int(mask.sum()), mask.size, file.caption,
+        visible / patches, visible, patches, file.caption,
         {k: split.get(k, 0.0) for k in order}, len(data), 8 * len(data) / header.pixels, container.crc_of(data),
         weights.fingerprint.hex(), file.mode,
     )  # fmt: skip

@@ -140,8 +140,13 @@ def with_caption(data: bytes, caption: str) -> bytes:
     return container.pack(replace(header, caption=bool(caption)), encoder.finish(), old.weights.fingerprint)
 
 
-def paint(file: Opened, painter: Painter | None) -> Image:
-    """The RGB picture that a painter makes of a file of words alone. FormatError if there is no painter."""
+def paint(file: Opened, painter: Painter | None, max_pixels: int | None = None) -> Image:
+    """The RGB picture that a painter makes of a file of words alone.
+
+    Raises:
+        FormatError: there is no painter.
+        InputError: the picture would be over the limit of pixels.
+    """
     from PIL.Image import Resampling
 
     if painter is None:
@@ -150,5 +155,6 @@ def paint(file: Opened, painter: Painter | None) -> Image:
             "give --painter and a text-to-image model, or read the words with codec caption",
         )
     size = file.header.width, file.header.height
+    check_pixels(*size, max_pixels)
     picture = painter(file.caption, *size).convert("RGB")
     return picture if picture.size == size else picture.resize(size, Resampling.LANCZOS)
