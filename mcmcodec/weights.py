@@ -114,6 +114,10 @@ class Weights:
     def _read(self, entry: dict[str, str]) -> Arrays:
         from safetensors.numpy import load
 
+        return load(self.checked(entry))
+
+    def checked(self, entry: dict[str, str]) -> bytes:
+        """The file that an entry of the card names. ModelError when it is missing or its hash is another."""
         path = self.folder / entry["file"]
         try:
             data = path.read_bytes()
@@ -121,7 +125,7 @@ class Weights:
             raise ModelError(f"weights {path} cannot be read ({error.strerror})", "install mcmcodec again") from None
         if hashlib.sha256(data).hexdigest() != entry["sha256"]:
             raise ModelError(f"weights {path} are not those that {self.name}.json names", "install mcmcodec again")
-        return load(data)
+        return data
 
 
 def find(name: str | None = None) -> Weights:

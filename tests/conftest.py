@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,9 @@ FAILURES: dict[int, BaseException] = {
 
 
 class FakeCodec:
-    """Writes a line of JSON instead of an .mcm file."""
+    """Writes a line of JSON instead of an .mcm file, longer by a space for every step of quality."""
+
+    weights = SimpleNamespace(card={"decoders": {"fidelity": {}}})
 
     def __init__(self, model: str | None = None, device: str = "auto") -> None:
         self.model, self.device = model, device
@@ -53,7 +55,7 @@ class FakeCodec:
         settings |= {"effort": effort} if effort != 3 else {}
         settings |= {"mode": mode} if mode != "full" else {}
         roi_sum = None if roi is None else int(roi.sum())
-        return json.dumps({"size": [width, height], **settings, "roi": roi_sum}).encode()
+        return json.dumps({"size": [width, height], **settings, "roi": roi_sum}).encode() + b" " * quality
 
     def decode(self, data: bytes, decoder: str | None = None, realism: float | None = None) -> Image.Image:
         try:
@@ -91,6 +93,11 @@ def fake_info(data: bytes) -> FakeInfo:
     return FakeInfo()
 
 
+def fake_symbols(data: bytes) -> None:
+    if data.startswith(b"bad"):
+        raise FormatError("checksum does not match", "get a whole copy of the file")
+
+
 @dataclass
 class Outcome:
     """What a command left behind."""
@@ -109,7 +116,7 @@ def codec(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[b
     from mcmcodec.cli.main import main
 
     module = ModuleType("mcmcodec.codec")
-    module.__dict__.update(Codec=FakeCodec, info=fake_info)
+    module.__dict__.update(Codec=FakeCodec, info=fake_info, symbols=fake_symbols)
     monkeypatch.setitem(sys.modules, "mcmcodec.codec", module)
     before = signal.getsignal(signal.SIGTERM)
 

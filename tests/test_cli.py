@@ -65,7 +65,7 @@ def test_roi_must_fit(codec: Command, here: Path, picture: Picture) -> None:
     ("arguments", "message"),
     [
         (["encode"], "Missing argument 'FILES|FOLDERS|-'; see codec encode --help"),
-        (["encode", "x.png", "-q", "101"], "101 is not in the range"),
+        (["encode", "x.png", "-q", "101"], "-q 101 is not a whole number from 0 to 100; "),
         (["encode", "x.png", "--keep", "0"], "0.0 is not in the range"),
         (["encode", "x.png", "--mask", "fog"], "'fog' is not one of"),
         (["encode", "x.png", "--roi", "none.png"], "'none.png' does not exist"),
@@ -188,6 +188,8 @@ def test_json_lines(codec: Command, here: Path, picture: Picture) -> None:
             "bytes_in": os.path.getsize("a.png"),
             "bytes_out": size_out,
             "bpp": round(8 * size_out / 48, 6),
+            "quality": 50,
+            "encodes": 1,
         },
         {"source": "./b.png", "target": "./b.mcm", "status": "failed", "error": odd},
         {"source": "./c.png", "target": "./c.mcm", "status": "skipped"},
@@ -259,7 +261,7 @@ def test_info_of_many(codec: Command, here: Path) -> None:
 
 
 def test_help_and_version(codec: Command) -> None:
-    for command in ((), ("encode",), ("decode",), ("info",)):
+    for command in ((), ("encode",), ("decode",), ("info",), ("verify",), ("models",), ("completion",)):
         done = codec(*command, "--help")
         text = done.out.decode()
         assert done.code == 0 and "Examples:" in text and len(text.splitlines()) <= 50

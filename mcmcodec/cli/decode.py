@@ -12,10 +12,8 @@ from .limit_options import limits
 
 
 @click.command(short_help="Turn .mcm files into pictures.")
-@click.argument("inputs", metavar="FILES|FOLDERS|-", nargs=-1, required=True)
-@click.option(
-    "-o", "--output", metavar="PATH", help="File, folder, or - for stdout.  [default: .png beside input]"
-)
+@options.inputs
+@options.output(".png beside it")
 @decoder_options.decoder
 @options.device
 @limits
@@ -37,7 +35,7 @@ def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, **setti
     decoder_options.check(settings)
     jobs = plan(inputs, output, recursive=recursive, accept=frozenset((".mcm",)), suffix=".png")
     formats = _formats(jobs)
-    return run(jobs, lambda: _prepare(formats, **settings), manners, compressed="in")
+    return run(jobs, lambda say: _prepare(formats, **settings), manners, compressed="in")
 
 
 def _formats(jobs: list[Job]) -> dict[str, str]:

@@ -2,22 +2,23 @@
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InputError
-from . import caption_options, mask_options, options, rate_options
-from .batch import Result, run
+from . import caption_options, mask_options, options, rate_options, total
+from .batch import Result, fate, run
 from .files import Job, plan, seekable
 from .limit_options import limits
+from .total import Source, encode_one
+
+if TYPE_CHECKING:
+    from ..codec import Codec
 
 
 @click.command(short_help="Turn pictures into .mcm files.")
-@click.argument("inputs", metavar="FILES|FOLDERS|-", nargs=-1, required=True)
-@click.option(
-    "-o", "--output", metavar="PATH", help="File, folder, or - for stdout.  [default: beside input]"
-)
+@options.inputs
+@options.output("beside input")
 @rate_options.rate
 @mask_options.mask
 @caption_options.words
@@ -42,30 +43,30 @@ def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, **setti
     manners = options.manners(settings)
     mask_options.check_mask(settings)
     caption_options.check_words(settings)
+    wish = rate_options.wish(settings)
     jobs = plan(inputs, output, recursive=recursive, accept=readable_extensions(), suffix=".mcm")
-    return run(jobs, lambda: _prepare(**settings), manners, compressed="out")
+
+    def prepare(say: Callable[[str], None]) -> Callable[[Job], Result]:
+        load, codec = _prepare(settings)
+        if wish.total is None:
+            return lambda job: encode_one(codec, load(job), wish.goal, settings)
+        waiting = [job for job in jobs if fate(job, manners) == "do"]
+        return total.spread(waiting, load, codec, wish, settings, say)
+
+    return run(jobs, prepare, manners, compressed="out")
 
 
-def _prepare(*, model: str | None, device: str, roi: str | None, **settings: Any) -> Callable[[Job], Result]:
-    """Load the model once; return what encodes one picture."""
-    weight_map = mask_options.load_roi(roi) if roi else None
+def _prepare(settings: dict[str, Any]) -> tuple[Callable[[Job], Source], "Codec"]:
+    """Load the model once; return what reads a picture, and the model."""
+    region = mask_options.region(settings.pop("roi"))
     from ..codec import Codec
     from ..image import open_image, to_rgb
 
-    codec = Codec(model=model, device=device)
-
-    def work(job: Job) -> Result:
+    def load(job: Job) -> Source:
         source = seekable(job.source)
         with open_image(source) as image:
             pixels = to_rgb(image)
-        height, width = pixels.shape[:2]
-        if weight_map is not None and weight_map.shape != (height, width):
-            raise InputError(
-                f"{width} x {height} pixels, but --roi has {weight_map.shape[1]} x {weight_map.shape[0]}",
-                "make the map of the picture's size",
-            )
-        data = codec.encode(pixels, roi=weight_map, **settings)
         size = os.path.getsize(source) if isinstance(source, str) else len(source.getvalue())
-        return Result(data, size, width, height)
+        return Source(pixels, size, {"roi": region(pixels)})
 
-    return work
+    return load, Codec(model=settings.pop("model"), device=settings.pop("device"))

@@ -5,7 +5,7 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from io import BytesIO
@@ -186,7 +186,12 @@ def guard_terminal(jobs: Sequence[Job]) -> None:
     """
     if any(job.target == STREAM for job in jobs) and sys.stdout.isatty():
         raise UsageError("binary output does not go to a terminal", "give -o FILE, or redirect stdout")
-    if any(job.source == STREAM for job in jobs) and sys.stdin.isatty():
+    guard_stdin(job.source for job in jobs)
+
+
+def guard_stdin(sources: Iterable[str]) -> None:
+    """UsageError when one of the inputs would be binary typed at a terminal."""
+    if sys.stdin.isatty() and any(source == STREAM for source in sources):
         raise UsageError("stdin is a terminal", "give a file, or pipe one in")
 
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from . import options
 from .batch import FAILED, OK
 from .console import complain, explain, printable, rate, size
-from .files import STREAM, find, read
+from .files import STREAM, find, guard_stdin, read
 from .limit_options import limits
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ HOLDS = {"base": "the base layer only", "caption": "words only"}
 
 
 @click.command(short_help="Show what .mcm files hold and where every byte went.")
-@click.argument("inputs", metavar="FILES|FOLDERS|-", nargs=-1, required=True)
+@options.inputs
 @click.option("-r", "--recursive", is_flag=True, help="Enter folders to any depth.")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON per file.")
 @limits
@@ -36,7 +37,9 @@ def info(inputs: tuple[str, ...], recursive: bool, as_json: bool) -> int:
 
     code = OK
     first = True
-    for one in find(inputs, recursive=recursive, accept=frozenset((".mcm",))):
+    found_files = find(inputs, recursive=recursive, accept=frozenset((".mcm",)))
+    guard_stdin(one.path for one in found_files)
+    for one in found_files:
         name = "stdin" if one.path == STREAM else one.path
         try:
             found = inspect(read(one.path))

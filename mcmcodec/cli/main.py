@@ -15,10 +15,13 @@ from .. import __version__
 from ..errors import UsageError
 from .batch import FAILED, INTERRUPTED, OK, USAGE
 from .caption import caption
+from .completion import completion
 from .console import complain, explain
 from .decode import decode
 from .encode import encode
 from .info import info
+from .models import models
+from .verify import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -39,10 +42,8 @@ def cli() -> None:
     """
 
 
-cli.add_command(encode)
-cli.add_command(decode)
-cli.add_command(info)
-cli.add_command(caption)
+for command in (encode, decode, info, verify, caption, models, completion):
+    cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -10,8 +10,17 @@ from ..errors import InputError, UsageError
 if TYPE_CHECKING:
     from ..image import Pixels
 
+REGIONS = ("faces", "bodies", "cats")
 MASKS = ("rd", "dual", "texture", "structure", "random", "none")
 Command = Callable[..., Any]
+
+
+class _Region(click.Path):
+    """A picture's path, or what is to be looked for."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the word or the path."""
+        return value if value in REGIONS else super().convert(value, param, ctx)
 
 
 def mask(command: Command) -> Command:
@@ -34,9 +43,9 @@ def mask(command: Command) -> Command:
             ),
             click.option(
                 "--roi",
-                type=click.Path(exists=True, dir_okay=False),
+                type=_Region(exists=True, dir_okay=False),
                 metavar="PICTURE",
-                help="Grey map of the picture's size: white matters most.",
+                help="Grey map, white matters most; or faces, bodies, cats.",
             ),
         )
     ):
@@ -50,8 +59,33 @@ def check_mask(settings: Mapping[str, Any]) -> None:
         raise UsageError("--mask none shows every patch, so --keep and --roi say nothing", "leave one out")
 
 
-def load_roi(path: str) -> "Pixels":
-    """Read the region-of-interest map: uint8 array of shape (height, width), larger where it matters more."""
+def region(roi: str | None) -> "Callable[[Pixels], Pixels | None]":
+    """What gives a picture (H, W, 3) its region-of-interest map (H, W), larger where it matters more.
+
+    Raises:
+        UsageError: The map is not a picture, or the detector is not installed.
+    """
+    if roi is None:
+        return lambda pixels: None
+    if roi in REGIONS:
+        from ..regions import finder
+
+        return finder(roi)
+    weight = _load(roi)
+
+    def drawn(pixels: "Pixels") -> "Pixels":
+        height, width = pixels.shape[:2]
+        if weight.shape != (height, width):
+            raise InputError(
+                f"{width} x {height} pixels, but --roi has {weight.shape[1]} x {weight.shape[0]}",
+                "make the map of the picture's size",
+            )
+        return weight
+
+    return drawn
+
+
+def _load(path: str) -> "Pixels":
     import numpy as np
 
     from ..image import from_rgb, open_image, to_rgb

@@ -19,6 +19,7 @@ def common(command: Command) -> Command:
             click.option("--skip-existing", is_flag=True, help="Leave files that exist, and go on."),
             click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and stop."),
             click.option("--quiet", is_flag=True, help="Print errors only."),
+            click.option("-v", "--verbose", is_flag=True, help="Print a line per file."),
             click.option("--json", "as_json", is_flag=True, help="Print a line of JSON per file."),
         )
     ):
@@ -33,8 +34,20 @@ def manners(options: dict[str, Any]) -> Manners:
         skip_existing=options.pop("skip_existing"),
         dry_run=options.pop("dry_run"),
         quiet=options.pop("quiet"),
+        verbose=options.pop("verbose"),
         json=options.pop("as_json"),
     )
+
+
+inputs = click.argument(
+    "inputs", metavar="FILES|FOLDERS|-", nargs=-1, required=True, type=click.Path(allow_dash=True)
+)
+
+
+def output(default: str) -> Callable[[Command], Command]:
+    """Add ``-o``, whose absence means ``default``."""
+    text = f"File, folder or - for stdout.  [default: {default}]"
+    return click.option("-o", "--output", metavar="PATH", type=click.Path(allow_dash=True), help=text)
 
 
 device = click.option(

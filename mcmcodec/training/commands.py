@@ -125,3 +125,15 @@ def tune_(pictures: Path, name: str, count: int, decoder: str, settings: tuple[t
 
     torch.set_num_threads(1)
     tune(name, pictures, count, decoder, list(settings))
+
+
+@main.command("ladder")
+@click.argument("pictures", type=click.Path(exists=True, path_type=Path))
+@click.option("--name", default="small")
+@click.option("--count", default=24, help="Pictures used, spread evenly over the folder.")
+def ladder_(pictures: Path, name: str, count: int) -> None:
+    """Measure what each quality of a frozen model costs and reaches, and note it in the model's card."""
+    from .ladder import note
+
+    torch.set_num_threads(1)
+    note(name, pictures, count)

@@ -1,0 +1,114 @@
+"""Encoding for the command line: one picture to its goal, or all of them to one budget."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError
+from .batch import Result
+from .files import STREAM, Job
+
+if TYPE_CHECKING:
+    from ..budget import Point
+    from ..codec import Codec
+    from ..image import Pixels
+    from ..rate import Goal
+    from .rate_options import Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A picture to encode: its pixels (H, W, 3) uint8, its file's bytes, and options that are its own."""
+
+    pixels: "Pixels"
+    size: int
+    own: Mapping[str, Any] = field(default_factory=dict)
+
+
+def encode_one(codec: "Codec", source: Source, goal: "Goal", settings: Mapping[str, Any]) -> Result:
+    """Encode a picture to its goal; errors as :func:`mcmcodec.rate.fit`."""
+    from ..rate import fit
+
+    found = fit(codec, source.pixels, goal, **{**settings, **source.own})
+    height, width = source.pixels.shape[:2]
+    return Result(found.data, source.size, width, height, {"quality": found.quality, "encodes": found.encodes})
+
+
+def spread(
+    jobs: Sequence[Job],
+    load: Callable[[Job], Source],
+    codec: "Codec",
+    wish: "Wish",
+    settings: Mapping[str, Any],
+    say: Callable[[str], None],
+) -> Callable[[Job], Result]:
+    """Choose every picture's file within one budget.
+
+    Args:
+        jobs: those that need work.
+        load: reads a picture.
+        codec: the model.
+        wish: with the budget.
+        settings: options for :meth:`mcmcodec.Codec.encode`, all but the quality.
+        say: told what is being worked on.
+
+    Returns:
+        A function that hands out a job's file, or raises what went wrong with its picture.
+
+    Raises:
+        UsageError: The budget is too small, or a picture comes from stdin.
+    """
+    import numpy as np
+
+    from .. import budget
+    from ..rate import ladder
+
+    if any(job.source == STREAM for job in jobs):
+        raise UsageError("--total-bytes reads a picture more than once", "give files, or --max-bytes with stdin")
+    made: dict[Job, Result | Exception] = {}
+    sizes: list[tuple[int, int, int]] = []
+    good: list[Job] = []
+    for job in jobs:
+        say(job.name)
+        try:
+            source = load(job)
+        # A bad picture is reported when its turn comes; the others share the budget.
+        except Exception as error:
+            made[job] = error
+            continue
+        good.append(job)
+        sizes.append((source.size, source.pixels.shape[1], source.pixels.shape[0]))
+    decoders = codec.weights.card["decoders"]
+    judge = "fidelity" if "fidelity" in decoders else None
+    encodes = [0] * len(good)
+
+    def measure(i: int, quality: int) -> "Point":
+        say(f"{good[i].name} at quality {quality}")
+        encodes[i] += 1
+        try:
+            source = load(good[i])
+            data = codec.encode(source.pixels, quality=quality, **{**settings, **source.own})
+            error = np.asarray(codec.decode(data, judge), np.float64) - source.pixels
+        except UsageError:
+            raise
+        except Exception as error_:
+            made[good[i]] = error_
+            return budget.Point(quality, 1, 0.0)
+        return budget.Point(quality, len(data), float((error**2).sum()), data)
+
+    if good:
+        assert wish.total is not None
+        card = codec.weights.card
+        pixels = [width * height for _, width, height in sizes]
+        curves = ladder(card, "bpp"), ladder(card, "psnr")
+        chosen, _ = budget.spread(pixels, measure, wish.total, curves, seconds=wish.seconds)
+        for job, point, size, count in zip(good, chosen, sizes, encodes, strict=True):
+            made.setdefault(job, Result(point.data, *size, {"quality": point.quality, "encodes": count}))
+
+    def hand_out(job: Job) -> Result:
+        result = made[job]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    return hand_out

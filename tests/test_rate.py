@@ -1,0 +1,144 @@
+"""Rates and likenesses on demand: the promise about the limit, the nearest rung, and few encodes."""
+
+import math
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from models import smooth_noise
+
+from mcmcodec.errors import InputError, UsageError
+from mcmcodec.rate import Goal, crossing, fit, ladder, likeness, rungs
+
+PICTURE = smooth_noise(168, 168, 7)
+EVERY = np.arange(101)
+needs_metrics = pytest.mark.skipif(not find_spec("mcmcodec.bench"), reason="no metrics yet")
+
+
+class Once:
+    """The tiny codec for one picture, which need not encode the same twice."""
+
+    def __init__(self, codec: Any) -> None:
+        self.weights, self.decode = codec.weights, codec.decode
+        self.known = lru_cache(maxsize=None)(lambda quality: codec.encode(PICTURE, quality=quality))
+
+    def encode(self, picture: np.ndarray, *, quality: int) -> bytes:
+        assert picture is PICTURE
+        return self.known(quality)
+
+    def size(self, quality: int) -> int:
+        return len(self.known(quality))
+
+
+@pytest.fixture(scope="module")
+def codec(tiny_codec: Any) -> Any:
+    """The tiny codec for one picture."""
+    return Once(tiny_codec)
+
+
+def test_never_more_bytes_and_as_near_as_the_ladder_allows(codec: Any) -> None:
+    for limit in (codec.size(40) - 1, codec.size(40), codec.size(77) + 1, 10**6):
+        found = fit(codec, PICTURE, Goal("bytes", limit))
+        assert len(found.data) <= limit and found.data == codec.known(found.quality)
+        assert found.quality == 100 or codec.size(found.quality + 1) > limit
+        assert found.encodes <= 9
+    with pytest.raises(InputError, match=f"quality 0 takes {codec.size(0)} bytes, more than 3; allow more"):
+        fit(codec, PICTURE, Goal("bytes", 3))
+
+
+def test_nearest_rate(codec: Any) -> None:
+    for bpp in (0.09, 0.2, 20):
+        found = fit(codec, PICTURE, Goal("bpp", bpp))
+        wished = bpp * PICTURE.size / 3 / 8
+        others = [codec.size(q) for q in (found.quality - 1, found.quality + 1) if 0 <= q <= 100]
+        assert all(abs(math.log(len(found.data) / wished)) <= abs(math.log(size / wished)) for size in others)
+
+
+@needs_metrics
+@pytest.mark.parametrize("name", ["psnr", "msssim"])
+def test_smallest_file_that_looks_so_good(codec: Any, name: str) -> None:
+    judge = likeness(name, PICTURE)
+
+    def reached(quality: int) -> float:
+        return judge(codec.decode(codec.known(quality)))
+
+    wished = (reached(30) + reached(70)) / 2
+    found = fit(codec, PICTURE, Goal(name, wished))
+    assert reached(found.quality) >= wished > reached(found.quality - 1)
+    assert found.data == codec.known(found.quality) and found.encodes <= 9
+    with pytest.raises(InputError, match=rf"quality 100 reaches {name} [\d.]+, not 99; ask for less"):
+        fit(codec, PICTURE, Goal(name, 99))
+
+
+@needs_metrics
+def test_too_small_for_a_metric() -> None:
+    with pytest.raises(InputError, match="too small for msssim"):
+        fit(Stand(), np.zeros((20, 20, 3), np.uint8), Goal("msssim", 0.5))
+
+
+@needs_metrics
+def test_lpips_without_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    from mcmcodec import rate
+
+    rate._judge.cache_clear()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="LPIPS.*; pip install"):
+        likeness("lpips", PICTURE)
+
+
+class Stand:
+    """A codec whose files say nothing."""
+
+    class weights:  # noqa: N801
+        card: dict[str, Any] = {}
+
+    def encode(self, picture: np.ndarray, *, quality: int) -> bytes:
+        return bytes(quality)
+
+    def decode(self, data: bytes, decoder: str | None = None) -> Any:
+        from PIL import Image
+
+        return Image.new("RGB", (20, 20))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    scale=st.floats(0.05, 20),
+    bend=st.floats(0.3, 3),
+    noise=st.floats(0, 0.02),
+    wished=st.floats(1, 1e6),
+)
+def test_crossing_is_bracketed_in_few_steps(scale: float, bend: float, noise: float, wished: float) -> None:
+    typical = 1000 * np.exp(0.046 * EVERY)
+    true = scale * 1000 * np.exp(4.6 * (EVERY / 100) ** bend) * (1 + noise * np.sin(37.0 * EVERY))
+    low, values = crossing(lambda q: float(true[q]), lambda v: v <= wished, wished, typical, math.log)
+    assert low < 0 or values[low] <= wished
+    assert low == 100 or values[low + 1] > wished
+    assert len(values) <= 11
+
+
+def test_few_encodes_on_average() -> None:
+    """From a typical curve: about four files for a picture that has twice or half the bytes, and bends a little."""
+    typical = ladder({}, "bpp") * 49152
+    counts = []
+    for factor in (0.5, 0.8, 1.3, 2.0):
+        for bend in (0.9, 1.1):
+            true = factor * 200 * np.exp(4.6 * (EVERY / 100) ** bend)
+            for wished in np.geomspace(true[0] * 1.2, true[100] * 0.8, 12):
+                counts.append(len(crossing(lambda q: true[q], lambda v: v <= wished, wished, typical, math.log)[1]))  # noqa: B023
+    assert np.mean(counts) < 4.5
+
+
+def test_ladders() -> None:
+    card = {"ladder": {"quality": [0, 50, 100], "bpp": [0.005, 0.05, 0.5], "psnr": [20, 24, 30]}}
+    assert ladder(card, "bpp")[[0, 25, 50, 100]] == pytest.approx([0.005, 0.005 * 10**0.5, 0.05, 0.5])
+    assert ladder(card, "psnr")[[0, 25, 100]] == pytest.approx([20, 22, 30])
+    assert ladder(card, "lpips")[0] > ladder(card, "lpips")[100]
+    assert rungs(card) == "0 0.0050, 50 0.050, 100 0.500"
+    assert rungs({}) == ""
