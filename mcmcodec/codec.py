@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 Picture = NDArray[np.uint8]
 DEFAULT_QUALITY = 50
 DEFAULT_EFFORT = 3
+SCALES = (1, 1 / 2, 1 / 4, 1 / 8)
+COARSE_FROM = 8
+"""Reduction from which on the last slice of the latents is not even read: it holds finer detail than is shown."""
 
 
 class Codec:
@@ -119,8 +122,9 @@ class Codec:
         return plan.cost(payload, port.error), header, payload
 
     def decode(
-        self, data: bytes, decoder: str | None = None, realism: float | None = None, painter: Painter | None = None
-    ) -> Image:
+        self, data: bytes, decoder: str | None = None, realism: float | None = None, painter: Painter | None = None, *,
+        crop: tuple[int, int, int, int] | None = None, scale: float = 1, allow_truncated: bool = False,
+    ) -> Image:  # fmt: skip
         """Decode a file.
 
         Args:
@@ -128,27 +132,35 @@ class Codec:
             decoder: a decoder of the file's model (``fidelity``, ``perceptual``, ``light``); its default one if None.
             realism: 0 (``fidelity``) to 1 (``perceptual``), or what lies between them; instead of ``decoder``.
             painter: makes the picture of a file that holds a caption only.
+            crop: (x, y, width, height) in pixels of the whole picture; only the tiles that it touches are painted.
+            scale: 1, 1/2, 1/4 or 1/8: a reduced picture, sides rounded up, sooner than the whole one; 1/4 and 1/8 are
+                painted from the low frequencies alone.
+            allow_truncated: show of a file that was cut short what arrived, rather than to refuse it. A file that is
+                damaged elsewhere is then not always recognised as such.
 
         Returns:
-            An RGB picture of the size that the file states.
+            An RGB picture of the size that the file states, or of the part and size that was asked for.
 
         Raises:
             FormatError: not an .mcm file, or damaged; or it holds a caption only, and there is no painter.
-            InputError: the picture is over the limit of pixels.
+            InputError: the picture is over the limit of pixels, or the crop not inside it.
             ModelError: the file's model, or the decoder, is not installed.
-            UsageError: both a decoder and a realism, or a realism out of range.
+            UsageError: both a decoder and a realism, or a realism out of range, or another scale.
         """
+        if scale not in SCALES:
+            raise UsageError(f"scale {scale} is not 1, 1/2, 1/4 or 1/8", "choose one of them")
+        factor = round(1 / scale)
         if realism is not None and (decoder or not 0 <= realism <= 1):
             raise UsageError("realism is 0 to 1 and stands for a decoder", "give either of them")
-        file = opened(data)
+        file = opened(data, allow_truncated=allow_truncated)
         header, weights = file.header, file.weights
         if header.words_only:
             return paint(file, painter, self.max_pixels)
-        decoded, _ = file.symbols(self.max_pixels)
+        decoded, _ = file.symbols(self.max_pixels, coarse=factor >= COARSE_FROM)
         transforms = _transforms(weights, self.device)
         way = float(realism) if realism is not None else decoder or weights.decoders[0]
-        padded = transforms.synthesise(decoded, header.quality, way)
-        return from_rgb(padded[: header.height, : header.width])
+        view = tiling.View.of((header.height, header.width), crop, factor)
+        return from_rgb(transforms.synthesise(decoded, header.quality, way, view))
 
 
 @dataclass(frozen=True)
@@ -210,13 +222,10 @@ def encode(image: Image | Picture, *, model: str | None = None, device: str = "a
     return Codec(model, device, max_pixels).encode(image, **options)
 
 
-def decode(
-    data: bytes, *, decoder: str | None = None, realism: float | None = None, device: str = "auto",
-    max_pixels: int | None = None,
-) -> Image:  # fmt: skip
-    """Decode one file; as :meth:`Codec.decode`, with whichever model the file names."""
+def decode(data: bytes, *, device: str = "auto", max_pixels: int | None = None, **options: Any) -> Image:
+    """Decode one file, with whichever model it names; options and errors as :meth:`Codec.decode`."""
     header, _ = container.parse_header(data)
-    return Codec(find_number(header.model, header.variant).name, device, max_pixels).decode(data, decoder, realism)
+    return Codec(find_number(header.model, header.variant).name, device, max_pixels).decode(data, **options)
 
 
 def symbols(data: bytes, max_pixels: int | None = None) -> Decoded:

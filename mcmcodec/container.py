@@ -176,13 +176,18 @@ def unpack(data: bytes, fingerprint: bytes) -> tuple[Header, bytes]:
         FormatError: As ``parse_header``, and when the CRC is wrong.
     """
     _check_start(data)
-    if crc_of(data) != _crc(data[:-CRC_SIZE], fingerprint):
+    if not is_whole(data, fingerprint):
         raise FormatError(
             "checksum is wrong: the file is damaged, or its model's weights are not these",
             "get a whole copy of the file, or the weights that it was made with",
         )
     header, at = parse_header(data)
     return header, data[at:-CRC_SIZE]
+
+
+def is_whole(data: bytes, fingerprint: bytes) -> bool:
+    """Whether the checksum is right: nothing is missing, and the weights are those that the file was made with."""
+    return crc_of(data) == _crc(data[:-CRC_SIZE], fingerprint)
 
 
 def crc_of(data: bytes) -> int:

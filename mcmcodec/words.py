@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from . import container
 from .container import WORDS, Header
+from .entropy.cut import CutDecoder, CutShort
+from .entropy.partial import PartialReader
 from .entropy.rangecoder import RangeDecoder, RangeEncoder
 from .entropy.stream import Decoded, Reader, walk
 from .errors import FormatError, InputError
@@ -54,8 +56,10 @@ class Opened:
         """One of :data:`MODES`."""
         return "caption" if self.header.words_only else "base" if self.header.none_visible else "full"
 
-    def symbols(self, max_pixels: int | None = None) -> tuple[Decoded, dict[str, float]]:
+    def symbols(self, max_pixels: int | None = None, *, coarse: bool = False) -> tuple[Decoded, dict[str, float]]:
         """Decode the symbols, to be done once; with the bits of each section.
+
+        ``coarse`` leaves the last slice of the latents at zero, unread.
 
         Raises:
             FormatError: the payload is damaged.
@@ -65,11 +69,14 @@ class Opened:
         check_pixels(header.width, header.height, max_pixels)
         entropy = self.weights.entropy
         rows, cols = header.grid
-        port = Reader(self.decoder, entropy.tables, -(-rows // HYPER) * -(-cols // HYPER))
+        reader = PartialReader if isinstance(self.decoder, CutDecoder) else Reader
+        port = reader(self.decoder, entropy.tables, -(-rows // HYPER) * -(-cols // HYPER))
+        last = max(entropy.base_slices, len(entropy.slices) - 1) if coarse else None
         decoded = walk(
-            entropy, port, (rows, cols), header.quality, header.keep, header.all_visible, header.none_visible
+            entropy, port, (rows, cols), header.quality, header.keep, header.all_visible, header.none_visible, last
         )
-        self.finish()
+        if not coarse:
+            self.finish()
         return decoded, port.sections
 
     def finish(self) -> None:
@@ -78,18 +85,29 @@ class Opened:
             raise FormatError("the coded picture data has bytes that belong to nothing", "get a whole copy of the file")
 
 
-def opened(data: bytes) -> Opened:
+def opened(data: bytes, *, allow_truncated: bool = False) -> Opened:
     """Check a file and read its header and caption; its symbols are left alone.
+
+    Args:
+        data: the bytes of the file.
+        allow_truncated: read a file without its end as far as it goes, rather than to refuse it.
 
     Raises:
         FormatError: not an .mcm file, or damaged.
         ModelError: the file's model is not installed.
     """
-    asked, _ = container.parse_header(data)
-    weights = loaded(asked.model, asked.variant)
-    header, payload = container.unpack(data, weights.fingerprint)
-    decoder = RangeDecoder(payload)
-    caption = coders.find(weights.captions).decode(decoder) if header.caption else ""
+    header, at = container.parse_header(data)
+    weights = loaded(header.model, header.variant)
+    if allow_truncated and not container.is_whole(data, weights.fingerprint):
+        # its last bytes may be the checksum's first ones: they are not believed
+        decoder: RangeDecoder = CutDecoder(data[at : 1 - container.CRC_SIZE])
+    else:
+        header, payload = container.unpack(data, weights.fingerprint)
+        decoder = RangeDecoder(payload)
+    try:
+        caption = coders.find(weights.captions).decode(decoder) if header.caption else ""
+    except CutShort:
+        raise FormatError("cut short before the picture begins", "get more of the file") from None
     found = Opened(header, weights, caption, decoder)
     if header.words_only:
         found.finish()

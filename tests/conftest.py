@@ -57,11 +57,15 @@ class FakeCodec:
         roi_sum = None if roi is None else int(roi.sum())
         return json.dumps({"size": [width, height], **settings, "roi": roi_sum}).encode() + b" " * quality
 
-    def decode(self, data: bytes, decoder: str | None = None, realism: float | None = None) -> Image.Image:
+    def decode(
+        self, data: bytes, decoder: str | None = None, realism: float | None = None, *,
+        crop: tuple[int, int, int, int] | None = None, scale: float = 1, allow_truncated: bool = False,
+    ) -> Image.Image:  # fmt: skip
         try:
-            size = json.loads(data)["size"]
+            size = json.loads(data.rstrip(b"~") if allow_truncated else data)["size"]
         except ValueError as error:
             raise FormatError("not an .mcm file", "give a file that codec encode wrote") from error
+        size = [max(1, round(side * scale)) for side in (crop[2:] if crop else size)]
         return Image.new("RGB", size, "red" if decoder == "perceptual" or realism == 1 else "blue")
 
 

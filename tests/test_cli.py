@@ -49,6 +49,30 @@ def test_options_reach_the_codec(codec: Command, here: Path, picture: Picture) -
     }
 
 
+def test_views_reach_the_codec(codec: Command, here: Path, picture: Picture) -> None:
+    picture("a.png", 40, 30)
+    codec("encode", "a.png")
+    assert codec("decode", "a.mcm", "-f", "--crop", "3,4,20,8", "--scale", "1/4").code == 0
+    assert Image.open("a.png").size == (5, 2)
+    Path("cut.mcm").write_bytes(Path("a.mcm").read_bytes() + b"~")
+    assert codec("decode", "cut.mcm").code == 1
+    assert codec("decode", "cut.mcm", "--allow-truncated").code == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--crop", "1,2,3", "'--crop': 1,2,3 is not X,Y,WIDTH,HEIGHT in whole pixels"),
+        ("--crop", "1,2,-3,4", "'--crop': 1,2,-3,4 is not X,Y,WIDTH,HEIGHT in whole pixels"),
+        ("--crop", "1,2,3,0", "'--crop': 1,2,3,0 holds no pixel"),
+        ("--scale", "1/3", "'--scale': '1/3' is not one of '1', '1/2', '1/4', '1/8'"),
+    ],
+)
+def test_wrong_views(codec: Command, here: Path, option: str, value: str, message: str) -> None:
+    done = codec("decode", "a.mcm", option, value)
+    assert (done.code, done.err) == (2, f"codec: Invalid value for {message}; see codec decode --help\n")
+
+
 def test_roi_must_fit(codec: Command, here: Path, picture: Picture) -> None:
     picture("a.png")
     picture("roi.png", 9)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from . import decoder_options, options
+from . import decoder_options, options, view_options
 from .batch import Result, run
 from .files import STREAM, Job, plan, read
 from .limit_options import limits
@@ -15,6 +15,7 @@ from .limit_options import limits
 @options.inputs
 @options.output(".png beside it")
 @decoder_options.decoder
+@view_options.view
 @options.device
 @limits
 @options.common
@@ -29,6 +30,8 @@ def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, **setti
       codec decode photo.mcm                       writes photo.png
       codec decode photo.mcm -o photo.jpg
       codec decode -r packed -o album              mirrors the folder
+      codec decode --crop 100,50,640,480 photo.mcm
+      codec decode --scale 1/4 photo.mcm -o thumbnail.jpg
       codec decode - < photo.mcm | viewer -
     """
     manners = options.manners(settings)

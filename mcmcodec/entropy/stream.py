@@ -76,9 +76,12 @@ class Decoded:
 
 def walk(
     model: EntropyModel, port: Port, grid: tuple[int, int], quality: int, keep: int, all_visible: bool,
-    none_visible: bool = False,
+    none_visible: bool = False, last: int | None = None,
 ) -> Decoded:  # fmt: skip
-    """Code one picture of ``grid`` patches through ``port``; the specification's section 5 in a page."""
+    """Code one picture of ``grid`` patches through ``port``; the specification's section 5 in a page.
+
+    Slices from ``last`` on are left out: for a decoder that can do without them.
+    """
     rows, cols = grid
     port.section("base")
     cells = (-(-rows // HYPER), -(-cols // HYPER))
@@ -93,7 +96,7 @@ def walk(
     v_hat = np.zeros((rows, cols, sum(model.slices)), np.int32)
     mask = np.full((rows, cols), not none_visible)
     at, start = model.features, 0
-    for k, channels in enumerate(model.slices):
+    for k, channels in enumerate(model.slices[:last]):
         if k == model.base_slices:
             if not all_visible and not none_visible:
                 port.section("mask")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FormatError
+from .cut import CutShort
 from .fixed import SCALES
 from .rangecoder import TOTAL, RangeDecoder, RangeEncoder, Table
 
@@ -56,19 +57,32 @@ class SymbolTables:
                 _encode_excess(encoder, abs(value) - reach - 1, value < 0)
 
     def decode(self, decoder: RangeDecoder, index: Ints) -> Ints:
-        """Mirror of :meth:`encode`: symbols (n,). FormatError on visible damage."""
+        """Mirror of :meth:`encode`: symbols (n,). FormatError on visible damage.
+
+        CutShort, from a decoder that raises it, carries the symbols (n,) with zeros for those that are not certain.
+        """
         symbols = np.zeros(len(index), np.int64)
-        for i in _present(index):
-            table, reach = self.tables[i], int(self.reach[i])
-            if table is None:
-                continue
-            here = np.flatnonzero(index == i)
-            values = decoder.symbols(len(here), table) - reach
-            for at in np.flatnonzero(values > reach):
-                excess, negative = _decode_excess(decoder)
-                values[at] = -(reach + 1 + excess) if negative else reach + 1 + excess
-            symbols[here] = values
+        try:
+            for i in _present(index):
+                if (table := self.tables[i]) is not None:
+                    _decode_group(decoder, table, int(self.reach[i]), np.flatnonzero(index == i), symbols)
+        except CutShort:
+            raise CutShort(symbols) from None
         return symbols
+
+
+def _decode_group(decoder: RangeDecoder, table: Table, reach: int, here: Ints, symbols: Ints) -> None:
+    """Fill in the symbols of one table, which stand at ``here``."""
+    try:
+        values = decoder.symbols(len(here), table) - reach
+    except CutShort as cut:
+        values = cut.values - reach
+        symbols[here[: len(values)]] = np.where(values > reach, 0, values)
+        raise
+    symbols[here] = np.where(values > reach, 0, values)
+    for at in here[values > reach].tolist():
+        excess, negative = _decode_excess(decoder)
+        symbols[at] = -(reach + 1 + excess) if negative else reach + 1 + excess
 
 
 def _present(index: Ints) -> list[int]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import KNOTS, PATCH, ModelConfig
-from .layers import Attention, Bottleneck, Windows, blocks_to_pixels, to_blocks, zero
+from .layers import SUB, Attention, Bottleneck, Windows, blocks_to_pixels, to_blocks, zero
 
 
 class Synthesis(nn.Module):
@@ -64,3 +64,25 @@ class Synthesis(nn.Module):
         u = torch.cat([picture, to_blocks(self.side(t))], 1)
         u = F.relu(self.head2(F.relu(self.head1(u))))
         return blocks_to_pixels(picture + self.head3(u)) + 0.5
+
+    def reduced(self, y_hat: Tensor, factor: int) -> Tensor:
+        """Paint a small picture from the linear part of the transform alone, averaged over factor x factor pixels.
+
+        What the blocks and the head add is detail, and measured on reduced pictures the linear part comes nearer to the
+        whole transform than the blocks without the head do.
+
+        Args:
+            y_hat: dequantised latents (B, h, w, 96), as in :meth:`forward`.
+            factor: 4, 8 or 16.
+
+        Returns:
+            Pixels (B, 3, 16h / factor, 16w / factor), nominally in [0, 1], not clamped.
+        """
+        n, side = PATCH // SUB, PATCH // factor
+        weight = torch.cat([self.linear.weight, self.linear.bias[:, None]], 1)
+        basis = weight.view(n, n, SUB, SUB, 3, -1).transpose(1, 2)  # (row: n, SUB; column: n, SUB; colour; channel)
+        basis = basis.reshape(side, factor, side, factor, 3, -1).mean((1, 3))
+        x = y_hat @ basis[..., :-1].flatten(0, 2).T + basis[..., -1].flatten()  # (B, h, w, 3 side^2)
+        b, h, w, _ = x.shape
+        x = x.view(b, h, w, side, side, 3).permute(0, 5, 1, 3, 2, 4)
+        return x.reshape(b, 3, h * side, w * side) + 0.5

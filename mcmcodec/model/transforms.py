@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 from .. import tiling
 from ..entropy.fixed import ACT_BITS
@@ -22,6 +23,8 @@ from .synthesis import Synthesis
 
 M = TypeVar("M", bound=nn.Module)
 
+LINEAR_FROM = 4
+"""Reduction from which on a picture is painted from the low frequencies alone."""
 BLENDED = ("fidelity", "perceptual")
 """Decoders at realism 0 and 1."""
 
@@ -79,18 +82,30 @@ class Transforms:
         return v, z.reshape(-1, z.shape[2])
 
     @torch.inference_mode()
-    def synthesise(self, decoded: Decoded, quality: int, decoder: str | float) -> NDArray[np.uint8]:
-        """Decoded integers to pixels (16h, 16w, 3) uint8, with the named decoder, or one at a realism of 0 to 1."""
+    def synthesise(self, decoded: Decoded, quality: int, decoder: str | float, view: tiling.View) -> NDArray[np.uint8]:
+        """Decoded integers to the pixels of a view, uint8 (height, width, 3); only tiles that it touches are painted.
+
+        Args:
+            decoded: integers of the whole picture.
+            quality: 0..100.
+            decoder: the decoder's name, or a realism of 0 to 1.
+            view: what is wanted. At a factor of 4 and above only the linear part of the decoder is used.
+        """
         rows, cols = decoded.mask.shape
         g_s, knots = self.synthesis(decoder), self._knots(quality)
         gain = self.analysis.gains(knots) * (1 << ACT_BITS)
-        out = np.empty((rows * tiling.PATCH, cols * tiling.PATCH, 3), np.uint8)
-        for tile in tiling.tiles(rows, cols):
+        out = np.empty((*view.size, 3), np.uint8)
+        linear = view.factor >= LINEAR_FROM
+        for tile in tiling.tiles(rows, cols, view.patches(), halo=0 if linear else None):
             y_hat = self._tensor(decoded.v_hat[tile.outer]) / gain
-            psi = self._tensor(decoded.psi[tile.outer]) / (1 << ACT_BITS)
-            mask = torch.from_numpy(decoded.mask[tile.outer]).to(self.device)[None]
-            x = g_s(y_hat, psi, mask, knots)[0].permute(1, 2, 0)[tiling.pixels(tile.local)]
-            out[tiling.pixels(tile.inner)] = (x * 255).round_().clamp_(0, 255).byte().cpu().numpy()
+            if linear:
+                x = g_s.reduced(y_hat, view.factor)
+            else:
+                psi = self._tensor(decoded.psi[tile.outer]) / (1 << ACT_BITS)
+                mask = torch.from_numpy(decoded.mask[tile.outer]).to(self.device)[None]
+                x = avg_pool2d(g_s(y_hat, psi, mask, knots), view.factor)
+            to, of = view.place(tile)
+            out[to] = (x[0].permute(1, 2, 0)[of] * 255).round_().clamp_(0, 255).byte().cpu().numpy()
         return out
 
     def distortion(
