@@ -78,8 +78,9 @@ class Model:
         self.number, self.fingerprint = card["id"], stream
         coder = "english-1"
         if "captions" in card:
-            coder = card["captions"]["name"]
-            self.fingerprint = hashlib.sha256(stream + bytes.fromhex(card["captions"]["sha256"])).digest()
+            coder = card["captions"]
+            words = hashlib.sha256(CAPTIONS[coder][1].read_bytes()).digest()
+            self.fingerprint = hashlib.sha256(stream + words).digest()
         self.captions = CAPTIONS[coder]
         config = card["config"]
         self.slices, self.base_slices, self.features = config["slices"], config["base_slices"], config["features"]

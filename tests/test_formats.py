@@ -3,10 +3,13 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import reference_parser
+from reference_rangecoder import ReferenceDecoder
 
 from mcmcodec.container import MAGIC, Header, pack
 
@@ -32,8 +35,33 @@ def test_files_of_the_specification() -> None:
     first, second = dumps()[:2]
     payload = bytes.fromhex("1f a2 07")
     assert first == pack(Header(768, 512, 0, 0, 50, 100, caption=True), payload, FINGERPRINT)
-    header = Header(768, 512, 0, 0, 50, 255, all_visible=True, extensions=((2, b"hi"),))
+    header = Header(768, 512, 0, 0, 50, 255, all_visible=True, extensions=((100, b"hi"),))
     assert second == pack(header, b"", FINGERPRINT)
+
+
+def test_real_file_of_the_specification(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dump is the vector's, and its table is what a range decoder goes through."""
+    data = dumps()[2]
+    assert data == (FORMATS / "vectors" / "small-caption-words.mcm").read_bytes()
+    text = (FORMATS / "mcm.md").read_text(encoding="utf-8")
+    table = text[text.index("| meaning | n | q |") :].split("\n\n")[0].splitlines()[2:]
+    told = [[cell.strip() for cell in line.strip("|").split("|")[1:]] for line in table]
+    steps: list[list[str]] = []
+    decode = ReferenceDecoder._decode
+
+    def watched(self: ReferenceDecoder, c: Sequence[int]) -> int:
+        q = (self.point - self.lower) % 2**64 // (self.range >> 24)
+        s = decode(self, c)
+        row = [str(len(c) - 1), f"{q:06x}", str(s), f"{c[s]:06x}", f"{c[s + 1]:06x}"]
+        steps.append([*row, f"{self.lower:016x}", f"{self.range:016x}"])
+        return s
+
+    monkeypatch.setattr(ReferenceDecoder, "_decode", watched)
+    found = reference_parser.parse(data, reference_parser.models())
+    assert found.caption == "a cup of coffee on a wooden table"
+    assert told == steps[: len(told)] and f"hold {len(steps)} decisions" in text
+    assert f"psi begins {found.psi[0, 0, :4].tolist()}" in text
+    assert f"v_hat {found.v_hat[0, 0, :4].tolist()}" in text
 
 
 def test_mime_type() -> None:

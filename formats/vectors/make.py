@@ -1,0 +1,229 @@
+"""Make conformance vectors: files that every decoder must decode, for ever, and files that every reader must refuse.
+
+    python formats/vectors/make.py --model small      # what is missing of the vectors of a model
+    python formats/vectors/make.py --pictures         # the reference pictures anew, after new decoders
+
+A valid vector that exists is never changed: this program skips it, and ``tests/test_vectors.py`` refuses other bytes.
+Invalid ones, which belong to the model ``small``, are made anew every time. Pictures come from ``docs/demo.png``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+FOLDER = Path(__file__).resolve().parent
+ROOT = FOLDER.parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from exactness import symbol_hash  # noqa: E402
+
+from mcmcodec import container  # noqa: E402
+from mcmcodec.codec import Codec, info, symbols  # noqa: E402
+from mcmcodec.container import Header  # noqa: E402
+from mcmcodec.entropy.rangecoder import RangeEncoder  # noqa: E402
+from mcmcodec.entropy.stream import MAX_SYMBOL, Writer, walk  # noqa: E402
+from mcmcodec.words import words_file  # noqa: E402
+
+Recipe = Callable[[Codec], bytes]
+TOLERANCE = 1
+DECODERS = ("fidelity", "perceptual")
+"""Painters of the reference pictures, in turn."""
+SIDE = 64
+"""Reference pictures show at most this many pixels a side, from the middle of the picture."""
+
+
+def crop(width: int, height: int, left: int = 210, top: int = 60) -> np.ndarray:
+    """A part of the photograph in docs/, (height, width, 3)."""
+    with Image.open(ROOT / "docs" / "demo.png") as image:
+        return np.asarray(image.convert("RGB"))[top : top + height, left : left + width]
+
+
+def photo(width: int, height: int, quality: int, **options: Any) -> Recipe:
+    """An ordinary file."""
+    return lambda codec: codec.encode(crop(width, height), quality=quality, **options)
+
+
+def extended(*extensions: tuple[int, bytes]) -> Recipe:
+    """An ordinary file with extension sections."""
+
+    def make(codec: Codec) -> bytes:
+        header, payload = container.unpack(codec.encode(crop(40, 24), quality=30), codec.weights.fingerprint)
+        fields = {name: getattr(header, name) for name in header.__slots__} | {"extensions": extensions}
+        return container.pack(Header(**fields), payload, codec.weights.fingerprint)
+
+    return make
+
+
+def empty(width: int, height: int, caption: bool, all_visible: bool, keep: int) -> Recipe:
+    """A payload of no bytes is the lowest interval: the first symbol of every table, and an empty caption."""
+
+    def make(codec: Codec) -> bytes:
+        header = Header(width, height, codec.weights.number, 0, 50, keep, caption, all_visible)
+        return container.pack(header, b"", codec.weights.fingerprint)
+
+    return make
+
+
+class Dice(Writer):
+    """Codes drawn symbols instead of a picture's: ordinary ones, any within the table's reach, and escapes."""
+
+    rng: np.random.Generator
+
+    def _draw(self, index: np.ndarray) -> np.ndarray:
+        reach = self.tables.reach[index]
+        kind = self.rng.random(index.shape)
+        magnitude = np.where(kind < 0.85, 0, self.rng.integers(0, reach + 1))
+        escaped = reach + (2 ** self.rng.uniform(0, 20, index.shape)).astype(np.int64)
+        magnitude = np.where(kind > 0.98, np.minimum(escaped, reach + MAX_SYMBOL), magnitude)
+        return np.where(index == 0, 0, magnitude * self.rng.choice((-1, 1), index.shape))
+
+    def hyper(self, loc: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """See :class:`mcmcodec.entropy.stream.Port`."""
+        drawn = self._draw(np.broadcast_to(index, self.z.shape))
+        self.tables.encode(self.encoder, drawn.ravel(), np.broadcast_to(index, drawn.shape).ravel())
+        return drawn
+
+    def latents(self, where: Any, start: int, mu: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """See :class:`mcmcodec.entropy.stream.Port`."""
+        drawn = self._draw(index)
+        self.tables.encode(self.encoder, drawn.ravel(), index.ravel())
+        return drawn
+
+
+def dice(width: int, height: int, quality: int, share: float, seed: int) -> Recipe:
+    """Symbols that no picture has: they drive activations into their clamps and tables into their escapes."""
+
+    def make(codec: Codec) -> bytes:
+        entropy, rng = codec.weights.entropy, np.random.default_rng(seed)
+        rows, cols = -(-height // 16), -(-width // 16)
+        mask = rng.random((rows, cols)) < share
+        everything = bool(mask.all())
+        keep = 255 if everything else round(255 * float(mask.mean()))
+        header = Header(width, height, codec.weights.number, 0, quality, keep, all_visible=everything)
+        cells, channels = -(-rows // 4) * -(-cols // 4), sum(entropy.slices)
+        zeros = np.zeros((rows, cols, channels)), np.zeros((cells, len(entropy.hyper_index[0])))
+        port = Dice(RangeEncoder(), *zeros, mask, entropy.tables, np.zeros(channels))
+        port.rng = rng
+        walk(entropy, port, header.grid, quality, keep, everything)
+        return container.pack(header, port.encoder.finish(), codec.weights.fingerprint)
+
+    return make
+
+
+RECIPES: dict[str, Recipe] = {
+    # sizes and qualities
+    "1x200-q50": photo(1, 200, 50),
+    "200x1-q20": photo(200, 1, 20),
+    "16x16-q100": photo(16, 16, 100),
+    "17x16-q63": photo(17, 16, 63),
+    "64x64-q19": photo(64, 64, 19),
+    "65x129-q1": photo(65, 129, 1),
+    "96x64-q80": photo(96, 64, 80),
+    "160x48-q37": photo(160, 48, 37),
+    "48x48-q99": photo(48, 48, 99),
+    # masks
+    "keep15-dual": photo(112, 80, 60, mask="dual", keep=0.15),
+    "keep40-texture": photo(112, 80, 40, mask="texture", keep=0.4),
+    "keep60-structure": photo(112, 80, 20, mask="structure", keep=0.6),
+    "keep99-random": photo(256, 160, 10, mask="random", keep=0.994),
+    "visible": photo(80, 64, 45, mask="none"),
+    "hidden": dice(80, 64, 45, -1.0, 1),
+    "base": photo(72, 56, 55, mode="base", caption="coffee"),
+    # captions
+    "words-alone": lambda codec: words_file(codec.weights, 600, 400, "a cup of coffee"),
+    "caption-words": photo(33, 17, 10, caption="a cup of coffee on a wooden table"),
+    "caption-pieces": photo(33, 17, 10, caption="Café № 7: zwölf Tassen, 3.50 €!"),
+    "caption-script": photo(33, 17, 10, caption="木のテーブルの上に一杯のコーヒーとスプーンがあります。"),
+    "caption-longest": photo(33, 17, 10, caption="coffee, " * 512),
+    "caption-hostile": photo(33, 17, 10, caption="\x1b[31m\u202egnp.eeffoc\u202c\r\n\0"),
+    # extension sections
+    "ignorable": extended((65282, b"any bytes"), (65284, b"")),
+    "ignorable-64": extended(*((65280 + 2 * i, bytes([i])) for i in range(64))),
+    # payloads
+    "empty": empty(48, 80, False, False, 0),
+    "empty-caption": empty(1, 1, True, True, 255),
+    "dice-q0": dice(64, 80, 0, 0.5, 2),
+    "dice-q50": dice(48, 48, 50, 2.0, 3),
+    "dice-q100": dice(50, 35, 100, 0.7, 11),
+}
+
+
+def entry(data: bytes) -> dict[str, Any]:
+    """What a decoder must find in a file."""
+    found = info(data)
+    alone = container.parse_header(data)[0].words_only
+    return {
+        "model": found.model,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "symbols": None if alone else symbol_hash(symbols(data)),
+        "facts": [found.width, found.height, found.quality, found.visible, found.caption],
+    }
+
+
+def picture(name: str, data: bytes, decoder: str) -> dict[str, Any]:
+    """Write the reference picture of a file; return its entry."""
+    model = info(data).model
+    codec = Codec(model, "cpu")
+    image = codec.decode(data, decoder)
+    left, top = (max(0, (side - SIDE) // 2) for side in image.size)
+    box = (left, top, min(left + SIDE, image.width), min(top + SIDE, image.height))
+    path = FOLDER / "pictures" / f"{Path(name).stem}.png"
+    path.parent.mkdir(exist_ok=True)
+    image.crop(box).save(path, optimize=True)
+    weights = codec.weights.card["decoders"][decoder]["sha256"]
+    return {"file": f"pictures/{path.name}", "decoder": decoder, "weights": weights, "left": left, "top": top,
+            "tolerance": TOLERANCE}  # fmt: skip
+
+
+def names(model: str) -> Iterator[tuple[str, Recipe]]:
+    """File names of a model's vectors, and how they are made."""
+    for name, recipe in RECIPES.items():
+        yield f"{model}-{name}.mcm", recipe
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="small", help="whose vectors to make [small]")
+    parser.add_argument("--pictures", action="store_true", help="make that model's reference pictures anew")
+    options = parser.parse_args()
+    listed = FOLDER / "vectors.json"
+    vectors = json.loads(listed.read_text(encoding="utf-8"))
+    frozen = FOLDER / "frozen.txt"
+    codec = Codec(options.model, "cpu")
+    for name, recipe in names(options.model):
+        path = FOLDER / name
+        if path.exists():
+            continue
+        data = recipe(codec)
+        path.write_bytes(data)
+        vectors[name] = entry(data)
+        with frozen.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(f"{vectors[name]['sha256']} {vectors[name]['symbols'] or '-'} {name}\n")
+        print(f"{name}: {len(data)} bytes")
+    for number, name in enumerate(vectors):
+        data = (FOLDER / name).read_bytes()
+        # the first vectors were listed without these two
+        vectors[name] = {"model": info(data).model, "sha256": hashlib.sha256(data).hexdigest()} | vectors[name]
+        if not vectors[name]["symbols"]:
+            continue
+        if vectors[name]["model"] == options.model and (options.pictures or "picture" not in vectors[name]):
+            vectors[name]["picture"] = picture(name, data, DECODERS[number % len(DECODERS)])
+    listed.write_text(json.dumps(vectors, indent=1, ensure_ascii=True) + "\n", encoding="utf-8", newline="\n")
+    if options.model == "small":
+        import make_invalid
+
+        make_invalid.write(codec)
+
+
+if __name__ == "__main__":
+    main()

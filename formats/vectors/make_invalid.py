@@ -1,0 +1,141 @@
+"""Files that every reader must refuse, each named for its defect; made by ``make.py``. Their checksums are right."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mcmcodec import container
+from mcmcodec.codec import Codec, info
+from mcmcodec.container import Header
+from mcmcodec.entropy.networks import at_quality
+from mcmcodec.entropy.rangecoder import RangeEncoder
+from mcmcodec.entropy.tables import ESCAPE_BITS
+from mcmcodec.errors import McmError
+from mcmcodec.text.captions import BYTE, END, _encode_raw, _prior
+
+FOLDER = Path(__file__).resolve().parent / "invalid"
+MAGIC = b"\x8aMC"
+Case = tuple[str, str, bytes]
+"""Name, reason of refusal (specification, before section 1), and bytes."""
+
+
+def cases(codec: Codec) -> Iterator[Case]:
+    """All of them."""
+    fingerprint, number = codec.weights.fingerprint, codec.weights.number
+
+    def sealed(body: bytes) -> bytes:
+        return body + zlib.crc32(fingerprint + body).to_bytes(4, "little")
+
+    def fields(*values: int, flags: int = 0x01, rest: bytes = b"") -> bytes:
+        return sealed(MAGIC + bytes((flags, *values)) + rest)
+
+    model = 8 * number
+    base = container.pack(Header(16, 16, number, 0, 50, 255, all_visible=True), b"\x07\x21", fingerprint)
+
+    yield "empty-file", "damaged", b""
+    yield "magic-cut", "damaged", b"\x8aM"
+    yield "magic-wrong", "not an .mcm file", sealed(b"\x89PNG" + base[4:-4])
+    yield "too-short", "damaged", base[:12]
+    yield "version-0", "damaged", sealed(base[:3] + b"\x40" + base[4:-4])
+    yield "version-2", "newer", sealed(base[:3] + b"\x42" + base[4:-4])
+    yield "version-15", "newer", sealed(base[:3] + b"\x4f" + base[4:-4])
+    yield "flag-7", "newer", sealed(base[:3] + b"\xc1" + base[4:-4])
+    yield "width-0", "damaged", fields(0, 1, model, 50, 9)
+    yield "width-65536", "damaged", fields(0x80, 0x80, 4, 1, model, 50, 9)
+    yield "width-not-shortest", "damaged", fields(0x81, 0, 1, model, 50, 9)
+    yield "width-endless", "damaged", fields(*[0x80] * 12, 0, 1, model, 50, 9)
+    yield "height-0", "damaged", fields(1, 0, model, 50, 9)
+    yield "height-2-to-the-63", "damaged", fields(1, *[0xFF] * 8, 0x7F, model, 50, 9)
+    yield "model-32768", "damaged", fields(1, 1, 0x80, 0x80, 2, 50, 9)
+    yield "model-unknown", "model", fields(1, 1, 0xF8, 0xFF, 1, 50, 9)
+    yield "variant-1", "model", fields(1, 1, model + 1, 50, 9)
+    yield "quality-101", "damaged", fields(1, 1, model, 101, 9)
+    yield "keep-254-all-visible", "damaged", fields(1, 1, model, 50, 254, flags=0x41)
+    yield "header-cut", "damaged", sealed(MAGIC + b"\x01\xff\xff\x03\xff\xff")
+    yield "header-without-keep", "damaged", sealed(MAGIC + b"\x01\xff\xff\x03\x01" + bytes((model, 50)))
+    yield "bomb-65535x65535", "too large", fields(0xFF, 0xFF, 3, 0xFF, 0xFF, 3, model, 50, 9)
+    yield "bomb-with-mask", "too large", fields(0x80, 0x80, 1, 0x80, 0x80, 1, model, 50, 128, rest=b"\xff")
+    yield "extensions-0", "damaged", fields(1, 1, model, 50, 9, 0, flags=0x21)
+    yield "extensions-65", "damaged", fields(1, 1, model, 50, 9, 65, *[100, 0] * 65, flags=0x21)
+    yield "extension-order", "damaged", fields(1, 1, model, 50, 9, 2, 100, 0, 98, 0, flags=0x21)
+    yield "extension-twice", "damaged", fields(1, 1, model, 50, 9, 2, 100, 0, 100, 0, flags=0x21)
+    yield "extension-65536", "damaged", fields(1, 1, model, 50, 9, 1, 0x80, 0x80, 4, 0, flags=0x21)
+    yield "extension-too-long", "damaged", fields(1, 1, model, 50, 9, 1, 100, 9, 1, 2, flags=0x21)
+    yield "extension-length-2-to-the-27", "damaged", fields(1, 1, model, 50, 9, 1, 100, *[0x80] * 3, 0x40, flags=0x21)
+    yield "extension-must-understand", "newer", fields(1, 1, model, 50, 9, 1, 0xFF, 0xFF, 3, 0, flags=0x21)
+    yield "words-with-quality", "damaged", fields(9, 9, model, 1, 0, 1, 9, 0, flags=0x31)
+    yield "words-with-keep", "damaged", fields(9, 9, model, 0, 1, 1, 9, 0, flags=0x31)
+    yield "words-without-caption", "damaged", fields(9, 9, model, 0, 0, 1, 9, 0, flags=0x21)
+    yield "words-and-no-mask", "damaged", fields(9, 9, model, 0, 0, 1, 9, 0, flags=0x71)
+    yield "words-with-body", "damaged", fields(9, 9, model, 0, 0, 1, 9, 1, 7, flags=0x31)
+    yield "words-and-payload", "damaged", fields(9, 9, model, 0, 0, 1, 9, 0, flags=0x31, rest=bytes(40) + b"\1")
+    yield "crc-wrong", "damaged", base[:-1] + bytes([base[-1] ^ 1])
+    yield "crc-of-other-weights", "damaged", base[:-4] + zlib.crc32(bytes(32) + base[:-4]).to_bytes(4, "little")
+    yield "bit-flipped", "damaged", base[:-6] + bytes([base[-6] ^ 8]) + base[-5:]
+    yield "byte-missing", "damaged", base[:-6] + base[-5:]
+    yield "byte-after-crc", "damaged", base + b"\0"
+
+    # payloads that no encoder writes
+    body, good = base[:-4], codec.encode(np.full((8, 8, 3), 90, np.uint8), quality=40)[:-4]
+    yield "payload-zero-at-end", "damaged", sealed(good + b"\0")
+    yield "payload-byte-at-end", "damaged", sealed(good + b"\x01")
+    yield "payload-noise-at-end", "damaged", sealed(good + bytes(range(40)))
+    yield "payload-not-shortest", "damaged", sealed(good[:-1] + bytes([good[-1] - 1, 0xFF]))
+    yield "payload-beyond-interval", "damaged", sealed(body[:-2] + b"\xff" * 24)
+    yield "escape-too-long", "damaged", sealed(body[:-2] + _escape(codec))
+    one = (1, 1, model, 50, 255)
+    yield "caption-too-long", "damaged", fields(*one, flags=0x51, rest=_caption_too_long())
+    yield "caption-not-utf-8", "damaged", fields(*one, flags=0x51, rest=_caption_of_bytes(b"\xc3("))
+    yield "caption-surrogate", "damaged", fields(*one, flags=0x51, rest=_caption_of_bytes(b"\xed\xa0\x80"))
+    yield "caption-noise", "damaged", fields(*one, flags=0x51, rest=b"\xff" * 60)
+
+
+def write(codec: Codec) -> None:
+    """Write the files and what is expected of each, and remove what is no longer one of them."""
+    FOLDER.mkdir(exist_ok=True)
+    listed = {}
+    for name, reason, data in cases(codec):
+        try:
+            info(data)
+        except McmError as error:
+            listed[f"{name}.mcm"] = {"reason": reason, "error": type(error).__name__, "cause": error.cause}
+        else:
+            raise SystemExit(f"{name} is not refused")
+        (FOLDER / f"{name}.mcm").write_bytes(data)
+    for path in FOLDER.glob("*.mcm"):
+        if path.name not in listed:
+            path.unlink()
+    (FOLDER.parent / "invalid.json").write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8", newline="\n")
+
+
+def _escape(codec: Codec) -> bytes:
+    """A hyper-latent whose first escape has twenty zeros."""
+    encoder, entropy = RangeEncoder(), codec.weights.entropy
+    index = np.clip((at_quality(entropy.hyper_index, 50) << 4) >> 18, 0, 63)
+    values = np.where(index == index.max(), entropy.tables.reach[index] + 1 + 2**ESCAPE_BITS, 0)
+    entropy.tables.encode(encoder, values, index)
+    return encoder.finish()
+
+
+def _caption_of_bytes(data: bytes) -> bytes:
+    """A caption in mode 1 of the coder english-1, with nothing of the picture behind it but zeros."""
+    encoder = RangeEncoder()
+    _encode_raw(encoder, data)
+    return encoder.finish()
+
+
+def _caption_too_long() -> bytes:
+    """4097 single bytes in mode 0."""
+    encoder, prior, before = RangeEncoder(), _prior(), END
+    encoder.bit(0, 128)
+    for _ in range(4097):
+        encoder.symbol(BYTE, prior.classes[before])
+        encoder.bits(0, 8)
+        before = BYTE
+    encoder.symbol(END, prior.classes[before])
+    return encoder.finish()
