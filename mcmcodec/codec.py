@@ -6,19 +6,20 @@ container -> range decoder -> integer symbols -> synthesis (g_s) -> cropped -> p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import container, tiling
+from . import container, intake, tiling
 from .container import Header
 from .entropy.rangecoder import RangeEncoder
 from .entropy.stream import Decoded, Writer, walk
 from .errors import FormatError, UsageError
-from .image import from_rgb, to_rgb
+from .extras import Extras, pack, sizes, unpack
+from .image import from_rgb
 from .text import coders
 from .weights import Weights, find, find_number
 from .words import Painter, opened, paint, words_file
@@ -59,6 +60,7 @@ class Codec:
     def encode(
         self, image: Image | Picture, *, quality: int = DEFAULT_QUALITY, keep: float | None = None, mask: str = "rd",
         roi: NDArray[Any] | None = None, caption: str = "", effort: int = DEFAULT_EFFORT, mode: str = "full",
+        extras: Extras | None = None,
     ) -> bytes:  # fmt: skip
         """Encode a picture.
 
@@ -72,6 +74,8 @@ class Codec:
             caption: text to carry along.
             effort: 1 (fastest) to 9 (smallest at equal quality); see :mod:`mcmcodec.effort`.
             mode: ``full``; ``base``, the base layer (and the caption) only; ``caption``, the caption only.
+            extras: what goes along with an array, see :func:`mcmcodec.intake.take`; those of a Pillow image, metadata
+                apart, are found by themselves.
 
         Returns:
             The bytes of an .mcm file.
@@ -86,7 +90,8 @@ class Codec:
 
         how = settings(effort)
         choice.check(quality, keep, mask, roi, mode)
-        rgb = image if isinstance(image, np.ndarray) else to_rgb(image, self.max_pixels)
+        taken = intake.taken(image, extras, self.max_pixels)
+        rgb = taken.rgb
         choice.check_picture(rgb, self.max_pixels)
         if mode == "caption":
             return words_file(self.weights, rgb.shape[1], rgb.shape[0], caption)
@@ -102,6 +107,7 @@ class Codec:
         if how.rounds:
             plan = refine(self.weights, transforms, plan, padded, quality, price, how.rounds)
             _, header, payload = self._code(plan, rgb.shape, quality, caption, price)
+        header = replace(header, extensions=pack(taken.extras, quality))
         return container.pack(header, payload, self.weights.fingerprint)
 
     def _code(
@@ -139,7 +145,8 @@ class Codec:
                 damaged elsewhere is then not always recognised as such.
 
         Returns:
-            An RGB picture of the size that the file states, or of the part and size that was asked for.
+            A picture of the size that the file states, or of the part and size that was asked for: RGB or, as it was
+            encoded, L, LA or RGBA. Metadata is in its ``info``, as Pillow keeps it.
 
         Raises:
             FormatError: not an .mcm file, or damaged; or it holds a caption only, and there is no painter.
@@ -160,7 +167,7 @@ class Codec:
         transforms = _transforms(weights, self.device)
         way = float(realism) if realism is not None else decoder or weights.decoders[0]
         view = tiling.View.of((header.height, header.width), crop, factor)
-        return from_rgb(transforms.synthesise(decoded, header.quality, way, view))
+        return intake.put(from_rgb(transforms.synthesise(decoded, header.quality, way, view)), unpack(header), view)
 
 
 @dataclass(frozen=True)
@@ -188,9 +195,9 @@ class Info:
 def info(data: bytes, max_pixels: int | None = None) -> Info:
     """Read a file's facts and where its bytes went, without torch: symbols are decoded, pixels are not.
 
-    ``bytes`` maps header, caption, base, mask, latents, tail and crc to bytes (fractional inside the payload); they
-    add up to ``total``. FormatError when the file is damaged, InputError when its picture is over the limit of pixels,
-    ModelError when its model is not installed.
+    ``bytes`` maps header, extension sections if any (``metadata``, ``alpha``, ``grey``), caption, base, mask, latents,
+    tail and crc to bytes (fractional inside the payload); they add up to ``total``. FormatError when the file is
+    damaged, InputError when its picture is over the limit of pixels, ModelError when its model is not installed.
     """
     file = opened(data)
     header, weights = file.header, file.weights
@@ -200,8 +207,10 @@ def info(data: bytes, max_pixels: int | None = None) -> Info:
         decoded, rest = file.symbols(max_pixels)
         visible, sections = int(decoded.mask.sum()), sections | rest
     at = container.parse_header(data)[1]
-    split = {"header": float(at), **{k: v / 8 for k, v in sections.items()}, "crc": float(container.CRC_SIZE)}
-    order = ("header", "caption", "base", "mask", "latents", "tail", "crc")
+    beside = sizes(header)
+    split = {"header": at - sum(beside.values()), **beside, **{k: v / 8 for k, v in sections.items()}}
+    split["crc"] = float(container.CRC_SIZE)
+    order = ("header", *beside, "caption", "base", "mask", "latents", "tail", "crc")
     split["tail"] = len(data) - sum(split.values())
     # a payload that ends in zero bytes does without them: the sections before the tail cost that much less
     for name in ("latents", "mask", "base", "caption"):

@@ -1,7 +1,7 @@
 """Pillow <-> arrays: the first stage of encoding and the last of decoding.
 
-Whatever Pillow can open becomes plain sRGB, eight bits, upright, on white. Limits are checked on the
-picture's header, before a pixel is decoded.
+Whatever Pillow can open becomes plain sRGB, eight bits, upright. Limits are checked on the picture's header,
+before a pixel is decoded.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import IO, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from .container import MAX_SIDE
 from .errors import InputError, UsageError
@@ -30,6 +30,10 @@ _QUALITY: Final[dict[str, dict[str, Any]]] = {
     "WEBP": {"quality": 95},
     "AVIF": {"quality": 90},
 }
+_HOLDS_ALPHA: Final = frozenset({"AVIF", "DDS", "ICNS", "ICO", "JPEG2000", "PNG", "QOI", "SGI", "TGA", "TIFF", "WEBP"})
+_CARRIES: Final = frozenset({"AVIF", "JPEG", "PNG", "WEBP"})
+_JPEG_SEGMENT: Final = 65000
+"""Bytes of metadata that are sure to fit into one marker segment of JPEG."""
 # EXIF 2.32, tag 0x0112: what has to be done to the stored picture to see it upright.
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -104,17 +108,29 @@ def open_image(source: str | os.PathLike[str] | IO[bytes], limit: int | None = N
 
 
 def to_rgb(image: Image.Image, limit: int | None = None) -> Pixels:
-    """Decode a picture to plain sRGB.
+    """Decode a picture to plain sRGB on white: as ``to_srgb``, without transparency.
 
-    Orientation (EXIF) is applied, an ICC profile converted to sRGB, 16 bits scaled to 8, transparency put
-    on white. Of an animation the current frame is taken, which is the first one after ``open_image``.
+    Returns:
+        uint8 array of shape (height, width, 3), C-contiguous.
+    """
+    picture = to_srgb(image, limit)
+    if picture.mode == "RGBA":
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    return np.array(picture)
+
+
+def to_srgb(image: Image.Image, limit: int | None = None) -> Image.Image:
+    """Decode a picture to sRGB.
+
+    Orientation (EXIF) is applied, an ICC profile converted to sRGB, 16 bits scaled to 8. Of an animation the
+    current frame is taken, which is the first one after ``open_image``.
 
     Args:
         image: Any Pillow picture.
         limit: Largest number of pixels; see ``limits.max_pixels``.
 
     Returns:
-        uint8 array of shape (height, width, 3), C-contiguous.
+        An RGB picture, or RGBA if the picture has transparency.
 
     Raises:
         InputError: The picture is damaged or outside the limits.
@@ -122,16 +138,14 @@ def to_rgb(image: Image.Image, limit: int | None = None) -> Pixels:
     _check_size(image, limit)
     try:
         image.load()
-        rgb = _flatten(image)
+        picture = _eight_bit_srgb(image)
         turn = _UPRIGHT.get(_orientation(image))
-        return np.array(rgb.transpose(turn) if turn is not None else rgb)
+        return picture.transpose(turn) if turn is not None else picture
     except MemoryError:
         raise
     # As above: a damaged file raises OSError, SyntaxError, ValueError, EOFError, struct.error and more.
     except Exception as error:
-        raise InputError(
-            f"truncated or damaged picture ({_brief(error)})", "get a whole copy of the file"
-        ) from error
+        raise InputError(f"truncated or damaged picture ({_brief(error)})", "get a whole copy of the file") from error
 
 
 def from_rgb(array: Pixels) -> Image.Image:
@@ -149,7 +163,7 @@ def from_rgb(array: Pixels) -> Image.Image:
 
 
 def save_bytes(image: Image.Image, name: str) -> bytes:
-    """Encode a picture in a classical format.
+    """Encode a picture in a classical format, with the EXIF and XMP of its ``info`` where the format takes them.
 
     Args:
         image: The picture.
@@ -165,11 +179,24 @@ def save_bytes(image: Image.Image, name: str) -> bytes:
     limit = _MAX_BY_FORMAT.get(name)
     if limit is not None and max(image.size) > limit:
         raise InputError(f"{name} holds at most {limit} pixels a side", "write .png instead")
+    options = dict(_QUALITY.get(name, {}))
+    for key in ("exif", "xmp"):
+        data = image.info.get(key)
+        if data and name in _CARRIES and (name != "JPEG" or len(data) <= _JPEG_SEGMENT):
+            options[key] = data
+    if name == "PNG" and "xmp" in options:
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode(errors="replace"), zip=True)
     try:
-        image.save(out, format=name, **_QUALITY.get(name, {}))
+        image.save(out, format=name, **options)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"cannot be written as {name} ({_brief(error)})", "write .png instead") from error
     return out.getvalue()
+
+
+def holds_alpha(name: str) -> bool:
+    """Whether a format, by Pillow's name, can hold transparency of 256 steps."""
+    return name in _HOLDS_ALPHA
 
 
 @contextlib.contextmanager
@@ -203,20 +230,20 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _flatten(image: Image.Image) -> Image.Image:
-    """Bring a decoded picture of any mode to opaque sRGB."""
+def _eight_bit_srgb(image: Image.Image) -> Image.Image:
+    """Bring a decoded picture of any mode to RGB or RGBA."""
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_to_eight_bits(image))
     if not image.has_transparency_data:
-        return _to_srgb(image, profile)
+        return _from_profile(image, profile)
     rgba = image.convert("RGBA")
-    opaque = _to_srgb(rgba.convert("RGB"), profile).convert("RGBA")
-    opaque.putalpha(rgba.getchannel("A"))
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), opaque).convert("RGB")
+    picture = _from_profile(rgba.convert("RGB"), profile)
+    picture.putalpha(rgba.getchannel("A"))
+    return picture
 
 
-def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+def _from_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Convert an opaque picture to sRGB by its ICC profile; without a usable one, by Pillow's formulas."""
     if image.mode == "LAB":
         return _transform(image, ImageCms.createProfile("LAB"))

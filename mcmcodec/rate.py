@@ -86,7 +86,7 @@ def fit(codec: Codec, picture: Picture, goal: Goal, *, decoder: str | None = Non
 
         def reached(quality: int) -> float:
             size(quality)
-            return sign * judge(codec.decode(files[quality], decoder))
+            return sign * judge(codec.decode(files[quality], decoder).convert("RGB"))
 
         scale = _decibels if goal.kind == "msssim" else float
         wished = sign * goal.value

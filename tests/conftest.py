@@ -47,6 +47,7 @@ class FakeCodec:
         caption: str = "",
         effort: int = 3,
         mode: str = "full",
+        extras: Any = None,
     ) -> bytes:
         height, width = image.shape[:2]
         if width in FAILURES:
@@ -54,6 +55,9 @@ class FakeCodec:
         settings = {"quality": quality, "keep": keep, "mask": mask, "caption": caption, "model": self.model}
         settings |= {"effort": effort} if effort != 3 else {}
         settings |= {"mode": mode} if mode != "full" else {}
+        settings |= {"grey": True} if extras and extras.grey else {}
+        settings |= {"alpha": int(extras.alpha.sum())} if extras and extras.alpha is not None else {}
+        settings |= {"exif": len(extras.exif)} if extras and extras.exif else {}
         roi_sum = None if roi is None else int(roi.sum())
         return json.dumps({"size": [width, height], **settings, "roi": roi_sum}).encode() + b" " * quality
 

@@ -22,6 +22,7 @@ from mcmcodec import masking, tiling, words
 from mcmcodec.codec import Codec, info
 from mcmcodec.entropy.stream import Decoded
 from mcmcodec.errors import ModelError, UsageError
+from mcmcodec.extras import Extras
 from mcmcodec.weights import FOLDER_VARIABLE, loaded
 
 SIZES = [(1, 1), (500, 7), (16, 16), (641, 427), (17, 33)]
@@ -83,7 +84,7 @@ def test_kinds_of_picture(tiny_codec: Codec) -> None:
     assert tiny_codec.encode(Image.fromarray(picture())) == from_array
     assert tiny_codec.encode(np.asfortranarray(picture())) == from_array
     grey = Image.fromarray(picture()).convert("L")
-    assert tiny_codec.encode(grey) == tiny_codec.encode(grey.convert("RGB"))
+    assert tiny_codec.encode(grey, extras=Extras()) == tiny_codec.encode(grey.convert("RGB"))
 
 
 def test_module_functions(tiny_codec: Codec) -> None:

@@ -33,13 +33,14 @@ class Manners:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a job made: the output's bytes, the input's size, the picture's size, and more facts for ``-v``."""
+    """What a job made: the output's bytes, the input's size, the picture's size, more facts for ``-v``, and losses."""
 
     data: bytes
     bytes_in: int
     width: int
     height: int
     facts: Mapping[str, object] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -144,6 +145,8 @@ def _do(job: Job, work: Callable[[Job], Result], manners: Manners, tally: _Tally
     tally.bytes_out += len(result.data)
     tally.pixels += result.width * result.height
     coded = len(result.data) if compressed == "out" else result.bytes_in
+    for loss in () if manners.quiet else result.lost:
+        complain(f"warning: {loss}", job.name)
     _report(
         job,
         manners,
@@ -155,6 +158,7 @@ def _do(job: Job, work: Callable[[Job], Result], manners: Manners, tally: _Tally
         bpp=round(8 * coded / (result.width * result.height), 6),
         seconds=round(time.monotonic() - start, 3),
         **result.facts,
+        **({"lost": result.lost} if result.lost else {}),
     )
     if manners.verbose:
         _tell(job, result, coded, time.monotonic() - start)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from . import decoder_options, options, view_options
+from . import decoder_options, options, picture_options, view_options
 from .batch import Result, run
 from .files import STREAM, Job, plan, read
 from .limit_options import limits
@@ -16,6 +16,7 @@ from .limit_options import limits
 @options.output(".png beside it")
 @decoder_options.decoder
 @view_options.view
+@picture_options.background
 @options.device
 @limits
 @options.common
@@ -36,6 +37,7 @@ def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, **setti
     """
     manners = options.manners(settings)
     decoder_options.check(settings)
+    picture_options.check(settings)
     jobs = plan(inputs, output, recursive=recursive, accept=frozenset((".mcm",)), suffix=".png")
     formats = _formats(jobs)
     return run(jobs, lambda say: _prepare(formats, **settings), manners, compressed="in")
@@ -48,16 +50,21 @@ def _formats(jobs: list[Job]) -> dict[str, str]:
     return {job.target: "PNG" if job.target == STREAM else writable_format(job.target) for job in jobs}
 
 
-def _prepare(formats: dict[str, str], *, device: str, **settings: Any) -> Callable[[Job], Result]:
+def _prepare(
+    formats: dict[str, str], *, device: str, background: str | None, **settings: Any
+) -> Callable[[Job], Result]:
     """Load the model once; return what decodes one file."""
     from ..codec import Codec
-    from ..image import save_bytes
+    from ..image import holds_alpha, save_bytes
+    from ..intake import over
 
     codec = Codec(device=device)
 
     def work(job: Job) -> Result:
         data = read(job.source)
         image = codec.decode(data, **settings)
+        if background is not None or not holds_alpha(formats[job.target]):
+            image = over(image, background or "white")
         return Result(save_bytes(image, formats[job.target]), len(data), image.width, image.height)
 
     return work

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import caption_options, mask_options, options, rate_options, total
+from . import caption_options, mask_options, options, picture_options, rate_options, total
 from .batch import Result, fate, run
 from .files import Job, plan, seekable
 from .limit_options import limits
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @options.output("beside input")
 @rate_options.rate
 @mask_options.mask
+@picture_options.picture
 @caption_options.words
 @click.option("--model", metavar="NAME", help="Which weights to use.  [default: small]")
 @options.device
@@ -43,6 +44,7 @@ def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, **setti
     manners = options.manners(settings)
     mask_options.check_mask(settings)
     caption_options.check_words(settings)
+    picture_options.check(settings)
     wish = rate_options.wish(settings)
     jobs = plan(inputs, output, recursive=recursive, accept=readable_extensions(), suffix=".mcm")
 
@@ -59,14 +61,16 @@ def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, **setti
 def _prepare(settings: dict[str, Any]) -> tuple[Callable[[Job], Source], "Codec"]:
     """Load the model once; return what reads a picture, and the model."""
     region = mask_options.region(settings.pop("roi"))
+    intake = {name: settings.pop(name) for name in ("background", "keep_metadata")}
     from ..codec import Codec
-    from ..image import open_image, to_rgb
+    from ..image import open_image
+    from ..intake import take
 
     def load(job: Job) -> Source:
         source = seekable(job.source)
         with open_image(source) as image:
-            pixels = to_rgb(image)
+            taken = take(image, **intake)
         size = os.path.getsize(source) if isinstance(source, str) else len(source.getvalue())
-        return Source(pixels, size, {"roi": region(pixels)})
+        return Source(taken.rgb, size, {"roi": region(taken.rgb), "extras": taken.extras}, taken.lost)
 
     return load, Codec(model=settings.pop("model"), device=settings.pop("device"))

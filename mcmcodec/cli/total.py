@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A picture to encode: its pixels (H, W, 3) uint8, its file's bytes, and options that are its own."""
+    """A picture to encode: pixels (H, W, 3) uint8, its file's bytes, options that are its own, what cannot be kept."""
 
     pixels: "Pixels"
     size: int
     own: Mapping[str, Any] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
 
 
 def encode_one(codec: "Codec", source: Source, goal: "Goal", settings: Mapping[str, Any]) -> Result:
@@ -31,7 +32,8 @@ def encode_one(codec: "Codec", source: Source, goal: "Goal", settings: Mapping[s
 
     found = fit(codec, source.pixels, goal, **{**settings, **source.own})
     height, width = source.pixels.shape[:2]
-    return Result(found.data, source.size, width, height, {"quality": found.quality, "encodes": found.encodes})
+    facts = {"quality": found.quality, "encodes": found.encodes}
+    return Result(found.data, source.size, width, height, facts, source.lost)
 
 
 def spread(
@@ -67,6 +69,7 @@ def spread(
         raise UsageError("--total-bytes reads a picture more than once", "give files, or --max-bytes with stdin")
     made: dict[Job, Result | Exception] = {}
     sizes: list[tuple[int, int, int]] = []
+    lost: list[tuple[str, ...]] = []
     good: list[Job] = []
     for job in jobs:
         say(job.name)
@@ -78,6 +81,7 @@ def spread(
             continue
         good.append(job)
         sizes.append((source.size, source.pixels.shape[1], source.pixels.shape[0]))
+        lost.append(source.lost)
     decoders = codec.weights.card["decoders"]
     judge = "fidelity" if "fidelity" in decoders else None
     encodes = [0] * len(good)
@@ -88,7 +92,7 @@ def spread(
         try:
             source = load(good[i])
             data = codec.encode(source.pixels, quality=quality, **{**settings, **source.own})
-            error = np.asarray(codec.decode(data, judge), np.float64) - source.pixels
+            error = np.asarray(codec.decode(data, judge).convert("RGB"), np.float64) - source.pixels
         except UsageError:
             raise
         except Exception as error_:
@@ -102,8 +106,8 @@ def spread(
         pixels = [width * height for _, width, height in sizes]
         curves = ladder(card, "bpp"), ladder(card, "psnr")
         chosen, _ = budget.spread(pixels, measure, wish.total, curves, seconds=wish.seconds)
-        for job, point, size, count in zip(good, chosen, sizes, encodes, strict=True):
-            made.setdefault(job, Result(point.data, *size, {"quality": point.quality, "encodes": count}))
+        for job, point, size, count, losses in zip(good, chosen, sizes, encodes, lost, strict=True):
+            made.setdefault(job, Result(point.data, *size, {"quality": point.quality, "encodes": count}, losses))
 
     def hand_out(job: Job) -> Result:
         result = made[job]
