@@ -16,12 +16,8 @@ ROOT = Path(mcmcodec.__file__).parents[1]
 RECIPES = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "cookbook.md").read_text(encoding="utf-8"), re.S)
 STUBS = {
     "codec": f"""#!{sys.executable}
-import sys
-from types import ModuleType
-from conftest import FakeCodec, fake_info, fake_symbols
-module = ModuleType("mcmcodec.codec")
-module.__dict__.update(Codec=FakeCodec, info=fake_info, symbols=fake_symbols)
-sys.modules["mcmcodec.codec"] = module
+import sys, stand_in
+sys.modules["mcmcodec.codec"] = stand_in.module()
 from mcmcodec.cli.main import main
 main()
 """,

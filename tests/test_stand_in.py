@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 
-from conftest import FakeCodec, FakeInfo
+from stand_in import FakeCodec, FakeInfo
 
 from mcmcodec.codec import Codec, Info
 
