@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import common
-import metrics
-from common import Coder
 from PIL import Image, ImageDraw, ImageFont
+
+from mcmcodec.bench import metrics
+from mcmcodec.bench.ours import Coder
 
 LANCZOS = Image.Resampling.LANCZOS
 GAP, CAPTION = 6, 34

@@ -5,23 +5,25 @@
 Writes OUT.json and OUT.md. "Equal share": all masks keep the same share of patches at one quality, so bytes
 and distortion both move. "Equal bytes": the quality of every mask is searched until its mean file size over
 the pictures meets the target; where no quality comes within TOLERANCE, the two that enclose the target are
-interpolated in log bytes. Real files are written and measured as kodak.py does.
+interpolated in log bytes. Pictures are measured as kodak.py does.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import common
-import kodak
-from common import Clock, Coder, Reference
+from PIL import Image
 
 from mcmcodec import masking, tiling
+from mcmcodec.bench import run
+from mcmcodec.bench.judge import Reference
+from mcmcodec.bench.ours import Coder
+from mcmcodec.bench.run import Clock
 from mcmcodec.container import parse_header
 
 Row = dict[str, Any]
@@ -32,22 +34,27 @@ TOLERANCE = 0.02
 class Bench:
     """Encodes the pictures with one mask after the other; what was measured before is not run again."""
 
-    def __init__(self, coder: Coder, references: Sequence[Reference], decoder: str, folder: Path) -> None:
-        self.coder, self.references, self.decoder, self.folder = coder, references, decoder, folder
+    def __init__(self, coder: Coder, references: Sequence[Reference], decoder: str) -> None:
+        self.coder, self.references, self.decoder = coder, references, decoder
         self.measured: dict[tuple[str, float | None, int], Row] = {}
 
     def measure(self, mask: str, keep: float | None, quality: int) -> Row:
         """Means over the pictures; `visible` is the share of patches that the files say are there."""
         key = (mask, keep, quality)
         if key not in self.measured:
-            rows, shares = [], []
-            for reference in self.references:
-                path = self.folder / f"{reference.name}.mcm"
-                rows += kodak.measure(self.coder, reference, path, quality, [self.decoder], keep, mask)
-                shares.append(parse_header(path.read_bytes())[0].keep / 255)
+            shares: list[float] = []
+
+            def encode(image: Image.Image, setting: float) -> bytes:
+                data = self.coder.encode(image, quality=int(setting), keep=keep, mask=mask)
+                shares.append(parse_header(data)[0].keep / 255)
+                return data
+
+            decode = {self.decoder: lambda data, size: self.coder.decode(data, decoder=self.decoder)}
+            candidate = run.Candidate((quality,), encode, decode)
+            rows = [row for reference in self.references for row, _ in run.measure(candidate, quality, reference)]
             visible = round(sum(shares) / len(shares), 3)
-            head = {"mask": mask, "keep": keep, "quality": quality, "visible": visible}
-            self.measured[key] = head | common.mean(rows)
+            means = {k: v for k, v in run.points(rows)[0].items() if k in run.DIGITS}
+            self.measured[key] = {"mask": mask, "keep": keep, "quality": quality, "visible": visible} | means
         return self.measured[key]
 
     def mean_bytes(self, mask: str, keep: float | None, quality: int) -> float:
@@ -74,8 +81,8 @@ class Bench:
                 return row
         a, b = ends
         share = math.log(target / a["bytes"]) / math.log(b["bytes"] / a["bytes"])
-        keys = [key for key in ("quality", "visible", *common.DIGITS) if a.get(key) is not None]
-        between = {key: round(a[key] + share * (b[key] - a[key]), common.DIGITS.get(key, 2)) for key in keys}
+        keys = [key for key in ("quality", "visible", *run.DIGITS) if a.get(key) is not None]
+        between = {key: round(a[key] + share * (b[key] - a[key]), run.DIGITS.get(key, 2)) for key in keys}
         between |= {"bytes": round(target, 1), "bpp": round(a["bpp"] * (b["bpp"] / a["bpp"]) ** share, 6)}
         return a | between | {"interpolated": True}
 
@@ -88,7 +95,7 @@ def choice_seconds(bench: Bench, quality: int, keep: float) -> dict[str, float]:
     choosing.
     """
     seconds = {"none": 0.0}
-    padded = [tiling.pad(reference.array) for reference in bench.references]
+    padded = [tiling.pad(reference.picture) for reference in bench.references]
     for mask in MASKS:
         if mask not in ("none", "rd"):
             masking.scores(padded[0], mask)  # the first call sets OpenCV up
@@ -108,7 +115,7 @@ def cases(keeps: Sequence[float]) -> list[tuple[str, float | None]]:
 
 def compare(bench: Bench, keeps: Sequence[float], quality: int, target_bpp: float) -> dict[str, list[Row]]:
     """Both tables; the first with the seconds that choosing the mask takes."""
-    pixels = [reference.image.width * reference.image.height for reference in bench.references]
+    pixels = [reference.pixels for reference in bench.references]
     target = target_bpp * sum(pixels) / len(pixels) / 8
     tables: dict[str, list[Row]] = {"equal_share": [], "equal_bytes": []}
     with common.progress() as progress:
@@ -116,7 +123,7 @@ def compare(bench: Bench, keeps: Sequence[float], quality: int, target_bpp: floa
         seconds = choice_seconds(bench, quality, keeps[0])
         for mask, keep in cases(keeps):
             row = bench.measure(mask, keep, quality) | {"mask_s": seconds[mask]}
-            tables["equal_share"].append(common.rounded(row))
+            tables["equal_share"].append(run.rounded(row))
             progress.advance(task)
         for mask, keep in cases(keeps):
             found = bench.at_bytes(mask, keep, target)
@@ -175,11 +182,10 @@ def main() -> None:
     common.add_options(parser)
     options = parser.parse_args()
     coder, facts = common.start(options)
-    references = list(common.references(options.folder, common.load_lpips(), options.limit))
+    references = list(run.references(common.pictures(options.folder)[: options.limit], common.referee(options)))
     keeps = [float(keep) for keep in options.keeps.split(",")]
-    with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(coder, references, options.decoder, Path(folder))
-        tables = compare(bench, keeps, options.quality, options.target_bpp)
+    bench = Bench(coder, references, options.decoder)
+    tables = compare(bench, keeps, options.quality, options.target_bpp)
     settings = {"keeps": keeps, "quality": options.quality, "target_bpp": options.target_bpp,
                 "decoder": options.decoder, "images": len(references)}  # fmt: skip
     content = facts | {"settings": settings} | tables

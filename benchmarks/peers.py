@@ -1,113 +1,87 @@
-"""Turns a table of measured competitors (CSV, one row per file) into the compact, committed peers/NAME.json.
+"""Measures the peers on a folder of pictures, once: they do not depend on our models.
 
-    python benchmarks/peers.py MEASURED.csv --name kodak
+    python benchmarks/peers.py FOLDER --out benchmarks/results/kodak_peers.json
+    python benchmarks/peers.py FOLDER --out benchmarks/results/kodak_peers.json --check
 
-Kept are the means over the pictures of every codec and setting that was measured on all 24 of them, so that
-every point is a whole set at fixed quality. The columns read: codec, settings, image, bytes, bpp, psnr,
-msssim, lpips_alex, enc_s, dec_s.
+A run that was stopped goes on where it was. ``--only`` measures some peers and keeps the file's rows of the others.
+``--check`` measures nothing: it encodes everything once more and compares the byte counts with the file's.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import re
-from collections import defaultdict
+import json
 from pathlib import Path
-from typing import Any
 
 import common
 
-Row = dict[str, str]
-IMAGES = 24
-
-# Column "codec" up to the suffix of its scale: family and name to print.
-CODECS = {
-    "vvenc_slow": ("VVC", "VVC (vvenc slow)"),
-    "avif_s2_ssim_444": ("AVIF", "AVIF (aom speed 2, 4:4:4)"),
-    "avif_s6_def": ("AVIF", "AVIF (Pillow defaults)"),
-    "bpg_hm": ("BPG", "BPG (HM)"),
-    "heic_x265": ("HEIC", "HEIC (x265)"),
-    "jxl_e9": ("JPEG XL", "JPEG XL (effort 9)"),
-    "webp_m6": ("WebP", "WebP (method 6)"),
-    "j2k": ("JPEG 2000", "JPEG 2000 (openjpeg)"),
-    "mozjpeg_psnr": ("JPEG", "JPEG (mozjpeg)"),
-}
-SCALES = {"": 1, "_h": 2, "_q": 4, "_e": 8}
-
-ABOUT = [
-    "bytes are whole files as written, headers and container included",
-    "a point is one setting (fixed quality): rate and metrics averaged over all 24 pictures separately",
-    "scale 2, 4, 8: Lanczos down, encode, decode, Lanczos up; one byte more for the scale",
-    "kodak: the 24 pictures as shipped, 768x512 or 512x768",
-    "kodak256: the centre square, scaled to 256x256 with Lanczos",
-    "PSNR: RGB, 8 bit, mean squared error over three channels, dB averaged over pictures",
-    "MS-SSIM: RGB, data range 255, the definition of pytorch_msssim",
-    "LPIPS: AlexNet, version 0.1; null where it was not measured for all 24 pictures",
-    "seconds: CPU time on one thread of a shared machine, good to 30 %; in-process, but the whole process "
-    "for vvenc, vvdec, bpg and mozjpeg's encoder",
-    "vvenc: preset slow, perceptual tuning off, 4:2:0, 10 bit, BT.709 full range, raw stream",
-    "AVIF: speed 2, 4:4:4, tune=ssim, 8 bit; and Pillow's defaults (speed 6, 4:2:0)",
-    "BPG: HM encoder, 4:2:0, 10 bit; HEIC: placebo, tune=psnr, 4:2:0",
-    "mozjpeg: tuned for PSNR, progressive, 4:2:0",
-    "JPEG XL (effort 9) and JPEG 2000: bare codestreams",
-    "measured in November 2026",
-]
-VERSIONS = {
-    "vvenc": "1.15.0-dev (0a41b119)",
-    "vvdec": "3.3.0-dev (e493ce5)",
-    "libbpg": "0.9.8 (0e2aadb, JCTVC-HM encoder)",
-    "mozjpeg": "5.0.0 (0826579)",
-    "pillow": "13.0.0 (libavif 1.4.2, aom 3.14.1, dav1d 1.5.3, libwebp 1.6.0, openjpeg 2.5.4)",
-    "imagecodecs": "2026.3.6 (libjxl 0.11.2)",
-    "pillow-heif": "1.8.1 (libheif 1.23.6, x265 4.3, libde265 1.1.3)",
-}
-
-
-def curves(rows: list[Row]) -> list[dict[str, Any]]:
-    """One curve per codec and scale, its points by rising rate; settings that lack pictures are left out."""
-    groups: dict[tuple[str, int], dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        base, suffix = re.fullmatch(r"(.+?)(_h|_q|_e)?", row["codec"]).groups("")  # type: ignore[union-attr]
-        if base in CODECS:
-            groups[base, SCALES[suffix]][row["settings"]].append(row)
-    result = []
-    for (base, scale), settings in groups.items():
-        points = [point(name, members) for name, members in settings.items() if complete(members)]
-        if points:
-            family, name = CODECS[base]
-            points.sort(key=lambda p: p["bpp"])
-            result.append({"family": family, "name": name, "scale": scale, "points": points})
-    order = [name for _, name in CODECS.values()]
-    return sorted(result, key=lambda curve: (order.index(curve["name"]), curve["scale"]))
-
-
-def complete(rows: list[Row]) -> bool:
-    """Whether the rows are all pictures, each once."""
-    return len(rows) == IMAGES == len({row["image"] for row in rows})
-
-
-def point(settings: str, rows: list[Row]) -> dict[str, Any]:
-    """Means of one setting over all pictures."""
-    columns = {"bytes": "bytes", "bpp": "bpp", "psnr": "psnr", "msssim": "msssim", "lpips": "lpips_alex",
-               "encode_s": "enc_s", "decode_s": "dec_s"}  # fmt: skip
-    values = [{to: float(row[of]) if row[of] else None for to, of in columns.items()} for row in rows]
-    # What is left of the settings beside the versions is the one value that was swept.
-    match = re.search(r"(quality|qp|distance|target bpp) ([\d.]+)", settings)
-    return {"setting": match[0] if match else settings} | common.mean(values)
+from mcmcodec.bench import facts, judge, ours, peers, run
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("measured", type=Path, help="CSV of measured files")
-    parser.add_argument("--name", default="kodak", help="of the set, and of the file in benchmarks/peers [kodak]")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="results file, JSON")
+    parser.add_argument("--only", help="peers by name, separated by commas [all that are found]")
+    parser.add_argument("--scales", default="1,2,4", help="sides are divided by these before encoding [1,2,4]")
+    parser.add_argument("--check", action="store_true", help="compare byte counts with those of the file")
+    common.add_options(parser)
     options = parser.parse_args()
-    with options.measured.open(newline="") as file:
-        found = curves(list(csv.DictReader(file)))
-    out = Path(__file__).parent / "peers" / f"{options.name}.json"
-    common.write_json(out, {"set": options.name, "about": ABOUT, "versions": VERSIONS, "curves": found})
+    found, missing = peers.find()
+    for one in missing:
+        print(f"without {one.name}: {one.remedy}")
+    names = options.only.split(",") if options.only else [one.name for one in found]
+    scales = [int(scale) for scale in options.scales.split(",")]
+    candidates = [run.peer(one, scale) for one in found if one.name in names for scale in scales]
+    paths = common.pictures(options.folder)[: options.limit]
+    if options.check:
+        check(json.loads(options.out.read_text()), candidates, paths)
+        return
+    about = common.begin(options)
+    referee = common.referee(options)
+    key = {"paths": [path.name for path in paths], "versions": about["versions"], "metrics": referee.wanted}
+    journal = run.Journal(options.out.with_suffix(".partial"), key | {"only": options.only})
+    total = len(paths) * sum(len(one.settings) for one in candidates)
+    with common.progress() as progress:
+        task = progress.add_task("files", total=total)
+        rows, points = run.sweep(candidates, run.references(paths, referee), journal,
+                                 lambda text: progress.advance(task), progress.console.print)  # fmt: skip
+    content = {"set": options.folder.name, "images": len(paths), "metrics": referee.wanted} | about
+    content |= {"curves": {name: one for c in candidates for name, one in ours.curve_facts(c).items()}}
+    content |= {"points": points, "rows": rows}
+    if options.out.exists():
+        content = merged(json.loads(options.out.read_text()), content)
+    facts.write_json(options.out, content)
+    journal.remove()
+
+
+def merged(old: dict, new: dict) -> dict:
+    """The old file with the new one's curves in it."""
+    result = old | new | {"curves": old["curves"] | new["curves"]}
+    for part in ("points", "rows"):
+        kept = [row for row in old[part] if row["curve"] not in new["curves"]]
+        result[part] = kept + new[part]
+    return result
+
+
+def check(recorded: dict, candidates: list[run.Candidate], paths: list[Path]) -> None:
+    """Says how many files have the recorded byte counts; ends with an error when one has not."""
+    known = {(row["curve"], row["setting"], row["image"]): row["bytes"] for row in recorded["rows"]}
+    same, different = 0, []
+    for reference in run.references(paths, judge.Judge(())):
+        for candidate in candidates:
+            for setting in candidate.settings:
+                name = next(iter(candidate.decoders))
+                size = len(candidate.encode(reference.image, setting)) + candidate.extra
+                if known.get((name, setting, reference.name)) == size:
+                    same += 1
+                else:
+                    different.append(f"{reference.name}: {name} at {setting:g}: {size}")
+    print(f"{same} files have the recorded byte counts, {len(different)} have not")
+    if different:
+        raise SystemExit("\n".join(different[:10]))
 
 
 if __name__ == "__main__":
-    main()
+    common.run(main)

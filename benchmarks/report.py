@@ -1,31 +1,35 @@
-"""The committed comparison: our results beside the competitors', as a table and as plots.
+"""The committed comparison: our results beside the peers', as tables, plots and, if asked for, a page.
 
-    python benchmarks/report.py benchmarks/results/small.json [MORE.json] --name kodak
+    python benchmarks/report.py benchmarks/results/kodak_NAME.json [MORE.json] --peers benchmarks/results/kodak_peers.json
 
-Writes results/NAME.md and results/NAME_psnr.png, _msssim.png, _lpips.png from results files of kodak.py and
-from peers/NAME.json. "Best variant" is the best of all variants at every rate and for every metric by itself:
-full size, or scaled down by 2, 4 or 8 before encoding and up again after decoding.
+Writes results/SET.md and results/SET_METRIC.png from results files of kodak.py and of peers.py; ``--html PAGE`` writes the
+page of ``codec bench`` too, with pictures when ``--pictures FOLDER`` says where they are. "Best variant" is the best of all
+variants at every rate and for every metric by itself: full size, or scaled down before encoding and up again afterwards.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import common
 import matplotlib
 
 matplotlib.use("Agg")
-import curves
 import matplotlib.pyplot as plt
-from curves import METRICS, Curve
-from peers import IMAGES
+
+from mcmcodec.bench import curves
+from mcmcodec.bench.curves import Curve
+from mcmcodec.bench.judge import METRICS
 
 FOLDER = Path(__file__).parent
 RATES = (0.01, 0.02, 0.03, 0.05, 0.075, 0.10, 0.15)
-FAMILIES = ["VVC", "AVIF", "WebP", "JPEG XL", "JPEG"]
 PLOTTED = (0.004, 0.25)
+ANCHORS = ("VVC", "AVIF")
+PALETTE = ("tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:grey", "tab:olive", "tab:cyan", "black")
 EXPLANATION = (
     "Means over all pictures at fixed quality, interpolated linearly in log rate; rates are those of whole "
     'files. A dash: the codec cannot go there, or nothing was measured there. "Best variant" may scale the '
@@ -33,9 +37,24 @@ EXPLANATION = (
 )
 
 
+def peers_of(content: dict[str, Any]) -> list[Curve]:
+    """Every family's full-size curve and, if it has scaled variants, the best variant at every rate."""
+    found = []
+    for family, variants in curves.of(content).items():
+        found += [one for one in variants if content["curves"][one.name]["scale"] == 1]
+        if len(variants) > 1:
+            found.append(curves.best(family, variants))
+    return found
+
+
+def known(metric: str, lines: Sequence[Curve]) -> bool:
+    """Whether the metric was measured for anything."""
+    return any(curve.points[metric] for curve in lines)
+
+
 def table(metric: str, lines: list[Curve]) -> list[str]:
     """Markdown table of one metric at RATES, the best value in bold; a dash where a codec cannot go."""
-    title, more_is_better, digits = METRICS[metric]
+    title, more_is_better, digits = METRICS[metric].title, METRICS[metric].more, METRICS[metric].digits
     values = [[curve.at(metric, rate) for rate in RATES] for curve in lines]
     best = []
     for column in zip(*values, strict=True):
@@ -54,43 +73,56 @@ def table(metric: str, lines: list[Curve]) -> list[str]:
 
 def rate_differences(ours: list[Curve], anchors: list[Curve]) -> list[str]:
     """Markdown table of Bjontegaard rate differences against full-size anchors."""
+    names = [name for name in METRICS if known(name, ours) and known(name, anchors)]
     out = ["### Rate at equal quality", "",
            "Bjontegaard's difference over the common range of quality: -30 % means that 30 % fewer bytes do.",
            "",
-           "| against | decoder | " + " | ".join(name for name, _, _ in METRICS.values()) + " |",
-           "|---" * (len(METRICS) + 2) + "|"]  # fmt: skip
+           "| against | decoder | " + " | ".join(METRICS[name].title for name in names) + " |",
+           "|---" * (len(names) + 2) + "|"]  # fmt: skip
     for anchor in anchors:
         for curve in ours:
-            found = [curve.bd_rate(metric, anchor) for metric in METRICS]
+            found = [curve.bd_rate(metric, anchor) for metric in names]
             cells = ["–" if value is None else f"{value:+.0f} %" for value in found]
             out.append(f"| {anchor.name} | {curve.name} | " + " | ".join(cells) + " |")
     return [*out, ""]
 
 
 def measured(contents: list[dict[str, Any]]) -> list[str]:
-    """What the files of our results say about themselves, and the points behind the interpolation."""
+    """What the files say about themselves, and our points behind the interpolation."""
     out = ["### Our points", "",
-           "| model | decoder | quality | bytes | bpp | PSNR | MS-SSIM | LPIPS | encode s | decode s |",
+           "| curve | quality | bytes | bpp | PSNR | MS-SSIM | LPIPS | DISTS | encode s | decode s |",
            "|---" * 10 + "|"]  # fmt: skip
     for content in contents:
-        for row in content["means"]:
-            lpips = "–" if row["lpips"] is None else f"{row['lpips']:.3f}"
+        for row in content["points"]:
+            if content["curves"][row["curve"]]["family"] != "mcm":
+                continue
+            judged = [
+                "–" if row.get(name) is None else f"{row[name]:.{METRICS[name].digits}f}"
+                for name in ("psnr", "msssim", "lpips", "dists")
+            ]
             out.append(
-                f"| {content['model']['name']} | {row['decoder']} | {row['quality']} | {row['bytes']:.0f} | "
-                f"{row['bpp']:.4f} | {row['psnr']:.2f} | {row['msssim']:.3f} | {lpips} | "
-                f"{row['encode_s']:.2f} | {row['decode_s']:.2f} |"
+                f"| {row['curve']} | {row['setting']:g} | {row['bytes']:.0f} | {row['bpp']:.4f} | "
+                f"{' | '.join(judged)} | {row['encode_s']:.2f} | {row['decode_s']:.2f} |"
             )
     out.append("")
     for content in contents:
-        model, machine, versions = content["model"], content["machine"], content["versions"]
-        settings = content["settings"]
-        out.append(
-            f"Model {model['name']}, fingerprint `{model['fingerprint'][:16]}`; "
-            f"commit {content['commit'] or '?'}; mask {settings['mask']}, {settings['images']} pictures; "
-            f"{machine['cpu']}, {machine['threads']} thread(s), {content['device']}, {content['seconds']} seconds; "
-            f"Python {versions['python']}, torch {versions['torch']}, numpy {versions['numpy']}."
-        )
-    return [*out, ""]
+        machine, versions = content["machine"], content["versions"]
+        model = content.get("model")
+        what = f"Model {model['name']}, fingerprint `{model['fingerprint'][:16]}`" if model else "Peers"
+        listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+        out += [
+            f"{what}: commit {content['commit'] or '?'}; {content['images']} pictures; {machine['cpu']}, "
+            f"{machine['threads']} thread(s), {content['device']}, {content['seconds']} seconds; {listed}.",
+            "",
+        ]
+        if not model:
+            about = {
+                (one["family"], f"{one['about']}; {one['version']}; {one['setting']}")
+                for one in content["curves"].values()
+            }
+            out += [f"- {family}: {text}" for family, text in sorted(about)] + [""]
+            out += [f"- {note}" for note in content.get("notes", [])] + [""] * bool(content.get("notes"))
+    return out
 
 
 def plot(metric: str, ours: list[Curve], others: list[Curve], path: Path) -> None:
@@ -98,8 +130,8 @@ def plot(metric: str, ours: list[Curve], others: list[Curve], path: Path) -> Non
     figure, axes = plt.subplots(figsize=(8, 5.5), layout="constrained")
     colours = {}
     for curve in others:
-        family = curve.name.split(",")[0].split(" (")[0]
-        colour = colours.setdefault(family, f"C{len(colours) + 4}")
+        family = curve.name.split(",")[0]
+        colour = colours.setdefault(family, PALETTE[len(colours) % len(PALETTE)])
         if curve.parts:
             rates = [PLOTTED[0] * (PLOTTED[1] / PLOTTED[0]) ** (i / 200) for i in range(201)]
             values = [curve.at(metric, rate) for rate in rates]
@@ -125,7 +157,7 @@ def plot(metric: str, ours: list[Curve], others: list[Curve], path: Path) -> Non
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.set_xlabel("bits per pixel (whole file)")
-    axes.set_ylabel(METRICS[metric][0] + ("" if METRICS[metric][1] else ", lower is better"))
+    axes.set_ylabel(METRICS[metric].title + ("" if METRICS[metric].more else ", lower is better"))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=110)
@@ -136,29 +168,38 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="+", help="results files of kodak.py")
-    parser.add_argument("--name", default="kodak", help="of the peers file and of what is written [kodak]")
+    parser.add_argument("--peers", type=Path, default=FOLDER / "results/kodak_peers.json", help="results file of peers.py")
     parser.add_argument("--out", type=Path, default=FOLDER / "results", help="folder [benchmarks/results]")
+    parser.add_argument("--html", type=Path, help="write a page with plots to hover over, too")
+    parser.add_argument("--pictures", type=Path, help="folder of the pictures, to put some into the page")
     options = parser.parse_args()
-    contents = [json.loads(path.read_text()) for path in options.results]
-    for path, content in zip(options.results, contents, strict=True):
-        if (count := content["settings"]["images"]) != IMAGES:
-            raise SystemExit(f"{path} covers {count} of {IMAGES} pictures; measure all of them")
-    ours = [curve for content in contents for curve in curves.ours(content, f"mcm {content['model']['name']}")]
-    others = curves.peers(FOLDER / "peers" / f"{options.name}.json", FAMILIES)
-    lines = [f"# mcmcodec on {options.name}", "", EXPLANATION, ""]
+    contents = [json.loads(path.read_text()) for path in [*options.results, options.peers]]
+    peers = contents[-1]
+    for path, content in zip(options.results, contents, strict=False):
+        if (content["set"], content["images"]) != (peers["set"], peers["images"]):
+            raise SystemExit(f"{path} covers {content['images']} pictures of {content['set']}, "
+                             f"but the peers {peers['images']} of {peers['set']}; measure the same")  # fmt: skip
+    ours = [curve for content in contents[:-1] for family in curves.of(content).values() for curve in family]
+    others = peers_of(peers)
+    name = peers["set"]
+    lines = [f"# mcmcodec on {name}", "", EXPLANATION, ""]
     options.out.mkdir(parents=True, exist_ok=True)
     for metric in METRICS:
-        path = options.out / f"{options.name}_{metric}.png"
+        if not known(metric, ours):
+            continue
+        path = options.out / f"{name}_{metric}.png"
         plot(metric, ours, others, path)
         lines += [
             *table(metric, ours + others),
-            f"![{METRICS[metric][0]} over bits per pixel]({path.name})",
+            f"![{METRICS[metric].title} over bits per pixel]({path.name})",
             "",
         ]
-    anchors = [curve for curve in others if not curve.parts and curve.name.startswith(("VVC", "AVIF"))]
+    anchors = [curve for curve in others if curve.name in ANCHORS]
     lines += rate_differences(ours, anchors) + measured(contents)
-    (options.out / f"{options.name}.md").write_text("\n".join(lines).rstrip() + "\n")
+    (options.out / f"{name}.md").write_text("\n".join(lines).rstrip() + "\n")
+    if options.html:
+        common.page(options, contents)
 
 
 if __name__ == "__main__":
-    main()
+    common.run(main)

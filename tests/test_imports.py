@@ -66,7 +66,12 @@ def test_exact_folders_are_free_of_floats() -> None:
 
 
 def test_codec_never_imports_training() -> None:
-    assert {name for name in importers("mcmcodec.training") if not name.startswith("training/")} == set()
+    assert {name for name in importers("mcmcodec.training") if not name.startswith(("training/", "bench/"))} == set()
+
+
+def test_only_its_commands_import_the_benchmarks() -> None:
+    found = {name for name in importers("mcmcodec.bench") if not name.startswith("bench/")}
+    assert found == {"cli/bench.py", "cli/compare.py"}
 
 
 def test_networks_know_nothing_of_files_and_commands() -> None:

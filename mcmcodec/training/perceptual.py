@@ -46,14 +46,14 @@ class _ArraysOnly(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} is not allowed here")
 
 
-def _package_file(package: str, name: str) -> Path:
+def _package_file(package: str, name: str, remedy: str = REMEDY) -> Path:
     """Path of a file inside an installed package, found without importing the package."""
     spec = importlib.util.find_spec(package)
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / name
         if path.is_file():
             return path
-    raise ModelError(f"LPIPS needs {name} of the package {package}, which is not installed", REMEDY)
+    raise ModelError(f"{name} of the package {package} is needed, which is not installed", remedy)
 
 
 def _load_weights() -> tuple[list[Tensor], list[Tensor], list[Tensor]]:

@@ -1,16 +1,13 @@
-"""How pictures are judged: bits per pixel, PSNR, MS-SSIM, and Bjontegaard's rate difference of two curves.
+"""Metrics of pixels: bits per pixel, PSNR and MS-SSIM. Those that need a network are in `perceptual`.
 
-Pictures are uint8 arrays (H, W, 3), RGB. No torch here; LPIPS is in mcmcodec.training.perceptual.
+Pictures are uint8 arrays (H, W, 3), RGB. No torch here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
 
 Picture = NDArray[np.uint8]
 Plane = NDArray[np.float64]
@@ -45,7 +42,7 @@ def msssim(x: Picture, y: Picture) -> float:
     window of 11 without padding, contrast and structure of every scale and luminance of the last, negative
     values set to 0, 2x2 means between the scales with a row or column of zeros before odd sides. Kodak's
     kodim01 as AVIF of 1977 bytes (Pillow 13, libavif 1.4.2, aom 3.14.1, speed 2, 4:4:4, tune=ssim, quality 0)
-    has 0.753115 (and a PSNR of 22.1194 dB) in the independent measurement behind peers/kodak.json and here.
+    has 0.753115 (and a PSNR of 22.1194 dB) in the independent measurement and here.
 
     Raises ValueError when the pictures are not uint8 (H, W, 3) of one size with sides of at least 161.
     """
@@ -60,45 +57,6 @@ def msssim(x: Picture, y: Picture) -> float:
         if not last:
             a, b = _halve(a), _halve(b)
     return float(product.mean())
-
-
-def bd_rate(anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, float]]) -> float:
-    """Bjontegaard's rate difference: how many per cent more bits `test` needs than `anchor` at equal quality.
-
-    Curves are (rate, quality) pairs, higher quality is better (negate LPIPS). Log rate as a function of
-    quality is interpolated with piecewise cubics (PCHIP) and averaged over the qualities that both curves
-    reach. Bjontegaard, ITU-T VCEG-M33 (2001) and VCEG-AI11 (2008). Points that cost more and give no more are
-    left out.
-
-    Raises ValueError for fewer than two usable points or for curves without a common range of quality.
-    """
-    curves = [_monotone(points) for points in (anchor, test)]
-    low = max(quality[0] for _, quality in curves)
-    high = min(quality[-1] for _, quality in curves)
-    if not low < high:
-        raise ValueError("the two curves have no quality in common")
-    areas = [float(PchipInterpolator(quality, np.log(rate)).integrate(low, high)) for rate, quality in curves]
-    return float(np.expm1((areas[1] - areas[0]) / (high - low)) * 100)
-
-
-def interpolate(points: Sequence[tuple[float, float]], rate: float) -> float | None:
-    """Quality of a curve of (rate, quality) pairs at `rate`, linear in log rate; None outside its range."""
-    rates, qualities = np.array(sorted(points)).reshape(-1, 2).T
-    if not len(rates) or not rates[0] <= rate <= rates[-1]:
-        return None
-    return float(np.interp(np.log(rate), np.log(rates), qualities))
-
-
-def _monotone(points: Sequence[tuple[float, float]]) -> tuple[Plane, Plane]:
-    """Rates and qualities of the points that are better than every cheaper one."""
-    kept: list[tuple[float, float]] = []
-    for rate, quality in sorted(points):
-        if not kept or quality > kept[-1][1]:
-            kept.append((rate, quality))
-    if len(kept) < 2 or kept[0][0] <= 0:
-        raise ValueError("a rate-distortion curve needs two points of rising quality and positive rates")
-    rates, qualities = np.array(kept).T
-    return rates, qualities
 
 
 def _check(x: Picture, y: Picture) -> None:
