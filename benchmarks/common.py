@@ -51,7 +51,7 @@ def start(options: argparse.Namespace) -> tuple[mcmcodec.Codec, dict[str, Any]]:
 
 def referee(options: argparse.Namespace) -> judge.Judge:
     """The wanted metrics' networks; a note for each that is not installed."""
-    found = judge.Judge(judge.parse(options.metrics), "cuda" if options.device == "cuda" else "cpu")
+    found = judge.Judge(judge.parse(options.metrics), judge.device_of(options.device))
     for note in found.notes:
         print(note, file=sys.stderr)
     return found

@@ -1,10 +1,10 @@
 """Rate and distortion of mcmcodec over a folder of pictures.
 
-    python benchmarks/kodak.py FOLDER --model NAME --decoder fidelity,perceptual --out benchmarks/results/kodak_NAME.json
+    python benchmarks/kodak.py FOLDER --model NAME --out benchmarks/results/kodak_NAME.json
 
-Every picture becomes an .mcm file at every quality; the whole file's size counts. The file is decoded with every decoder
-named, and the 8-bit result compared with the original. A run that was stopped goes on where it was. ``report.py`` sets
-the results beside the peers'.
+Every picture becomes an .mcm file at every quality; the whole file's size counts. The file is decoded with every
+decoder named, and the 8-bit result compared with the original. A run that was stopped goes on where it was.
+``report.py`` sets the results beside the peers'.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ def markdown(content: dict[str, Any]) -> str:
             if "unreachable" in row:
                 lines.append(f"| {row['mask']} | {keep} |" + " – |" * 9)
                 continue
-            lpips = "–" if row["lpips"] is None else f"{row['lpips']:.3f}"
+            lpips = "–" if row.get("lpips") is None else f"{row['lpips']:.3f}"
             about = "~" if "interpolated" in row else ""
             size = f"{about}{row['quality']} | {row['bytes']:.0f} | {row['bpp']:.4f}"
             choice = f"{row['mask_s']:.3f}" if "mask_s" in row else "–"

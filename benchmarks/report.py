@@ -1,10 +1,10 @@
 """The committed comparison: our results beside the peers', as tables, plots and, if asked for, a page.
 
-    python benchmarks/report.py benchmarks/results/kodak_NAME.json [MORE.json] --peers benchmarks/results/kodak_peers.json
+    python benchmarks/report.py benchmarks/results/kodak_NAME.json [MORE.json]
 
-Writes results/SET.md and results/SET_METRIC.png from results files of kodak.py and of peers.py; ``--html PAGE`` writes the
-page of ``codec bench`` too, with pictures when ``--pictures FOLDER`` says where they are. "Best variant" is the best of all
-variants at every rate and for every metric by itself: full size, or scaled down before encoding and up again afterwards.
+Writes results/SET.md and results/SET_METRIC.png from results files of kodak.py and of peers.py; ``--html PAGE`` writes
+the page of ``codec bench`` too, with pictures when ``--pictures FOLDER`` says where they are. "Best variant" is the
+best of all variants at every rate and for every metric by itself: full size, or scaled down before encoding and up again.
 """
 
 from __future__ import annotations
@@ -168,7 +168,9 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="+", help="results files of kodak.py")
-    parser.add_argument("--peers", type=Path, default=FOLDER / "results/kodak_peers.json", help="results file of peers.py")
+    parser.add_argument(
+        "--peers", type=Path, default=FOLDER / "results/kodak_peers.json", help="results file of peers.py"
+    )
     parser.add_argument("--out", type=Path, default=FOLDER / "results", help="folder [benchmarks/results]")
     parser.add_argument("--html", type=Path, help="write a page with plots to hover over, too")
     parser.add_argument("--pictures", type=Path, help="folder of the pictures, to put some into the page")

@@ -11,17 +11,17 @@ from PIL import Image, features
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 for package in ("scipy", "matplotlib"):
-    pytest.importorskip(package, reason="needs the metrics extra")
+    pytest.importorskip(package, reason="needs the bench extra")
 
 import common  # noqa: E402
 import compare  # noqa: E402
-import curves  # noqa: E402
-import kodak  # noqa: E402
 import masks  # noqa: E402
-import peers  # noqa: E402
 import report  # noqa: E402
 
+from mcmcodec.bench import curves, judge, ours, peers, run  # noqa: E402
+from mcmcodec.bench.facts import write_json  # noqa: E402
 from mcmcodec.container import Header, pack, parse_header  # noqa: E402
+from mcmcodec.errors import McmError  # noqa: E402
 
 
 class WebP:
@@ -52,44 +52,115 @@ def folder(tmp_path):
     return tmp_path / "set"
 
 
+def references(folder, metrics="psnr,msssim"):
+    return list(run.references(common.pictures(folder), judge.Judge(judge.parse(metrics))))
+
+
+def brighter_and_not(qualities=(10, 50, 90)):
+    return ours.candidate(WebP(), "toy", ["fidelity", "brighter"], qualities)
+
+
 @pytest.fixture
 def results(folder):
-    rows = kodak.sweep(WebP(), common.references(folder, None), 2, [10, 50, 90], ["fidelity", "brighter"])
+    """A results file as kodak.py writes it."""
+    candidate = brighter_and_not()
+    rows, points = run.sweep([candidate], references(folder), run.Journal(None, {}))
     facts = {
+        "set": "kodak", "images": 24, "metrics": ["psnr", "msssim"],
         "model": {"name": "toy", "fingerprint": "00" * 32},
-        "machine": {"cpu": "a cpu", "system": "Linux", "threads": 1},
-        "device": "cpu",
-        "seconds": "CPU",
-        "versions": {"python": "3", "torch": "2", "numpy": "2"},
-        "commit": None,
-        "settings": {"mask": "rd", "keep": None, "square": 0, "images": 24},
-    }
-    return facts | {"means": kodak.summary(rows), "rows": rows}
+        "machine": {"cpu": "a cpu", "system": "Linux", "threads": 1}, "device": "cpu", "versions": {"python": "3"},
+        "commit": None, "seconds": "CPU",
+    }  # fmt: skip
+    return facts | {"curves": ours.curve_facts(candidate), "points": points, "rows": rows}
 
 
-def test_sweep_measures_whole_files(folder, results):
-    assert len(results["rows"]) == 2 * 3 * 2
+def test_rows_say_what_was_measured(folder, results):
     row = results["rows"][0]
     image = Image.open(folder / "p0.png")
-    assert row["image"] == "p0" and row["quality"] == 10 and row["decoder"] == "fidelity"
+    assert row["image"] == "p0" and row["setting"] == 10 and row["curve"] == "mcm toy fidelity"
     assert row["bytes"] == len(WebP().encode(image, quality=10))
     assert row["bpp"] == pytest.approx(8 * row["bytes"] / (192 * 168), abs=1e-6)
-    assert row["lpips"] is None and row["encode_s"] > 0 and row["decode_s"] > 0
+    assert "lpips" not in row and row["encode_s"] > 0 and row["decode_s"] > 0
     assert row["psnr"] > results["rows"][1]["psnr"], "the other decoder is a little too bright"
 
 
-def test_means_are_per_decoder_and_quality(results):
-    means = results["means"]
-    assert [(m["decoder"], m["quality"]) for m in means[:3]] == [
-        ("fidelity", 10), ("brighter", 10), ("fidelity", 50),
+def test_points_are_means_per_curve_and_setting(results):
+    points = results["points"]
+    assert [(m["curve"], m["setting"]) for m in points[:3]] == [
+        ("mcm toy fidelity", 10), ("mcm toy brighter", 10), ("mcm toy fidelity", 50),
     ]  # fmt: skip
-    chosen = [r["psnr"] for r in results["rows"] if r["quality"] == 50 and r["decoder"] == "fidelity"]
-    assert means[2]["images"] == 2 and means[2]["psnr"] == pytest.approx(sum(chosen) / 2, abs=1e-3)
+    chosen = [r["psnr"] for r in results["rows"] if r["setting"] == 50 and r["curve"] == "mcm toy fidelity"]
+    assert points[2]["images"] == 2 and points[2]["psnr"] == pytest.approx(sum(chosen) / 2, abs=1e-3)
+
+
+def test_a_stopped_run_goes_on(folder, tmp_path):
+    class Stops(WebP):
+        left = 4
+
+        def encode(self, image, **options):
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+            return super().encode(image, **options)
+
+    def sweep(coder, key):
+        journal = run.Journal(tmp_path / "run.partial", key)
+        candidate = ours.candidate(coder, "toy", ["fidelity"], (10, 50, 90))
+        return run.sweep([candidate], references(folder), journal)[0]
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(Stops(), {"versions": 1})
+    with (tmp_path / "run.partial").open("a") as file:
+        file.write('{"curve": "mcm toy fidel')
+    coder = Stops()
+    rows = sweep(coder, {"versions": 1})
+    assert len(rows) == 6 and coder.left == 0, "three of six were there; one run warms up"
+    assert [row["bytes"] for row in rows] == [row["bytes"] for row in sweep(Stops(), {"versions": 1})]
+    with pytest.raises(KeyboardInterrupt):
+        sweep(Stops(), {"versions": 2})
+
+
+def test_what_a_codec_refuses_is_said_and_left_out(folder):
+    class Refuses(WebP):
+        def encode(self, image, **options):
+            if image.width > 200:
+                raise McmError("too wide", "crop it")
+            return super().encode(image, **options)
+
+    said = []
+    candidate = ours.candidate(Refuses(), "toy", ["fidelity"], (10,))
+    rows, points = run.sweep([candidate], references(folder), run.Journal(None, {}), complain=said.append)
+    assert [row["image"] for row in rows] == ["p0"] and points[0]["images"] == 1
+    assert said == ["p1: mcm toy fidelity at 10 failed (too wide; crop it)"]
+
+
+@pytest.mark.parametrize("scale", peers.SCALES)
+def test_every_peer_gives_files_that_grow_and_pictures_of_the_right_size(folder, scale):
+    image = Image.open(folder / "p0.png").convert("RGB").crop((0, 0, 187, 151))
+    found, missing = peers.find()
+    assert {"JPEG", "WebP"} <= {one.name for one in found} and all(one.remedy for one in missing)
+    for one in found:
+        candidate = run.peer(one, scale)
+        (decode,) = candidate.decoders.values()
+        files = [candidate.encode(image, setting) for setting in (one.ladder[scale][0], one.ladder[scale][-1])]
+        assert len(files[0]) < len(files[1]), one.name
+        assert candidate.encode(image, one.ladder[scale][0]) == files[0], f"{one.name} is not reproducible"
+        assert decode(files[1], image.size).size == image.size
+        assert candidate.extra == (scale > 1), "the scale has to be told"
+
+
+def test_missing_peers_are_skipped(monkeypatch):
+    monkeypatch.setattr(peers, "_package", lambda name: None)
+    monkeypatch.setattr("mcmcodec.bench.programs.ffmpeg", lambda: None)
+    found, missing = peers.find()
+    assert {"JPEG XL", "HEIC", "VVC"} <= {one.name for one in missing}
+    assert "pip install pillow-heif" in {one.remedy for one in missing}
+    assert not {"JPEG XL", "HEIC", "VVC"} & {one.name for one in found}
 
 
 def test_square_takes_the_middle(folder):
-    (reference, *_) = common.references(folder, None, limit=1, square=170)
-    assert reference.image.size == (170, 170) and reference.features is None
+    (reference, *_) = run.references(common.pictures(folder), judge.Judge(()), square=170)
+    assert reference.image.size == (170, 170)
 
 
 def test_no_pictures_is_one_line(tmp_path):
@@ -98,60 +169,57 @@ def test_no_pictures_is_one_line(tmp_path):
 
 
 def test_json_is_read_back_and_has_a_line_per_row(tmp_path, results):
-    common.write_json(tmp_path / "new" / "r.json", results)
+    write_json(tmp_path / "new" / "r.json", results)
     text = (tmp_path / "new" / "r.json").read_text()
     assert json.loads(text) == results
     assert sum('"image": "p0"' in line for line in text.splitlines()) == 6
 
 
-def test_peers_keep_only_settings_with_all_pictures():
-    row = {"codec": "webp_m6_h", "settings": "x method6, quality 5; Lanczos 1/2", "bytes": "100",
-           "bpp": "0.02", "psnr": "20", "msssim": "0.5", "lpips_alex": "0.5", "enc_s": "1",
-           "dec_s": "1"}  # fmt: skip
-    rows = [row | {"image": f"k{i}", "psnr": str(20 + i)} for i in range(24)]
-    rows += [row | {"settings": "quality 9", "image": f"k{i}"} for i in range(23)]
-    rows += [row | {"codec": "unknown", "image": f"k{i}"} for i in range(24)]
-    rows[3]["lpips_alex"] = ""
-    (curve,) = peers.curves(rows)
-    assert (curve["family"], curve["scale"]) == ("WebP", 2)
-    (point,) = curve["points"]
-    assert point["setting"] == "quality 5" and point["psnr"] == 31.5 and point["lpips"] is None
-
-
 def test_committed_peers_give_the_known_numbers():
-    others = {c.name: c for c in curves.peers(report.FOLDER / "peers/kodak.json", report.FAMILIES)}
-    vvc, best = others["VVC (vvenc slow)"], others["VVC, best variant"]
+    content = json.loads((report.FOLDER / "results/kodak_peers.json").read_text())
+    others = {curve.name: curve for curve in report.peers_of(content)}
+    vvc, best = others["VVC"], others["VVC, best variant"]
     assert [round(vvc.at("psnr", rate), 2) for rate in (0.01, 0.03, 0.1)] == [22.22, 24.81, 27.97]
     assert round(best.at("psnr", 0.01), 2) == 22.45 and round(best.at("lpips", 0.02), 3) == 0.601
-    assert others["AVIF (aom speed 2, 4:4:4)"].at("psnr", 0.02) is None
+    assert others["AVIF"].at("psnr", 0.02) is None
     assert round(others["AVIF, best variant"].at("msssim", 0.05), 3) == 0.858
+    assert {point["images"] for point in content["points"]} == {24}
+
+
+def test_curves_and_their_best_variant(results):
+    (found,) = curves.of(results).values()
+    assert [curve.name for curve in found] == ["mcm toy fidelity", "mcm toy brighter"]
+    assert found[0].points["lpips"] == [] and found[0].at("psnr", 1e-9) is None
+    rate = found[0].points["psnr"][1][0]
+    assert curves.best("mcm", found).at("psnr", rate) == found[0].at("psnr", rate) > found[1].at("psnr", rate)
+    assert found[1].bd_rate("psnr", found[0]) > 0 and found[0].bd_rate("lpips", found[1]) is None
 
 
 def test_report_writes_table_and_plots(tmp_path, results, monkeypatch):
     # As cheap as the rates of the report, and twice the bytes for the same picture.
-    for factor, mean in enumerate(results["means"]):
+    for factor, mean in enumerate(results["points"]):
         mean["bpp"] = 0.01 * (1 + factor // 2)
-    common.write_json(tmp_path / "r.json", results)
+    write_json(tmp_path / "r.json", results)
     monkeypatch.setattr(sys, "argv", ["report.py", str(tmp_path / "r.json"), "--out", str(tmp_path)])
     report.main()
     text = (tmp_path / "kodak.md").read_text()
-    for name in ("mcm toy fidelity", "VVC, best variant", "toy | brighter | 90"):
+    for name in ("mcm toy fidelity", "VVC, best variant", "mcm toy brighter | 90"):
         assert f"| {name} |" in text
-    for metric in curves.METRICS:
+    for metric in ("psnr", "msssim"):
         with Image.open(tmp_path / f"kodak_{metric}.png") as plot:
             assert plot.size == (880, 605)
 
 
 def test_report_refuses_a_part_of_the_set(tmp_path, results, monkeypatch):
-    results["settings"]["images"] = 2
-    common.write_json(tmp_path / "r.json", results)
+    results["images"] = 2
+    write_json(tmp_path / "r.json", results)
     monkeypatch.setattr(sys, "argv", ["report.py", str(tmp_path / "r.json"), "--out", str(tmp_path)])
-    with pytest.raises(SystemExit, match="2 of 24 pictures"):
+    with pytest.raises(SystemExit, match="2 pictures of kodak"):
         report.main()
 
 
-def test_masks_at_equal_bytes(folder, tmp_path):
-    bench = masks.Bench(WebP(), list(common.references(folder, None)), "fidelity", tmp_path)
+def test_masks_at_equal_bytes(folder):
+    bench = masks.Bench(WebP(), references(folder), "fidelity")
     tables = masks.compare(bench, [0.5], 40, 0.9)
     target = 0.9 * 168 * (192 + 208) / 2 / 8
     assert [row["mask"] for row in tables["equal_share"]] == [mask for mask, _ in masks.cases([0.5])]
@@ -164,8 +232,8 @@ def test_masks_at_equal_bytes(folder, tmp_path):
     assert "| rd | codec decides |" in masks.markdown(content | tables)
 
 
-def test_masks_out_of_reach(folder, tmp_path):
-    bench = masks.Bench(WebP(), list(common.references(folder, None, limit=1)), "fidelity", tmp_path)
+def test_masks_out_of_reach(folder):
+    bench = masks.Bench(WebP(), references(folder)[:1], "fidelity")
     assert bench.at_bytes("rd", None, 10.0) is None
 
 

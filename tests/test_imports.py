@@ -71,7 +71,7 @@ def test_codec_never_imports_training() -> None:
 
 def test_only_its_commands_import_the_benchmarks() -> None:
     found = {name for name in importers("mcmcodec.bench") if not name.startswith("bench/")}
-    assert found == {"cli/bench.py", "cli/compare.py"}
+    assert found <= {"cli/bench.py", "cli/compare.py"}
 
 
 def test_networks_know_nothing_of_files_and_commands() -> None:

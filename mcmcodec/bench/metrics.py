@@ -1,4 +1,4 @@
-"""Metrics of pixels: bits per pixel, PSNR and MS-SSIM. Those that need a network are in `perceptual`.
+"""Metrics of pixels: bits per pixel, PSNR and MS-SSIM. `judge` has all metrics together.
 
 Pictures are uint8 arrays (H, W, 3), RGB. No torch here.
 """
@@ -32,7 +32,7 @@ def psnr(x: Picture, y: Picture) -> float:
     """
     _check(x, y)
     mse = float(np.mean((x.astype(np.float64) - y.astype(np.float64)) ** 2))
-    return 10 * np.log10(255**2 / mse) if mse else float("inf")
+    return float(10 * np.log10(255**2 / mse)) if mse else float("inf")
 
 
 def msssim(x: Picture, y: Picture) -> float:
@@ -69,7 +69,8 @@ def _blur(x: Plane) -> Plane:
     taps = np.exp(-((np.arange(WINDOW) - WINDOW // 2) ** 2) / (2 * SIGMA**2))
     taps /= taps.sum()
     edge = WINDOW // 2
-    return np.asarray(cv2.sepFilter2D(x, -1, taps, taps))[edge:-edge, edge:-edge]
+    blurred = np.asarray(cv2.sepFilter2D(x, -1, taps, taps), np.float64)
+    return blurred[edge:-edge, edge:-edge]
 
 
 def _similarity(x: Plane, y: Plane, *, with_luminance: bool) -> Plane:
@@ -78,7 +79,7 @@ def _similarity(x: Plane, y: Plane, *, with_luminance: bool) -> Plane:
     variance_x = _blur(x * x) - mean_x**2
     variance_y = _blur(y * y) - mean_y**2
     covariance = _blur(x * y) - mean_x * mean_y
-    terms = (2 * covariance + C2) / (variance_x + variance_y + C2)
+    terms: Plane = (2 * covariance + C2) / (variance_x + variance_y + C2)
     if with_luminance:
         terms = terms * (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
     return np.asarray(terms.mean(axis=(0, 1)))

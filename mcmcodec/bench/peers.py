@@ -1,7 +1,7 @@
 """Peers that are Python packages: what people would pick instead, each through a maintained encoder.
 
-Whole files are counted, as they would lie on a disk. Encoders are set for the lowest rates: slow, and tuned for fidelity
-where there is such a choice. A peer whose package is missing comes back as a `Missing`, with how to install it.
+Whole files are counted, as they would lie on a disk. Encoders are set for the lowest rates: slow, and tuned for
+fidelity where there is such a choice. A peer whose package is missing becomes a `Missing`, with how to install it.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def vvc() -> Peer | Missing:
 
 def ffmpeg() -> str | None:
     """An ffmpeg that has vvenc: from PATH, or the one of the package imageio-ffmpeg."""
-    candidates = [shutil.which("ffmpeg")]
+    candidates: list[str | None] = [shutil.which("ffmpeg")]
     spec = importlib.util.find_spec("imageio_ffmpeg")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         candidates += sorted(map(str, Path(folder).glob("binaries/ffmpeg-*")))
@@ -80,13 +81,14 @@ def ffmpeg() -> str | None:
     return None
 
 
-def _run(command: list[str | None], data: bytes) -> bytes:
+def _run(command: Sequence[str | None], data: bytes) -> bytes:
     """What a program writes to stdout when it reads `data`."""
     arguments = [part for part in command if part is not None]
     done = subprocess.run(arguments, input=data, capture_output=True, check=False)
     if done.returncode or not done.stdout:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise McmError(f"{Path(arguments[0]).name} failed ({lines[-1] if lines else 'no message'})", "check its version")
+        cause = lines[-1] if lines else "no message"
+        raise McmError(f"{Path(arguments[0]).name} failed ({cause})", "check its version")
     return done.stdout
 
 

@@ -1,6 +1,6 @@
 """A rate-distortion run: every picture through every codec at every setting, by real files; resumable.
 
-A *candidate* writes files; a *curve* is one way to decode them, so that one file of ours gives a point for each decoder.
+A *candidate* writes files; a *curve* is one way to decode them: one file of ours gives a point for each decoder.
 A run's rows go to a journal as they are measured: the same run, started again, goes on where it stopped.
 """
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import UsageError
+from ..errors import McmError, UsageError
 from . import options
-from .batch import OK
+from .batch import FAILED, OK
 from .console import complain, explain, printable, rate, size
 from .files import STREAM, seekable
 
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 @click.option("--decoder", metavar="NAME", help="For .mcm files.  [default: the model's first]")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 @options.device
-def compare(
-    original: str, picture: str, metrics: str, decoder: str | None, as_json: bool, device: str
-) -> int:
+def compare(original: str, picture: str, metrics: str, decoder: str | None, as_json: bool, device: str) -> int:
     """Measure how far a picture is from its original.
 
     Both may be pictures of any format, or .mcm files, which are decoded first. LPIPS and DISTS
@@ -37,7 +35,7 @@ def compare(
       codec compare photo.png photo.mcm
       codec compare --json a.png b.webp | jq .psnr
     """
-    from ..bench.judge import METRICS, parse
+    from ..bench.judge import METRICS, device_of, parse
     from ..bench.judge import compare as judge
 
     wanted = parse(metrics)
@@ -47,10 +45,16 @@ def compare(
             raise UsageError("two pictures cannot come from one stdin", "give two files")
         try:
             pictures.append(_load(name, decoder, device))
+        # Whatever is wrong with a picture is told of the picture.
         except Exception as error:
-            raise click.ClickException(f"{name}: {explain(error, name)}") from error
+            complain(explain(error, name), name)
+            return FAILED
     x, y = pictures
-    values, notes = judge(x, y, wanted, _device(device))
+    try:
+        values, notes = judge(x, y, wanted, device_of(device))
+    except McmError as error:
+        complain(explain(error), picture)
+        return FAILED
     for note in notes:
         complain(note)
     height, width = x.shape[:2]
@@ -88,12 +92,3 @@ def _load(name: str, decoder: str | None, device: str) -> "Pixels":
         return to_rgb(decode(read(name), decoder=decoder, device=device))
     with open_image(seekable(name)) as image:
         return to_rgb(image)
-
-
-def _device(asked: str) -> str:
-    """The torch device of ``auto``."""
-    if asked == "cpu":
-        return asked
-    from ..model.transforms import pick_device
-
-    return str(pick_device(asked))

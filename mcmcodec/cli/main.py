@@ -15,6 +15,7 @@ from .. import __version__
 from ..errors import UsageError
 from .batch import FAILED, INTERRUPTED, OK, USAGE
 from .caption import caption
+from .compare import compare
 from .completion import completion
 from .console import complain, explain
 from .decode import decode
@@ -35,6 +36,7 @@ def cli() -> None:
       codec decode photo.mcm            writes photo.png
       codec info photo.mcm              shows where every byte went
       codec caption photo.mcm           shows or changes its words
+      codec compare a.png b.png         measures how far b is from a
 
     \b
     Exit codes: 0 done, 1 some files failed, 2 wrong usage,
@@ -42,7 +44,7 @@ def cli() -> None:
     """
 
 
-for command in (encode, decode, info, verify, caption, models, completion):
+for command in (encode, decode, info, verify, caption, models, completion, compare):
     cli.add_command(command)
 
 
