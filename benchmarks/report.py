@@ -4,7 +4,7 @@
 
 Writes results/SET.md and results/SET_METRIC.png from results files of kodak.py and of peers.py; ``--html PAGE`` writes
 the page of ``codec bench`` too, with pictures when ``--pictures FOLDER`` says where they are. "Best variant" is the
-best of all variants at every rate and for every metric by itself: full size, or scaled down before encoding and up again.
+best of all variants at every rate and for every metric by itself: full size, or scaled down for encoding.
 """
 
 from __future__ import annotations

@@ -160,7 +160,8 @@ class Reference:
             if self._features is None:
                 self._features = self._lpips.features(self.judge_.tensor(self.picture))
             features = self._lpips.features(self.judge_.tensor(picture))
-            return float(self._lpips.distance(features, self._features))
+            distance: float = self._lpips.distance(features, self._features).item()
+        return distance
 
     def _original_maps(self) -> list[Tensor]:
         if self._maps is None:
