@@ -220,6 +220,20 @@ def test_json_lines(codec: Command, here: Path, picture: Picture) -> None:
     ]
 
 
+def test_json_says_why_a_command_stopped(codec: Command, here: Path, picture: Picture) -> None:
+    picture("a.png", 105)
+    for arguments, error, code in (
+        (["a.png", "-q", "101"], "-q 101 is not a whole number from 0 to 100; 50 is the default, higher is ", 2),
+        (["--bogus"], "No such option", 2),
+        (["a.png", "a.png"], "interrupted", 130),
+    ):
+        done = codec("encode", "--json", "--model", "none", *arguments)
+        row = json.loads(done.out)
+        assert (done.code, row["code"], row["status"]) == (code, code, "failed")
+        assert row["error"].startswith(error) and done.err.strip() == f"codec: {row['error']}"
+    assert codec("encode", "--json", "a.png", "-o", "-").out == b""
+
+
 def test_pipes(codec: Command, here: Path, picture: Picture) -> None:
     encoded = codec("encode", "-", stdin=picture("a.png").read_bytes())
     assert (encoded.code, encoded.err) == (0, "")

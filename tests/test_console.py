@@ -1,6 +1,7 @@
 """Words for people: sizes, times, errors, and strangers' text that cannot drive the terminal."""
 
 import io
+import re
 import sys
 
 import pytest
@@ -63,13 +64,35 @@ class Terminal(io.StringIO):
         (io.StringIO(), 3, False, False),
     ],
 )
-def test_progress(
-    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, total: int, quiet: bool, shown: bool
-) -> None:
+def test_progress(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, total: int, quiet: bool, shown: bool) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", stream)
-    with Meter(total, quiet=quiet) as meter:
+    with Meter(total, quiet=quiet, patience=0) as meter:
         meter.at("[red]name\x1b")
         meter.step()
     assert ("1/3" in stream.getvalue()) is shown
     assert ("[red]name\\x1b" in stream.getvalue()) is shown
+
+
+def test_no_progress_for_work_that_is_soon_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with Meter(3, quiet=False, patience=60) as meter:
+        for _ in range(3):
+            meter.at("name")
+            meter.step()
+    assert sys.stderr.getvalue() == ""
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_no_colour_when_told(monkeypatch: pytest.MonkeyPatch, plain: bool) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if plain:
+        monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with Meter(3, quiet=False, patience=0) as meter:
+        meter.at("name")
+        meter.step()
+    coloured = re.search(r"\x1b\[[\d;]*3[0-9]", sys.stderr.getvalue())
+    assert (coloured is None) is plain

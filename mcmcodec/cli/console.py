@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
@@ -103,32 +104,34 @@ def duration(seconds: float) -> str:
 
 
 class Meter:
-    """A progress bar on stderr when that is a terminal, the work has more than one step, and it is wanted."""
+    """A progress bar on stderr when that is a terminal, the work lasts, has more than one step, and it is wanted."""
 
-    def __init__(self, total: int, *, quiet: bool) -> None:
-        """Prepare for ``total`` steps; nothing is shown before the ``with`` block."""
-        self._total = total
+    def __init__(self, total: int, *, quiet: bool, patience: float = 1.0) -> None:
+        """Prepare for ``total`` steps; nothing is shown before so many seconds of the ``with`` block have passed."""
+        self._total, self._done = total, 0
         self._shown = not quiet and total > 1 and sys.stderr.isatty()
+        self._begin = time.monotonic() + patience
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
     def __enter__(self) -> "Meter":
-        """Show the bar."""
-        if self._shown:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            self._bar = Progress(
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.description}", markup=False),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task("", total=self._total)
+        """Begin to wait."""
         return self
+
+    def _start(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task("", total=self._total, completed=self._done)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -139,10 +142,13 @@ class Meter:
 
     def at(self, name: str) -> None:
         """Name the file that is being worked on."""
+        if self._shown and self._bar is None and time.monotonic() >= self._begin:
+            self._start()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=printable(name))
 
     def step(self) -> None:
         """Count one file as done."""
+        self._done += 1
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task)

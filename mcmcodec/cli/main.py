@@ -1,6 +1,7 @@
 """The ``codec`` command itself: the group, and the one place where errors become exit codes."""
 
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from .completion import completion
 from .console import complain, explain
 from .decode import decode
 from .encode import encode
+from .files import STREAM
 from .info import info
 from .models import models
 from .verify import verify
@@ -63,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(arguments: Sequence[str] | None) -> int:
     """Run the command; return its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
         code = cli.main(arguments, prog_name="codec", standalone_mode=False)
         sys.stdout.flush()
@@ -72,21 +75,25 @@ def _run(arguments: Sequence[str] | None) -> int:
         return USAGE
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "codec"
-        complain(f"{error.format_message().rstrip('.')}; see {command} --help")
-        return USAGE
+        return _stop(f"{error.format_message().rstrip('.')}; see {command} --help", given, USAGE)
     except (click.Abort, KeyboardInterrupt):
-        complain("interrupted")
-        return INTERRUPTED
+        return _stop("interrupted", given, INTERRUPTED)
     except BrokenPipeError:
         # The reader has gone; Python would complain once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except UsageError as error:
-        complain(explain(error))
-        return USAGE
+        return _stop(explain(error), given, USAGE)
     except Exception as error:
-        complain(explain(error))
-        return FAILED
+        return _stop(explain(error), given, FAILED)
+
+
+def _stop(message: str, given: Sequence[str], code: int) -> int:
+    """Say why the whole command ends, to programs too unless stdout is for data."""
+    complain(message)
+    if "--json" in given and STREAM not in given:
+        click.echo(json.dumps({"status": "failed", "error": message, "code": code}))
+    return code
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
