@@ -2,7 +2,6 @@
 
 import math
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from mcmcodec.rate import Goal, crossing, fit, ladder, likeness, rungs
 
 PICTURE = smooth_noise(168, 168, 7)
 EVERY = np.arange(101)
-needs_metrics = pytest.mark.skipif(not find_spec("mcmcodec.bench"), reason="no metrics yet")
 
 
 class Once:
@@ -58,7 +56,6 @@ def test_nearest_rate(codec: Any) -> None:
         assert all(abs(math.log(len(found.data) / wished)) <= abs(math.log(size / wished)) for size in others)
 
 
-@needs_metrics
 @pytest.mark.parametrize("name", ["psnr", "msssim"])
 def test_smallest_file_that_looks_so_good(codec: Any, name: str) -> None:
     judge = likeness(name, PICTURE)
@@ -74,13 +71,11 @@ def test_smallest_file_that_looks_so_good(codec: Any, name: str) -> None:
         fit(codec, PICTURE, Goal(name, 99))
 
 
-@needs_metrics
 def test_too_small_for_a_metric() -> None:
     with pytest.raises(InputError, match="too small for msssim"):
         fit(Stand(), np.zeros((20, 20, 3), np.uint8), Goal("msssim", 0.5))
 
 
-@needs_metrics
 def test_lpips_without_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
