@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from conftest import Command, Outcome
 from models import smooth_noise
+from PIL import Image
 
 from mcmcodec.codec import Codec, info
-from mcmcodec.words import with_caption
+from mcmcodec.words import with_caption, words_file
 
 TEXT = "A brown dog runs along the beach near the sea."
 
@@ -145,3 +146,17 @@ def test_modes(run: Command, here: Path, picture: Callable[..., Path]) -> None:
     }.items():
         done = run("encode", "p.png", "-f", *options.split())
         assert done.code == 2 and message in done.err, options
+
+
+def test_painter(run: Command, here: Path, tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mcmcodec import plugins
+
+    def load(spec: str, device: str) -> Callable[..., Image.Image]:
+        assert (spec, device) == ("mine:folder", "cpu")
+        return lambda caption, width, height: Image.new("RGB", (8, 8), (len(caption), width, height))
+
+    monkeypatch.setattr(plugins, "painter", load)
+    Path("p.mcm").write_bytes(words_file(tiny_codec.weights, 40, 30, TEXT))
+    assert run("decode", "p.mcm", "--painter", "mine:folder", "--device", "cpu").code == 0
+    with Image.open("p.png") as painted:
+        assert (painted.size, painted.getpixel((7, 7))) == ((40, 30), (len(TEXT), 40, 30))

@@ -1,11 +1,14 @@
-"""Options of encode about words: what the caption is, and whether anything else is kept."""
+"""Options of encode about words: where the caption comes from, what it may cost, and whether anything else is kept."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Command = Callable[..., Any]
 
@@ -14,7 +17,29 @@ def words(command: Command) -> Command:
     """Add the options about words."""
     for option in reversed(
         (
-            click.option("--caption", metavar="TEXT", default="", help="Words about the picture, kept in the file."),
+            click.option(
+                "--caption",
+                metavar="TEXT",
+                multiple=True,
+                help="Words about the picture, kept in the file; of several, the cheapest that says the most.",
+            ),
+            click.option(
+                "--caption-from",
+                metavar="SOURCE",
+                multiple=True,
+                help="sidecar (photo.txt), metadata (IPTC, XMP, EXIF), FILE.csv, or none; the first that has one.",
+            ),
+            click.option(
+                "--captioner",
+                metavar="NAME:FOLDER",
+                help="Model that says what no other source does: transformers, or a plugin.",
+            ),
+            click.option(
+                "--caption-bytes",
+                metavar="N",
+                type=click.IntRange(1),
+                help="Most bytes that the caption may take; longer ones are cut after a word.",
+            ),
             click.option(
                 "--mode",
                 type=click.Choice(("full", "base", "caption")),
@@ -31,8 +56,43 @@ def words(command: Command) -> Command:
 
 def check_words(settings: Mapping[str, Any]) -> None:
     """UsageError when options about words contradict others."""
-    if settings["mode"] != "full" and (settings["keep"] is not None or settings["roi"] or settings["mask"] != "rd"):
-        raise UsageError(f"--mode {settings['mode']} shows no patch, so --keep, --mask and --roi say nothing",
-                         "leave one out")  # fmt: skip
-    if settings["mode"] == "caption" and not settings["caption"]:
-        raise UsageError("--mode caption keeps nothing but a caption, and there is none", "give --caption")
+    mode, origins = settings["mode"], settings["caption_from"]
+    if mode != "full" and (settings["keep"] is not None or settings["roi"] or settings["mask"] != "rd"):
+        raise UsageError(f"--mode {mode} shows no patch, so --keep, --mask and --roi say nothing", "leave one out")
+    if "none" in origins and len(origins) > 1:
+        raise UsageError("--caption-from none and another source contradict each other", "give one of them")
+    if mode == "caption" and not any(settings["caption"]) and not {*origins} - {"none"} and not settings["captioner"]:
+        raise UsageError("--mode caption keeps nothing but a caption, and there is none",
+                         "give --caption or --caption-from")  # fmt: skip
+
+
+def prepare(settings: dict[str, Any], coder: str, device: str) -> "Callable[[str, Image], str]":
+    """Take the options about the caption's origin out of a command's keyword arguments.
+
+    Args:
+        settings: loses ``caption``, ``caption_from``, ``captioner`` and ``caption_bytes``.
+        coder: name of the caption coder that is going to be used.
+        device: where a captioner computes.
+
+    Returns:
+        What finds a picture's caption, given its path and the picture.
+
+    Raises:
+        UsageError: a source or captioner cannot be used.
+    """
+    from .. import sources
+    from ..text.choice import choose
+
+    given, limit = [text for text in settings.pop("caption") if text], settings.pop("caption_bytes")
+    origins, model = settings.pop("caption_from"), settings.pop("captioner")
+    known = [] if given else [sources.source(name) for name in origins if name != "none"]
+    if model and not given:
+        from ..plugins import captioner
+
+        known.append(sources.captioned(captioner(model, device)))
+
+    def find(path: str, image: "Image") -> str:
+        found = given or sources.candidates(known, path, image)
+        return found[0] if len(found) == 1 and limit is None else choose(found, limit, coder)
+
+    return find

@@ -17,6 +17,7 @@ from .limit_options import limits
 @decoder_options.decoder
 @view_options.view
 @picture_options.background
+@click.option("--painter", metavar="NAME:FOLDER", help="Model that paints words alone: diffusers, or a plugin.")
 @options.device
 @limits
 @options.common
@@ -51,13 +52,17 @@ def _formats(jobs: list[Job]) -> dict[str, str]:
 
 
 def _prepare(
-    formats: dict[str, str], *, device: str, background: str | None, **settings: Any
+    formats: dict[str, str], *, device: str, background: str | None, painter: str | None, **settings: Any
 ) -> Callable[[Job], Result]:
     """Load the model once; return what decodes one file."""
     from ..codec import Codec
     from ..image import holds_alpha, save_bytes
     from ..intake import over
 
+    if painter:
+        from ..plugins import painter as load
+
+        settings["painter"] = load(painter, device)
     codec = Codec(device=device)
 
     def work(job: Job) -> Result:

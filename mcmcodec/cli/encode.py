@@ -66,11 +66,16 @@ def _prepare(settings: dict[str, Any]) -> tuple[Callable[[Job], Source], "Codec"
     from ..image import open_image
     from ..intake import take
 
+    codec = Codec(model=settings.pop("model"), device=settings["device"])
+    words = caption_options.prepare(settings, codec.weights.captions, settings.pop("device"))
+
     def load(job: Job) -> Source:
         source = seekable(job.source)
         with open_image(source) as image:
+            caption = words(job.source, image)
             taken = take(image, **intake)
         size = os.path.getsize(source) if isinstance(source, str) else len(source.getvalue())
-        return Source(taken.rgb, size, {"roi": region(taken.rgb), "extras": taken.extras}, taken.lost)
+        own = {"roi": region(taken.rgb), "caption": caption, "extras": taken.extras}
+        return Source(taken.rgb, size, own, taken.lost)
 
-    return load, Codec(model=settings.pop("model"), device=settings.pop("device"))
+    return load, codec
