@@ -161,12 +161,13 @@ class Codec:
             raise UsageError("realism is 0 to 1 and stands for a decoder", "give either of them")
         file = opened(data, allow_truncated=allow_truncated)
         header, weights = file.header, file.weights
+        view = tiling.View.of((header.height, header.width), crop, factor)
         if header.words_only:
-            return paint(file, painter, self.max_pixels)
+            painted = paint(file, painter, self.max_pixels).reduce(factor)
+            return painted.crop((view.cols.start, view.rows.start, view.cols.stop, view.rows.stop))
         decoded, _ = file.symbols(self.max_pixels, coarse=factor >= COARSE_FROM)
         transforms = _transforms(weights, self.device)
         way = float(realism) if realism is not None else decoder or weights.decoders[0]
-        view = tiling.View.of((header.height, header.width), crop, factor)
         return intake.put(from_rgb(transforms.synthesise(decoded, header.quality, way, view)), unpack(header), view)
 
 

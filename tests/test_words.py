@@ -112,6 +112,8 @@ def test_words_alone_are_no_picture(tiny_codec: Codec) -> None:
     picture = tiny_codec.decode(data, painter=painter)  # type: ignore[arg-type]
     assert (picture.size, picture.mode, picture.getpixel((3, 3))) == ((40, 30), "RGB", (77, 77, 77))
     assert asked == [(TEXT, 40, 30)]
+    part = tiny_codec.decode(data, painter=painter, crop=(8, 4, 16, 6), scale=0.5)  # type: ignore[arg-type]
+    assert part.size == (8, 3)
     with pytest.raises(InputError, match="over the limit"):
         tiny_codec.decode(words_file(tiny_codec.weights, 65535, 65535, TEXT), painter=painter)  # type: ignore[arg-type]
 

@@ -21,24 +21,24 @@ def words(command: Command) -> Command:
                 "--caption",
                 metavar="TEXT",
                 multiple=True,
-                help="Words about the picture, kept in the file; of several, the cheapest that says the most.",
+                help="Words to keep in the file; of several, the best for their bytes.",
             ),
             click.option(
                 "--caption-from",
                 metavar="SOURCE",
                 multiple=True,
-                help="sidecar (photo.txt), metadata (IPTC, XMP, EXIF), FILE.csv, or none; the first that has one.",
+                help="sidecar (photo.txt), metadata (IPTC, XMP, EXIF), FILE.csv, none.",
             ),
             click.option(
                 "--captioner",
                 metavar="NAME:FOLDER",
-                help="Model that says what no other source does: transformers, or a plugin.",
+                help="Model to ask where there are no words: transformers, or a plugin.",
             ),
             click.option(
                 "--caption-bytes",
                 metavar="N",
                 type=click.IntRange(1),
-                help="Most bytes that the caption may take; longer ones are cut after a word.",
+                help="Most bytes that the caption may take.",
             ),
             click.option(
                 "--mode",
@@ -46,7 +46,7 @@ def words(command: Command) -> Command:
                 default="full",
                 show_default=True,
                 metavar="WHAT",
-                help="Keep everything (full), the base layer and the caption (base), or the caption alone (caption).",
+                help="full; base: base layer and words only; caption: words only.",
             ),
         )
     ):
