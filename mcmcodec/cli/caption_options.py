@@ -21,7 +21,7 @@ def words(command: Command) -> Command:
                 "--caption",
                 metavar="TEXT",
                 multiple=True,
-                help="Words to keep in the file; of several, the best for their bytes.",
+                help="Words to keep; of several, the cheapest.",
             ),
             click.option(
                 "--caption-from",
@@ -32,7 +32,7 @@ def words(command: Command) -> Command:
             click.option(
                 "--captioner",
                 metavar="NAME:FOLDER",
-                help="Model to ask where there are no words: transformers, or a plugin.",
+                help="Model to ask for missing words.",
             ),
             click.option(
                 "--caption-bytes",
@@ -46,7 +46,7 @@ def words(command: Command) -> Command:
                 default="full",
                 show_default=True,
                 metavar="WHAT",
-                help="full; base: base layer and words only; caption: words only.",
+                help="What to keep: full, base or caption.",
             ),
         )
     ):

@@ -17,7 +17,7 @@ from .limit_options import limits
 @decoder_options.decoder
 @view_options.view
 @picture_options.background
-@click.option("--painter", metavar="NAME:FOLDER", help="Model that paints words alone: diffusers, or a plugin.")
+@click.option("--painter", metavar="NAME:FOLDER", help="Model that paints words alone.")
 @options.device
 @limits
 @options.common
