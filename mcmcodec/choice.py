@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import container, masking, tiling
+from .entropy.networks import Reals
 from .entropy.stream import Counter, walk
 from .errors import UsageError
 from .limits import check_pixels
@@ -39,14 +40,14 @@ class Plan:
     """
 
     visible: NDArray[np.bool_]
-    v: NDArray[np.float64]
-    z: NDArray[np.float64]
+    v: Reals
+    z: Reals
     worth: NDArray[np.float64]
     hidden_loss: float = 0.0
 
-    def cost(self, payload: bytes, error: NDArray[np.float64]) -> float:
+    def cost(self, payload: bytes, error: Reals) -> float:
         """The Lagrangian cost in bits: the payload's, and those that the squared error of what was coded is worth."""
-        return 8 * len(payload) + self.hidden_loss + float((error**2 * self.worth).sum())
+        return 8 * len(payload) + self.hidden_loss + float(weighted(error, self.worth).sum())
 
 
 def plans(
@@ -67,8 +68,8 @@ def plans(
     base = weights.config.base
     port = Counter(whole.v, whole.z, every, weights.entropy.tables, bit_weight(weights, transforms, quality))
     walk(weights.entropy, port, every.shape, quality, 255, True)
-    hidden = (whole.v[..., base:] ** 2 * worth[base:]).sum(-1)
-    gain = hidden - (port.error[..., base:] ** 2 * worth[base:]).sum(-1)
+    hidden = weighted(whole.v[..., base:], worth[base:])
+    gain = hidden - weighted(port.error[..., base:], worth[base:])
     if roi is not None:
         gain = gain * roi
     score = masking.rate_distortion_score(gain, port.bits, weights.card["tuning"]["mask_price"])
@@ -79,6 +80,11 @@ def plans(
     masked = Plan(visible, *transforms.analyse(padded, visible, quality), worth, loss)
     free = keep is None and roi is None
     return [masked, whole] if free else [masked]
+
+
+def weighted(error: Reals, worth: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Squared error (h, w, channels), weighted (channels,) and summed: (h, w). Row by row, to spare memory."""
+    return np.stack([np.square(row, dtype=np.float64) @ worth for row in error])
 
 
 def bit_weight(weights: Weights, transforms: Transforms, quality: int) -> NDArray[np.float64]:

@@ -8,6 +8,8 @@ the encoder and is made from its account.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +17,28 @@ from numpy.typing import NDArray
 from .container import PATCH
 from .errors import UsageError
 
+BAND, CONTEXT = 48, 2
+"""Rows of patches scored at once, and rows on either side that the smoothing (17 pixels) may look at."""
 MODES = ("rd", "dual", "texture", "structure", "random", "none")
 Scores = NDArray[np.float64]
 
 
 def texture_score(rgb: NDArray[np.uint8]) -> Scores:
     """Mean absolute Laplacian of luma per patch: (16h, 16w, 3) uint8 to (h, w), 0 and up."""
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return _per_patch(np.abs(cv2.Laplacian(grey, cv2.CV_32F, ksize=1)))
+    return _by_bands(rgb, _texture)
 
 
 def structure_score(rgb: NDArray[np.uint8]) -> Scores:
     """Mean gradient magnitude per patch after smoothing with a Gaussian of 4 pixels, largest over Lab's channels."""
+    return _by_bands(rgb, _structure)
+
+
+def _texture(rgb: NDArray[np.uint8]) -> Scores:
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return _per_patch(np.abs(cv2.Laplacian(grey, cv2.CV_32F, ksize=1)))
+
+
+def _structure(rgb: NDArray[np.uint8]) -> Scores:
     lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.float32)
     smooth = cv2.GaussianBlur(lab, (0, 0), 4.0)
     across, down = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
@@ -89,13 +101,27 @@ def patch_roi(roi: NDArray[np.generic], size: tuple[int, int]) -> Scores:
     Raises:
         UsageError: another shape, negative or not finite, or zero everywhere.
     """
-    values = np.asarray(roi, np.float64)
+    values = np.asarray(roi)
     if values.shape != size:
         raise UsageError(f"the region map is {values.shape}, the picture {size}", "draw it over the picture itself")
     if not np.isfinite(values).all() or values.min() < 0 or values.max() <= 0:
         raise UsageError("the region map needs finite numbers of 0 and up, not all zero", "paint what matters white")
-    values = np.pad(values / values.max(), ((0, -size[0] % PATCH), (0, -size[1] % PATCH)), mode="edge")
-    return _per_patch(values)
+    top = float(values.max())
+    if values.dtype.kind == "f":
+        values, top = values / top, 1.0
+    # a map in bytes stays one: as float64, that of a huge picture would be eight times as large
+    return _per_patch(np.pad(values, ((0, -size[0] % PATCH), (0, -size[1] % PATCH)), mode="edge")) / top
+
+
+def _by_bands(rgb: NDArray[np.uint8], score: Callable[[NDArray[np.uint8]], Scores]) -> Scores:
+    """The scores of a picture from those of bands of it with some context, so that float pictures stay small."""
+    rows = rgb.shape[0] // PATCH
+    out = np.empty((rows, rgb.shape[1] // PATCH))
+    for first in range(0, rows, BAND):
+        last, above = min(rows, first + BAND), min(first, CONTEXT)
+        band = score(rgb[(first - above) * PATCH : (last + CONTEXT) * PATCH])
+        out[first:last] = band[above : above + last - first]
+    return out
 
 
 def _per_patch(values: NDArray[np.generic]) -> Scores:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from .container import PATCH as PATCH
 from .errors import InputError
 
-INTERIOR = 64
+INTERIOR = 96
 """Side of a tile's own part in patches, a multiple of ``ALIGN``."""
 ALIGN = 8
 """Side of an attention window in patches."""
 HALO = 16
-"""Patches of context on each side: as far as two attention windows and the convolutions between them reach."""
+"""Patches of context on each side of what is painted. Two attention windows and the convolutions between them reach a
+little further, but what comes from there is far below a level of 255: tiles give the pixels of one piece."""
 
 
 class Tile(NamedTuple):
@@ -31,7 +32,9 @@ class Tile(NamedTuple):
 
 
 def pad(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Repeat the last row and column of (H, W, 3) until both sides are multiples of 16."""
+    """Repeat the last row and column of (H, W, 3) until both sides are multiples of 16; itself if they are."""
+    if not any(side % PATCH for side in rgb.shape[:2]):
+        return rgb
     return np.pad(rgb, ((0, -rgb.shape[0] % PATCH), (0, -rgb.shape[1] % PATCH), (0, 0)), mode="edge")
 
 

@@ -101,8 +101,10 @@ class Probe(Counter):
         self.mask_bits -= float(np.log2(np.where(bits, p1, 1 - p1)).sum())
         return bits
 
-    def note(self, where: Any, channels: Any, error: Any, symbols: Any, index: Any) -> None:
+    def latents(self, where: Any, start: int, mu: Any, index: Any) -> Any:
+        symbols = super().latents(where, start, mu, index)
         self.latent_bits[self.name] += self.tables.cost(symbols, index).sum()
+        return symbols
 
 
 EVEN = (10, 12)

@@ -9,9 +9,9 @@ partial sum of them and of the bias, in any order and any grouping: each is at m
 
 in magnitude. `check` demands of every output of every layer that this is below 2**53. Whole numbers up to 2**53 are
 float64 numbers, so no addition, multiplication or fused multiply-add on the way has anything to round. What
-follows is exact too: a multiplication by 2**-12, floor, clamp. The activations are stored as float32, which
-holds whole numbers up to 2**24. Interpolation by quality, dequantisation and table indices are int64: parameters
-have 32 bits at most and are multiplied by at most 20, symbols stay below 2**21 and are multiplied by 64.
+follows is exact too: a multiplication by 2**-12, floor, clamp. The activations are stored as 16-bit integers.
+Interpolation by quality is int64: parameters have 32 bits at most and are multiplied by at most 20. Dequantisation is
+int32: symbols stay below 2**21 and are multiplied by 64.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class CutShort(Exception):
         values: of what was asked for, that which they do decide; in what shape says who raises it.
     """
 
-    def __init__(self, values: NDArray[np.int64]) -> None:
+    def __init__(self, values: NDArray[np.integer[Any]]) -> None:
         """Keep the values."""
         super().__init__()
         self.values = values

@@ -7,14 +7,16 @@ summation on any machine with any number of threads gives the same bits. numpy o
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .fixed import ACT_MAX, HYPER, INPUT_MAX, WEIGHT_BITS
 
-Ints = NDArray[np.int64]
+Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
+Reals = NDArray[np.floating[Any]]
 Arrays = Mapping[str, NDArray[np.generic]]
 
 QUALITY_STEP = 20
@@ -48,8 +50,8 @@ class Neighbours:
     """A grid of integer features with a border of zeros, read in 3x3 neighbourhoods."""
 
     def __init__(self, rows: int, cols: int, channels: int) -> None:
-        # float32 holds every integer up to 2**24 and activations stay below 2**15: half the memory of float64
-        self.cells = np.zeros((rows + 2, cols + 2, channels), np.float32)
+        # activations stay below 2**15
+        self.cells = np.zeros((rows + 2, cols + 2, channels), np.int16)
         self.flat = self.cells.reshape(-1, channels)
         stride = cols + 2
         self.steps = np.array([r * stride + c for r in (-1, 0, 1) for c in (-1, 0, 1)])
@@ -86,7 +88,7 @@ class ContextNet:
     ) -> Ints:
         """Raw outputs (N, outputs) in 1/64 at the positions ``where`` of pass ``number`` (0..3)."""
         bias1, bias3 = at_quality(self.bias1, quality), at_quality(self.bias3, quality)
-        out = np.empty((len(where[0]), self.weight3.shape[1]), np.int64)
+        out = np.empty((len(where[0]), self.weight3.shape[1]), np.int16)
         for start in range(0, len(out), ROWS):
             part = (where[0][start : start + ROWS], where[1][start : start + ROWS])
             x = known.around(part, self.inputs)
@@ -114,7 +116,7 @@ class HyperDecoder:
         cells = Neighbours(zh, zw, channels)
         cells.put(where, np.clip(z_hat, -INPUT_MAX, INPUT_MAX).reshape(-1, channels))  # type: ignore[arg-type]
         bias1 = at_quality(self.bias1, quality)
-        psi = np.empty((zh * zw, self.weight2.shape[1]), np.int64)
+        psi = np.empty((zh * zw, self.weight2.shape[1]), np.int16)
         for start in range(0, len(psi), ROWS):
             part = (where[0][start : start + ROWS], where[1][start : start + ROWS])
             x = layer(cells.around(part), self.weight1, bias1, 0, ACT_MAX)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .adaptive import AdaptiveBit
 from .checks import check
 from .fixed import ACT_BITS, ACT_MAX, HYPER, INPUT_MAX, MASK_CENTRE, PARITIES, SCALES, WEIGHT_BITS
-from .networks import Arrays, ContextNet, HyperDecoder, Ints, Neighbours, at_quality
+from .networks import ROWS, Arrays, ContextNet, HyperDecoder, Ints, Neighbours, Reals, at_quality
 from .rangecoder import RangeDecoder, RangeEncoder
 from .tables import ESCAPE_BITS, SymbolTables
 
@@ -112,12 +112,12 @@ def walk(
                 continue
             out = model.nets[k].predict(number, known, current, where, quality)
             mu = np.clip(out[:, :channels], -INPUT_MAX, INPUT_MAX)
-            index = np.clip((out[:, channels:] + 384) >> 4, 0, SCALES - 1)
+            index = np.clip((out[:, channels:].astype(np.int32) + 384) >> 4, 0, SCALES - 1).astype(np.uint8)
             symbols = port.latents(where, start, mu, index)
             values = (symbols << ACT_BITS) + mu
             v_hat[where[0], where[1], start : start + channels] = values
             current.put(where, np.clip(values, -INPUT_MAX, INPUT_MAX))
-        known.cells[..., at : at + channels] = np.clip(_padded(v_hat[..., start : start + channels]), -ACT_MAX, ACT_MAX)
+        known.cells[1:-1, 1:-1, at : at + channels] = np.clip(v_hat[..., start : start + channels], -ACT_MAX, ACT_MAX)
         at, start = at + channels, start + channels
     port.section("tail")
     return Decoded(v_hat, psi, mask)
@@ -148,10 +148,6 @@ def _walk_mask(
 def _positions(rows: int, cols: int, parity: tuple[int, int]) -> Where:
     r, c = np.meshgrid(np.arange(parity[0], rows, 2), np.arange(parity[1], cols, 2), indexing="ij")
     return r.ravel(), c.ravel()
-
-
-def _padded(values: NDArray[np.generic]) -> NDArray[np.generic]:
-    return np.pad(values, ((1, 1), (1, 1), (0, 0)))
 
 
 class Reader:
@@ -198,8 +194,8 @@ class Counter:
 
     def __init__(
         self,
-        v: NDArray[np.float64],
-        z: NDArray[np.float64],
+        v: Reals,
+        z: Reals,
         mask: Bools,
         tables: SymbolTables,
         weight: NDArray[np.float64],
@@ -207,7 +203,7 @@ class Counter:
         self.v, self.z, self.mask, self.tables, self.weight = v, z, mask, tables, weight
         self.bits = np.zeros(mask.shape)
         self.total = 0.0
-        self.error = np.zeros(v.shape)
+        self.error = np.zeros(v.shape, np.float32)
         self.visible_slices = False
 
     def section(self, name: str) -> None:
@@ -225,6 +221,14 @@ class Counter:
 
     def latents(self, where: Where, start: int, mu: Ints, index: Ints) -> Ints:
         """See :class:`Port`."""
+        symbols = np.empty(mu.shape, np.int32)
+        for first in range(0, len(mu), ROWS):
+            part = slice(first, first + ROWS)
+            symbols[part] = self._choose((where[0][part], where[1][part]), start, mu[part], index[part])
+        return symbols
+
+    def _choose(self, where: Where, start: int, mu: Ints, index: Ints) -> Ints:
+        """Symbols for a part of the positions; what they cost and lose is added up."""
         channels = slice(start, start + mu.shape[1])
         r = self.v[where[0], where[1], channels] - mu / (1 << ACT_BITS)
         best = np.clip(np.rint(r), -MAX_SYMBOL, MAX_SYMBOL).astype(np.int64)
@@ -233,22 +237,18 @@ class Counter:
         saved = self.tables.cost(best, index) - self.tables.cost(lower, index)
         worse = (r - lower) ** 2 - (r - best) ** 2
         best = np.where(worse < self.weight[channels] * saved, lower, best)
-        self.note(where, channels, r - best, best, index)
-        return best
-
-    def note(self, where: Where, channels: slice, error: NDArray[np.float64], symbols: Ints, index: Ints) -> None:
-        """Add up what the patches cost and lose."""
-        bits = self.tables.cost(symbols, index).sum(1)
+        bits = self.tables.cost(best, index).sum(1)
         self.total += float(bits.sum())
         if self.visible_slices:
             self.bits[where] += bits
-        self.error[where[0], where[1], channels] = error
+        self.error[where[0], where[1], channels] = r - best
+        return best
 
 
 class Writer(Counter):
     """The encoder's port: as the dry run, and codes what it chose."""
 
-    def __init__(self, encoder: RangeEncoder, v: NDArray[np.float64], z: NDArray[np.float64], mask: Bools,
+    def __init__(self, encoder: RangeEncoder, v: Reals, z: Reals, mask: Bools,
                  tables: SymbolTables, weight: NDArray[np.float64]) -> None:  # fmt: skip
         super().__init__(v, z, mask, tables, weight)
         self.encoder = encoder
@@ -266,7 +266,8 @@ class Writer(Counter):
             state.encode(self.encoder, int(bit))
         return bits
 
-    def note(self, where: Where, channels: slice, error: NDArray[np.float64], symbols: Ints, index: Ints) -> None:
-        """Add up, and code the symbols."""
-        super().note(where, channels, error, symbols, index)
+    def latents(self, where: Where, start: int, mu: Ints, index: Ints) -> Ints:
+        """See :class:`Port`."""
+        symbols = super().latents(where, start, mu, index)
         self.tables.encode(self.encoder, symbols.ravel(), index.ravel())
+        return symbols

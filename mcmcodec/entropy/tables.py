@@ -5,6 +5,8 @@ Table i (1..63) covers the symbols -reach[i]..reach[i]; one more entry is the es
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,7 @@ from .cut import CutShort
 from .fixed import SCALES
 from .rangecoder import TOTAL, RangeDecoder, RangeEncoder, Table
 
-Ints = NDArray[np.int64]
+Ints = NDArray[np.integer[Any]]
 
 ESCAPE_BITS = 20
 """An escaped symbol exceeds the table's reach by less than 2**20; more is damage."""
@@ -61,7 +63,7 @@ class SymbolTables:
 
         CutShort, from a decoder that raises it, carries the symbols (n,) with zeros for those that are not certain.
         """
-        symbols = np.zeros(len(index), np.int64)
+        symbols = np.zeros(len(index), np.int32)
         try:
             for i in _present(index):
                 if (table := self.tables[i]) is not None:
@@ -74,7 +76,7 @@ class SymbolTables:
 def _decode_group(decoder: RangeDecoder, table: Table, reach: int, here: Ints, symbols: Ints) -> None:
     """Fill in the symbols of one table, which stand at ``here``."""
     try:
-        values = decoder.symbols(len(here), table) - reach
+        values: Ints = decoder.symbols(len(here), table) - reach
     except CutShort as cut:
         values = cut.values - reach
         symbols[here[: len(values)]] = np.where(values > reach, 0, values)

@@ -54,7 +54,7 @@ class Transforms:
     @torch.inference_mode()
     def analyse(
         self, padded: NDArray[np.uint8], visible: NDArray[np.bool_], quality: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Pixels to gained latents and hyper-latent.
 
         Args:
@@ -68,15 +68,16 @@ class Transforms:
         rows, cols = visible.shape
         a, knots = self.analysis, self._knots(quality)
         gain = a.gains(knots)
-        v = np.empty((rows, cols, self.weights.config.latents))
-        z = np.empty((-(-rows // HYPER), -(-cols // HYPER), self.weights.config.hyper))
-        for tile in tiling.tiles(rows, cols):
+        v = np.empty((rows, cols, self.weights.config.latents), np.float32)
+        z = np.empty((-(-rows // HYPER), -(-cols // HYPER), self.weights.config.hyper), np.float32)
+        # attention stays inside its window and the convolutions reach three patches: context of a window is exact
+        for tile in tiling.tiles(rows, cols, halo=tiling.ALIGN):
             x = self._pixels(padded[tiling.pixels(tile.outer)])
             mask = torch.from_numpy(visible[tile.outer]).to(self.device)[None]
             t = a.tokens(x)
-            y = (a.latents(t, mask, knots) * gain)[0].double().cpu().numpy()
+            y = (a.latents(t, mask, knots) * gain)[0].cpu().numpy()
             v[tile.inner] = y[tile.local]
-            hyper = a.hyper(t, knots)[0].double().cpu().numpy()
+            hyper = a.hyper(t, knots)[0].cpu().numpy()
             inner, local = _cells(tile.inner), _cells(tile.local)
             z[inner] = hyper[local]
         return v, z.reshape(-1, z.shape[2])
