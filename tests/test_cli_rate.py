@@ -46,6 +46,7 @@ def test_as_near_to_a_rate_as_can_be(codec: Command, here: Path, picture: Pictur
         ("-q 50 --max-bytes 1k", "-q and --max-bytes both set the rate; give one of them"),
         ("--target psnr=30 --total-bytes 1MB", "--target and --total-bytes both set the rate; give one of them"),
         ("--max-time 5s", "--max-time limits the search of --total-bytes; give both, or neither"),
+        ("-q 5 --mode caption --caption hi", "--mode caption keeps no picture, so -q says nothing; leave one out"),
         ("-q 5.5", "-q 5.5 is not a whole number from 0 to 100; "),
         ("-q high", "-q high is not a whole number from 0 to 100; "),
         ("-b 0", "-b 0 is not above 0 and up to 24; 0.03 is a usual rate"),

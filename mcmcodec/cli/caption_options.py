@@ -44,9 +44,8 @@ def words(command: Command) -> Command:
                 "--mode",
                 type=click.Choice(("full", "base", "caption")),
                 default="full",
-                show_default=True,
                 metavar="WHAT",
-                help="What to keep: full, base or caption.",
+                help="Keep it full, base (no detail) or caption (words).",
             ),
         )
     ):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @mask_options.mask
 @picture_options.picture
 @caption_options.words
-@click.option("--model", metavar="NAME", help="Which weights to use.  [default: small]")
+@click.option("--model", metavar="NAME", help="Which weights to use: see codec models.")
 @options.device
 @limits
 @options.common
@@ -36,6 +36,7 @@ def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, **setti
     Examples:
       codec encode photo.jpg                       writes photo.mcm
       codec encode -q 20 photo.png -o small.mcm
+      codec encode --max-bytes 900 photo.png
       codec encode -r album -o packed              mirrors the folder
       curl -s ADDRESS | codec encode - > photo.mcm
     """

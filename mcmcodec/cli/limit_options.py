@@ -32,8 +32,8 @@ def limits(command: Command) -> Command:
     return click.option(
         "--max-pixels",
         metavar="N",
-        type=click.IntRange(1, 10**18),
+        type=click.IntRange(1),
         expose_value=False,
         callback=_remember,
-        help=f"Refuse larger pictures.  [default: {DEFAULT_MAX_PIXELS}, or {VARIABLE}]",
+        help=f"Refuse larger pictures.  [default: {DEFAULT_MAX_PIXELS}]",
     )(command)

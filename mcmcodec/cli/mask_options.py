@@ -37,15 +37,14 @@ def mask(command: Command) -> Command:
                 "--mask",
                 type=click.Choice(MASKS),
                 default="rd",
-                show_default=True,
                 metavar="WAY",
-                help="How patches are chosen: rd, dual, texture, structure, random; none shows all.",
+                help="rd, dual, texture, structure, random or none.",
             ),
             click.option(
                 "--roi",
                 type=_Region(exists=True, dir_okay=False),
                 metavar="PICTURE",
-                help="Grey map, white matters most; or faces, bodies, cats.",
+                help="Grey map (white matters), or faces, bodies, cats.",
             ),
         )
     ):

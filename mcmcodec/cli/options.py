@@ -46,7 +46,7 @@ inputs = click.argument(
 
 def output(default: str) -> Callable[[Command], Command]:
     """Add ``-o``, whose absence means ``default``."""
-    text = f"File, folder or - for stdout.  [default: {default}]"
+    text = f"File, folder or -.  [default: {default}]"
     return click.option("-o", "--output", metavar="PATH", type=click.Path(allow_dash=True), help=text)
 
 

@@ -58,7 +58,7 @@ def rate(command: Command) -> Command:
     for option in reversed(
         (
             click.option(
-                "-q", "--quality", metavar="0..100", help="0 smallest, 100 best; a ladder of rates.  [default: 50]"
+                "-q", "--quality", metavar="0..100", help="0 smallest, 100 best.  [default: 50]"
             ),
             click.option("-b", "--bpp", metavar="BPP", type=float, help="As near to these bits per pixel as can be."),
             click.option("--max-bytes", metavar="SIZE", type=size, help="The best that fits into 800, 12kB, ..."),
@@ -71,7 +71,7 @@ def rate(command: Command) -> Command:
                 metavar="1..9",
                 type=click.IntRange(1, 9),
                 default=3,
-                help="1 fastest; each step beyond 3 takes twice the time.  [default: 3]",
+                help="1 fastest, 9 smallest.  [default: 3]",
             ),
         )
     ):
@@ -93,6 +93,8 @@ def wish(settings: dict[str, Any]) -> Wish:
     set_ = [name for name, value in given.items() if value is not None]
     if len(set_) > 1:
         raise UsageError(f"{set_[0]} and {set_[1]} both set the rate", "give one of them")
+    if set_ and settings["mode"] == "caption":
+        raise UsageError(f"--mode caption keeps no picture, so {set_[0]} says nothing", "leave one out")
     if time is not None and total is None:
         raise UsageError("--max-time limits the search of --total-bytes", "give both, or neither")
     if bpp is not None and not 0 < bpp <= 24:
