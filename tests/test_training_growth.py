@@ -15,7 +15,7 @@ from mcmcodec.errors import UsageError
 from mcmcodec.model.config import PRESETS
 from mcmcodec.training.data import Crops, jitter, plain
 from mcmcodec.training.export import thaw, write
-from mcmcodec.training.grow import grow
+from mcmcodec.training.grow import carry, grow
 from mcmcodec.training.light import Imitation, operations, replacements
 from mcmcodec.training.losses import Adversary, ms_ssim
 from mcmcodec.training.stages import Check, DecoderOnly, Judges
@@ -52,6 +52,16 @@ def test_a_grown_network_computes_the_same(pictures: Path) -> None:
 def test_only_what_can_grow_grows(change: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         grow(tiny_network(), replace(PRESETS["tiny"], **change))  # type: ignore[arg-type]
+
+
+def test_carrying_adds_what_was_learnt() -> None:
+    before, after = tiny_network(3), tiny_network(4)
+    mine = grow(tiny_network(3), replace(PRESETS["tiny"], name="grown", plan="cac"))
+    carried = carry(mine, before.synthesis, after.synthesis).synthesis.state_dict()
+    for name, values in after.synthesis.state_dict().items():
+        assert torch.allclose(carried[name], values, atol=1e-6)
+    with pytest.raises(UsageError, match="has no place"):
+        carry(tiny_network(3), mine.synthesis, mine.synthesis)
 
 
 def test_replacements_get_cheaper_and_end_light() -> None:

@@ -11,7 +11,8 @@ import torch.multiprocessing as mp
 
 from ..model.config import PRESETS
 from .data import Crops
-from .export import write
+from .export import thaw, write
+from .grow import carry
 from .loop import LoopConfig, save
 from .network import Network
 from .work import load, work
@@ -72,6 +73,22 @@ def run(**options: object) -> None:
     else:
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20000 + os.getpid() % 20000)}
         mp.spawn(work, args=(options,), nprocs=workers)
+
+
+@main.command("carry")
+@click.option("--init", type=click.Path(exists=True, path_type=Path), required=True, help="Checkpoint to change.")
+@click.option(
+    "--model", type=click.Path(exists=True, path_type=Path), required=True, help="NAME.json of a frozen model."
+)
+@click.option("--before", default="fidelity", help="Its decoder that the checkpoint's grew out of.")
+@click.option("--after", default="perceptual", help="Its decoder that has learnt more.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the checkpoint.")
+def carry_(init: Path, model: Path, before: str, after: str, out: Path) -> None:
+    """Give a checkpoint's decoder what another model's decoder learnt."""
+    network, history = load(init)
+    ends = [thaw(model, name)[0].synthesis for name in (before, after)]
+    out.mkdir(parents=True, exist_ok=True)
+    save(out / "last.pt", carry(network, *ends), history, LoopConfig("carry", 0))
 
 
 @main.command()

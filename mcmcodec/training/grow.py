@@ -1,4 +1,4 @@
-"""Stage: between training stages. A trained network becomes a larger one that computes the same.
+"""Stage: between training stages. A trained network becomes a larger one that computes the same, or learns by heart.
 
 Blocks that the larger network has beyond the trained ones start as the identity, hidden units that it has beyond them
 start unread (Chen et al. 2016, Net2Net, without the copies): nothing that was learned is lost, and all of it is free to
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..model.config import ModelConfig
+from ..model.synthesis import Synthesis
 from .network import Network
 
 READERS = (".weight2", ".weight3")
@@ -36,6 +37,26 @@ def grow(trained: Network, config: ModelConfig) -> Network:
         _place(name, values, new[name])
     grown.load_state_dict(new)
     return grown
+
+
+@torch.no_grad()
+def carry(network: Network, before: Synthesis, after: Synthesis) -> Network:
+    """Give a network's decoder what another one learnt: the difference ``after - before`` is added to its weights.
+
+    Decoders that grew out of ``before`` take it well, and need a fraction of the training that ``after`` took (task
+    arithmetic, Ilharco et al. 2023).
+
+    Raises:
+        UsageError: a parameter of theirs does not fit into the network's.
+    """
+    mine = network.synthesis.state_dict()
+    for name, values in before.state_dict().items():
+        if name not in mine or not _fits(values, mine[name]):
+            raise UsageError(
+                f"{name} has no place in the decoder of {network.config.name}", "train it from the stream's"
+            )
+        mine[name][tuple(slice(n) for n in values.shape)] += after.state_dict()[name] - values
+    return network
 
 
 def _fits(values: Tensor, room: Tensor) -> bool:
