@@ -106,7 +106,7 @@ class Reference:
         self.name, self.picture, self.judge_ = name, picture, judge
         self.image = Image.fromarray(picture)
         height, width = picture.shape[:2]
-        self.pixels = width * height
+        self.pixels = int(width * height)
         self._lpips = judge.lpips if min(width, height) >= MINIMUM_SIDE else None
         self._dists = judge.dists if min(width, height) >= 16 and self.pixels <= dists.MAXIMUM_PIXELS else None
         self._features: list[Tensor] | None = None
