@@ -6,6 +6,7 @@ Metadata, an alpha plane, and whether the picture is grey. Sizes are checked bef
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -73,7 +74,7 @@ def unpack(header: Header) -> Extras:
         FormatError: A section is not what a writer writes.
     """
     found = dict(header.extensions)
-    exif, xmp = _metadata(found[METADATA]) if METADATA in found else (b"", b"")
+    exif, xmp = metadata(found)
     plane = None
     if ALPHA in found:
         from . import alpha
@@ -89,11 +90,13 @@ def sizes(header: Header) -> dict[str, float]:
     return {NAMES.get(n, f"section {n}"): float(len(body)) for n, body in header.extensions if body or n in NAMES}
 
 
-def _metadata(body: bytes) -> tuple[bytes, bytes]:
-    """Unpack Exif data and XMP packet, no more than they may be."""
+def metadata(sections: Mapping[int, bytes]) -> tuple[bytes, bytes]:
+    """Exif data and XMP packet, each empty if there is none. FormatError if they are damaged or too large."""
+    if METADATA not in sections:
+        return b"", b""
     unpacker = zlib.decompressobj()
     try:
-        data = unpacker.decompress(body, MAX_METADATA + 1)
+        data = unpacker.decompress(sections[METADATA], MAX_METADATA + 1)
     except zlib.error as error:
         raise _damaged("metadata") from error
     at = 4 + int.from_bytes(data[:4], "little")

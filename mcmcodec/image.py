@@ -22,8 +22,9 @@ from .limits import check_pixels, max_pixels
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
-# EPS would run Ghostscript on a stranger's program; the others only name a format that Pillow cannot decode.
-_REFUSED: Final = frozenset({"BUFR", "EPS", "FPX", "GRIB", "HDF5", "MIC", "MPEG", "WMF"})
+# EPS would run Ghostscript on a stranger's program; MCM is our own (mcmcodec.pillow), and coding twice helps nobody;
+# the others only name a format that Pillow cannot decode.
+_REFUSED: Final = frozenset({"BUFR", "EPS", "FPX", "GRIB", "HDF5", "MCM", "MIC", "MPEG", "WMF"})
 _MAX_BY_FORMAT: Final = {"JPEG": 65535, "WEBP": 16383}
 _QUALITY: Final[dict[str, dict[str, Any]]] = {
     "JPEG": {"quality": 95, "subsampling": 0},

@@ -1,14 +1,19 @@
 """``codec decode``: .mcm files to pictures."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import UsageError
 from . import decoder_options, options, picture_options, view_options
 from .batch import Result, run
 from .files import STREAM, Job, plan, read
 from .limit_options import limits
+from .preview import preview as show
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @click.command(short_help="Turn .mcm files into pictures.")
@@ -18,10 +23,11 @@ from .limit_options import limits
 @view_options.view
 @picture_options.background
 @click.option("--painter", metavar="NAME:FOLDER", help="Model that paints words alone.")
+@click.option("--preview", is_flag=True, help="Show it in the terminal; write nothing.")
 @options.device
 @limits
 @options.common
-def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, **settings: Any) -> int:
+def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, preview: bool, **settings: Any) -> int:
     """Turn .mcm files into pictures.
 
     The extension of -o chooses the format: .png, .jpg, .webp and others.
@@ -39,6 +45,10 @@ def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, **setti
     manners = options.manners(settings)
     decoder_options.check(settings)
     picture_options.check(settings)
+    if preview:
+        if output is not None or manners.json:
+            raise UsageError("--preview writes no file", "leave out -o and --json, or --preview")
+        return show(inputs, recursive=recursive, load=lambda: _decoder(**settings))
     jobs = plan(inputs, output, recursive=recursive, accept=frozenset((".mcm",)), suffix=".png")
     formats = _formats(jobs)
     return run(jobs, lambda say: _prepare(formats, **settings), manners, compressed="in")
@@ -51,12 +61,11 @@ def _formats(jobs: list[Job]) -> dict[str, str]:
     return {job.target: "PNG" if job.target == STREAM else writable_format(job.target) for job in jobs}
 
 
-def _prepare(
-    formats: dict[str, str], *, device: str, background: str | None, painter: str | None, **settings: Any
-) -> Callable[[Job], Result]:
-    """Load the model once; return what decodes one file."""
+def _decoder(
+    *, device: str, background: str | None, painter: str | None, **settings: Any
+) -> Callable[[bytes], "Image"]:
+    """Load the model once; return what decodes a file."""
     from ..codec import Codec
-    from ..image import holds_alpha, save_bytes
     from ..intake import over
 
     if painter:
@@ -65,11 +74,25 @@ def _prepare(
         settings["painter"] = load(painter, device)
     codec = Codec(device=device)
 
+    def decode(data: bytes) -> "Image":
+        image = codec.decode(data, **settings)
+        return over(image, background) if background is not None else image
+
+    return decode
+
+
+def _prepare(formats: dict[str, str], **settings: Any) -> Callable[[Job], Result]:
+    """Load the model once; return what does a job."""
+    from ..image import holds_alpha, save_bytes
+    from ..intake import over
+
+    decode = _decoder(**settings)
+
     def work(job: Job) -> Result:
         data = read(job.source)
-        image = codec.decode(data, **settings)
-        if background is not None or not holds_alpha(formats[job.target]):
-            image = over(image, background or "white")
+        image = decode(data)
+        if not holds_alpha(formats[job.target]):
+            image = over(image, "white")
         return Result(save_bytes(image, formats[job.target]), len(data), image.width, image.height)
 
     return work

@@ -24,6 +24,7 @@ from .encode import encode
 from .files import STREAM
 from .info import info
 from .models import models
+from .thumbnail import thumbnail
 from .verify import verify
 
 
@@ -46,7 +47,7 @@ def cli() -> None:
     """
 
 
-for command in (encode, decode, info, verify, caption, models, completion, compare):
+for command in (encode, decode, info, verify, caption, thumbnail, models, completion, compare):
     cli.add_command(command)
 
 

@@ -1,5 +1,6 @@
 """Options that encode and decode share."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -39,9 +40,7 @@ def manners(options: dict[str, Any]) -> Manners:
     )
 
 
-inputs = click.argument(
-    "inputs", metavar="FILES|FOLDERS|-", nargs=-1, required=True, type=click.Path(allow_dash=True)
-)
+inputs = click.argument("inputs", metavar="FILES|FOLDERS|-", nargs=-1, required=True, type=click.Path(allow_dash=True))
 
 
 def output(default: str) -> Callable[[Command], Command]:
@@ -50,10 +49,18 @@ def output(default: str) -> Callable[[Command], Command]:
     return click.option("-o", "--output", metavar="PATH", type=click.Path(allow_dash=True), help=text)
 
 
+def _device(context: click.Context, option: click.Parameter, name: str) -> str:
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``; whether it is there is found out later."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", name):
+        raise click.BadParameter(f"{name} is not auto, cpu, cuda or cuda:N.")
+    return name
+
+
 device = click.option(
     "--device",
-    type=click.Choice(("auto", "cpu", "cuda")),
+    metavar="auto|cpu|cuda[:N]",
     default="auto",
+    callback=_device,
     help="Where to compute.",
     show_default=True,
 )

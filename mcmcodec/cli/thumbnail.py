@@ -1,0 +1,36 @@
+"""``codec thumbnail``: what a desktop's file manager calls for a small picture of an .mcm file."""
+
+import click
+
+from . import options
+from .files import read, write
+from .limit_options import limits
+
+
+@click.command(short_help="Make a small PNG, for file managers.")
+@click.argument("source", metavar="FILE", type=click.Path(allow_dash=True))
+@click.argument("target", metavar="PNG", type=click.Path(allow_dash=True))
+@click.option("-s", "--size", type=click.IntRange(1, 4096), default=256, show_default=True, help="Longest side.")
+@options.device
+@limits
+def thumbnail(source: str, target: str, size: int, device: str) -> None:
+    """Make a PNG of an .mcm file, at most --size pixels a side; an older one is replaced.
+
+    The picture is decoded at a half, a quarter or an eighth where that is enough.
+
+    \b
+    Examples:
+      codec thumbnail photo.mcm small.png
+      codec thumbnail -s 128 photo.mcm - | viewer -
+    """
+    from ..codec import Codec
+    from ..container import parse_header
+    from ..image import save_bytes
+
+    data = read(source)
+    header, _ = parse_header(data)
+    longest = max(header.width, header.height)
+    scale = next((1 / n for n in (8, 4, 2) if longest >= n * size), 1)
+    picture = Codec(device=device).decode(data, scale=scale)
+    picture.thumbnail((size, size))
+    write(target, save_bytes(picture, "PNG"))
