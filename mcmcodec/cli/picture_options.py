@@ -7,7 +7,7 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-background = click.option("--background", metavar="COLOUR", help="Lay transparent pictures over it (white, #102030).")
+background = click.option("--background", metavar="COLOUR", help="Lay transparency over it: white, #102030.")
 
 
 def picture(command: F) -> F:
