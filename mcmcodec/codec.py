@@ -6,6 +6,7 @@ container -> range decoder -> integer symbols -> synthesis (g_s) -> cropped -> p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from .entropy.stream import Decoded, Writer, walk
 from .errors import FormatError, UsageError
 from .extras import Extras, pack, sizes, unpack
 from .image import from_rgb
-from .text import coders
+from .text import Region, Words, coders
 from .weights import Weights, find, find_number
 from .words import Painter, opened, paint, words_file
 
@@ -59,8 +60,8 @@ class Codec:
 
     def encode(
         self, image: Image | Picture, *, quality: int = DEFAULT_QUALITY, keep: float | None = None, mask: str = "rd",
-        roi: NDArray[Any] | None = None, caption: str = "", effort: int = DEFAULT_EFFORT, mode: str = "full",
-        extras: Extras | None = None,
+        roi: NDArray[Any] | None = None, caption: str = "", regions: Sequence[Region] = (),
+        effort: int = DEFAULT_EFFORT, mode: str = "full", extras: Extras | None = None,
     ) -> bytes:  # fmt: skip
         """Encode a picture.
 
@@ -72,6 +73,7 @@ class Codec:
             mask: how visible patches are chosen: ``rd``, ``dual``, ``texture``, ``structure``, ``random``, ``none``.
             roi: (H, W) map of non-negative numbers that multiply the patches' scores.
             caption: text to carry along.
+            regions: phrases about boxes on the grid of 16x16 patches.
             effort: 1 (fastest) to 9 (smallest at equal quality); see :mod:`mcmcodec.effort`.
             mode: ``full``; ``base``, the base layer (and the caption) only; ``caption``, the caption only.
             extras: what goes along with an array, see :func:`mcmcodec.intake.take`; those of a Pillow image, metadata
@@ -89,12 +91,13 @@ class Codec:
         from .effort import refine, settings
 
         how = settings(effort)
+        words = Words(caption, tuple(regions))
         choice.check(quality, keep, mask, roi, mode)
         taken = intake.taken(image, extras, self.max_pixels)
         rgb = taken.rgb
         choice.check_picture(rgb, self.max_pixels)
         if mode == "caption":
-            return words_file(self.weights, rgb.shape[1], rgb.shape[0], caption)
+            return words_file(self.weights, rgb.shape[1], rgb.shape[0], words)
         padded = tiling.pad(rgb)
         region = None if roi is None else choice.patch_roi(roi, rgb.shape[:2])
 
@@ -102,25 +105,25 @@ class Codec:
         price = choice.bit_weight(self.weights, transforms, quality) * how.thrift
         ways = "none" if mask == "rd" and keep is None and roi is None and not how.mask else mask
         plans = choice.plans(self.weights, transforms, padded, quality, keep, ways, region, mode)
-        coded = [(*self._code(plan, rgb.shape, quality, caption, price), plan) for plan in plans]
+        coded = [(*self._code(plan, rgb.shape, quality, words, price), plan) for plan in plans]
         _, header, payload, plan = min(coded, key=lambda one: one[0])
         if how.rounds:
             plan = refine(self.weights, transforms, plan, padded, quality, price, how.rounds)
-            _, header, payload = self._code(plan, rgb.shape, quality, caption, price)
+            _, header, payload = self._code(plan, rgb.shape, quality, words, price)
         header = replace(header, extensions=pack(taken.extras, quality))
         return container.pack(header, payload, self.weights.fingerprint)
 
     def _code(
-        self, plan: Plan, shape: tuple[int, ...], quality: int, caption: str, price: NDArray[np.float64]
+        self, plan: Plan, shape: tuple[int, ...], quality: int, words: Words, price: NDArray[np.float64]
     ) -> tuple[float, Header, bytes]:
         """The exact half of encoding: the plan's Lagrangian cost, header and payload."""
         header = Header(
             shape[1], shape[0], self.weights.number, 0, quality, round(255 * float(plan.visible.mean())),
-            caption=bool(caption), all_visible=bool(plan.visible.all()), none_visible=not plan.visible.any(),
+            caption=bool(words), all_visible=bool(plan.visible.all()), none_visible=not plan.visible.any(),
         )  # fmt: skip
         encoder = RangeEncoder()
-        if caption:
-            coders.find(self.weights.captions).encode(encoder, caption)
+        if words:
+            coders.find(self.weights.captions).encode(encoder, words, header.grid)
         entropy = self.weights.entropy
         port = Writer(encoder, plan.v, plan.z, plan.visible, entropy.tables, price)
         walk(entropy, port, header.grid, quality, header.keep, header.all_visible, header.none_visible)
@@ -191,6 +194,7 @@ class Info:
     crc: int
     fingerprint: str
     mode: str = "full"
+    regions: tuple[Region, ...] = ()
 
 
 def info(data: bytes, max_pixels: int | None = None) -> Info:
@@ -222,7 +226,7 @@ def info(data: bytes, max_pixels: int | None = None) -> Info:
         header.width, header.height, container.VERSION, weights.name, header.variant, header.quality,
         visible / patches, visible, patches, file.caption,
         {k: split.get(k, 0.0) for k in order}, len(data), 8 * len(data) / header.pixels, container.crc_of(data),
-        weights.fingerprint.hex(), file.mode,
+        weights.fingerprint.hex(), file.mode, file.words.regions,
     )  # fmt: skip
 
 

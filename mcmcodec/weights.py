@@ -2,7 +2,8 @@
 
 A model is NAME.json (identity, sizes, hashes) beside NAME.safetensors (stream model: entropy integers, analysis) and
 one NAME-DECODER.safetensors for each decoder. Hashes are checked before a byte is used. The sha256 of the
-stream model's file is its fingerprint, which the checksum of every .mcm file covers.
+stream model's file (and of the captions' language model, if it uses one) is its fingerprint, which the checksum of
+every .mcm file covers.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Weights:
         _ = self.number, self.fingerprint, self.config, self.decoders, self.card["stream"]["file"]
         _ = [(entry["file"], bytes.fromhex(entry["sha256"])) for entry in self.card["decoders"].values()]
         _ = [self.decoder_config(name) for name in self.decoders]
+        coders.check(self.captions, self.card.get("captions", {}).get("sha256", ""))
         _ = [float(self.card["tuning"][price]) for price in ("quantise_price", "mask_price")]
 
     @property
@@ -67,13 +69,20 @@ class Weights:
 
     @property
     def fingerprint(self) -> bytes:
-        """sha256 of the stream model's file, 32 bytes."""
-        return bytes.fromhex(self.card["stream"]["sha256"])
+        """What the checksum of every file covers: 32 bytes.
+
+        The sha256 of the stream model's file; where the card names a coder of captions, the sha256 of that hash and
+        the one of the coder's frozen file, one after the other.
+        """
+        stream = bytes.fromhex(self.card["stream"]["sha256"])
+        if "captions" not in self.card:
+            return stream
+        return hashlib.sha256(stream + bytes.fromhex(self.card["captions"]["sha256"])).digest()
 
     @property
     def captions(self) -> str:
         """Name of the coder of captions (``text.coders``)."""
-        return str(self.card.get("captions", coders.DEFAULT))
+        return str(self.card["captions"]["name"]) if "captions" in self.card else coders.DEFAULT
 
     @property
     def decoders(self) -> list[str]:

@@ -6,6 +6,7 @@ same, and so does the picture.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,7 +19,7 @@ from .entropy.stream import Decoded, Reader, walk
 from .errors import FormatError, InputError
 from .limits import check_pixels
 from .model.config import HYPER
-from .text import coders
+from .text import Region, Words, coders
 from .weights import Weights, loaded
 
 if TYPE_CHECKING:
@@ -42,14 +43,19 @@ class Opened:
     Attributes:
         header: the header.
         weights: the stream model.
-        caption: the caption, empty if there is none.
-        decoder: stands behind the caption.
+        words: caption and regions.
+        decoder: stands behind the words.
     """
 
     header: Header
     weights: Weights
-    caption: str
+    words: Words
     decoder: RangeDecoder
+
+    @property
+    def caption(self) -> str:
+        """The caption, empty if there is none."""
+        return self.words.text
 
     @property
     def mode(self) -> str:
@@ -105,38 +111,40 @@ def opened(data: bytes, *, allow_truncated: bool = False) -> Opened:
         header, payload = container.unpack(data, weights.fingerprint)
         decoder = RangeDecoder(payload)
     try:
-        caption = coders.find(weights.captions).decode(decoder) if header.caption else ""
+        words = coders.find(weights.captions).decode(decoder, header.grid) if header.caption else Words()
     except CutShort:
         raise FormatError("cut short before the picture begins", "get more of the file") from None
-    found = Opened(header, weights, caption, decoder)
+    found = Opened(header, weights, words, decoder)
     if header.words_only:
         found.finish()
     return found
 
 
-def words_file(weights: Weights, width: int, height: int, caption: str) -> bytes:
-    """A file of a caption and no picture.
+def words_file(weights: Weights, width: int, height: int, words: Words) -> bytes:
+    """A file of words and no picture.
 
     Args:
         weights: the model, whose caption coder is used.
         width: of the picture that the words are about, in pixels.
         height: likewise.
-        caption: not empty, at most 4096 bytes of UTF-8.
+        words: caption and regions, of which one at least is not empty.
 
     Raises:
-        InputError: the caption is empty.
-        UsageError: it is too long, or a size out of range.
+        InputError: there are no words.
+        UsageError: they are too long, a box is outside the picture, or a size is out of range.
     """
-    if not caption:
+    if not words:
         raise InputError("there is no caption, and nothing else would be kept", "give --caption or --caption-from")
     encoder = RangeEncoder()
-    coders.find(weights.captions).encode(encoder, caption)
     header = Header(width, height, weights.number, 0, 0, 0, caption=True, extensions=((WORDS, b""),))
+    coders.find(weights.captions).encode(encoder, words, header.grid)
     return container.pack(header, encoder.finish(), weights.fingerprint)
 
 
-def with_caption(data: bytes, caption: str) -> bytes:
-    """Exchange a file's caption, or take it out where ``caption`` is empty; its symbols stay the same, bit for bit.
+def with_caption(data: bytes, caption: str, regions: Sequence[Region] | None = None) -> bytes:
+    """Exchange a file's caption, or take its words out where ``caption`` is empty.
+
+    The symbols stay the same, bit for bit. Without ``regions``, those that are there stay, unless the caption goes.
 
     Raises:
         FormatError: not an .mcm file, or damaged.
@@ -146,16 +154,18 @@ def with_caption(data: bytes, caption: str) -> bytes:
     """
     old = opened(data)
     header = old.header
+    kept = old.words.regions if caption else ()
+    words = Words(caption, kept if regions is None else tuple(regions))
     if header.words_only:
-        if not caption:
+        if not words:
             raise InputError("the caption is all that the file holds", "delete the file instead")
-        return words_file(old.weights, header.width, header.height, caption)
+        return words_file(old.weights, header.width, header.height, words)
     encoder = RangeEncoder()
-    if caption:
-        coders.find(old.weights.captions).encode(encoder, caption)
+    if words:
+        coders.find(old.weights.captions).encode(encoder, words, header.grid)
     old.decoder.copy_to(encoder)
     old.symbols()
-    return container.pack(replace(header, caption=bool(caption)), encoder.finish(), old.weights.fingerprint)
+    return container.pack(replace(header, caption=bool(words)), encoder.finish(), old.weights.fingerprint)
 
 
 def paint(file: Opened, painter: Painter | None, max_pixels: int | None = None) -> Image:

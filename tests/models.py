@@ -65,4 +65,4 @@ def export_tiny(folder: Path) -> None:
     network = tiny_network()
     pictures = [smooth_noise(128, 128, seed=200 + i) for i in range(4)]
     write(folder, NAME, NUMBER, network, {"fidelity": network, "perceptual": tiny_network(1)}, "fidelity",
-          TUNING, pictures, {})  # fmt: skip
+          TUNING, pictures, {}, "words-2")  # fmt: skip

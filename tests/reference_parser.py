@@ -15,11 +15,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from reference_captions import words
 from reference_rangecoder import Damaged, ReferenceBit, ReferenceDecoder, caption
 
 Ints = NDArray[np.int64]
 ROOT = Path(__file__).parents[1]
-CAPTIONS = {"english-1": (caption, ROOT / "mcmcodec" / "text" / "english.txt")}
+CAPTIONS: dict[str, tuple[Any, Path]] = {
+    "english-1": (lambda decoder, path, _: caption(decoder, path), ROOT / "mcmcodec" / "text" / "english.txt"),
+    "words-2": (lambda *given: words(*given)[0], ROOT / "mcmcodec" / "text" / "words-2.safetensors"),
+}
 """Section 5.3: by name, what decodes a caption, and the file of its data."""
 MUST_UNDERSTAND = {9}
 """Section 4.1: odd types of extension sections that this parser knows."""
@@ -171,14 +175,14 @@ def parse(data: bytes, known: dict[int, Model]) -> Picture:
     if zlib.crc32(model.fingerprint + data[:-4]) != int.from_bytes(data[-4:], "little"):
         raise Damaged
     decoder = ReferenceDecoder(data[head.payload : -4])
-    words = ""
+    text = ""
     if head.caption:
         try:
-            words = model.captions[0](decoder, model.captions[1])
+            text = model.captions[0](decoder, model.captions[1], (-(-head.height // 16), -(-head.width // 16)))
         except UnicodeDecodeError:
             raise Damaged from None
     none = np.zeros((3, 0, 0), np.int64)
-    picture = Picture(head, words, *none) if 9 in head.extensions else _symbols(model, decoder, head, words)
+    picture = Picture(head, text, *none) if 9 in head.extensions else _symbols(model, decoder, head, text)
     if decoder.shortest() != data[head.payload : -4]:
         raise Damaged
     return picture

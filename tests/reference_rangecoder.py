@@ -84,18 +84,23 @@ class ReferenceBit:
         return b
 
 
+def raw(decoder: ReferenceDecoder) -> bytes:
+    """Text byte by byte, with adaptive bits."""
+    length, data = decoder.bits(12) + 1, bytearray()
+    contexts: dict[tuple[int, int], ReferenceBit] = {}
+    for _ in range(length):
+        node = 1
+        while node < 256:
+            before = data[-1] >> 6 if data else 0
+            node = node << 1 | contexts.setdefault((before, node), ReferenceBit()).decode(decoder)
+        data.append(node - 256)
+    return bytes(data)
+
+
 def caption(decoder: ReferenceDecoder, prior: Path) -> str:
     """The caption, `prior` being english.txt."""
     if decoder.bit(128):
-        length, data = decoder.bits(12) + 1, bytearray()
-        contexts: dict[tuple[int, int], ReferenceBit] = {}
-        for _ in range(length):
-            node = 1
-            while node < 256:
-                before = data[-1] >> 6 if data else 0
-                node = node << 1 | contexts.setdefault((before, node), ReferenceBit()).decode(decoder)
-            data.append(node - 256)
-        return data.decode()
+        return raw(decoder).decode()
     lines = prior.read_text(encoding="utf-8").split("\n")
     k = len(lines[0])
     number = [[(4 + e % 4) << (e // 4) for e in (ord(char) - 33 for char in line)] for line in lines[:k]]

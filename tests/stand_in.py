@@ -86,6 +86,7 @@ class FakeInfo:
     crc: int = 0xABC
     fingerprint: str = "0123456789abcdef" * 4
     mode: str = "full"
+    regions: tuple[Any, ...] = ()
 
 
 def fake_info(data: bytes) -> FakeInfo:

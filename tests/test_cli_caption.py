@@ -15,6 +15,7 @@ from models import smooth_noise
 from PIL import Image
 
 from mcmcodec.codec import Codec, info
+from mcmcodec.text import Words
 from mcmcodec.words import with_caption, words_file
 
 TEXT = "A brown dog runs along the beach near the sea."
@@ -156,7 +157,26 @@ def test_painter(run: Command, here: Path, tiny_codec: Codec, monkeypatch: pytes
         return lambda caption, width, height: Image.new("RGB", (8, 8), (len(caption), width, height))
 
     monkeypatch.setattr(plugins, "painter", load)
-    Path("p.mcm").write_bytes(words_file(tiny_codec.weights, 40, 30, TEXT))
+    Path("p.mcm").write_bytes(words_file(tiny_codec.weights, 40, 30, Words(TEXT)))
     assert run("decode", "p.mcm", "--painter", "mine:folder", "--device", "cpu").code == 0
     with Image.open("p.png") as painted:
         assert (painted.size, painted.getpixel((7, 7))) == ((40, 30), (len(TEXT), 40, 30))
+
+
+def test_regions(run: Command, here: Path, picture: Callable[..., Path]) -> None:
+    picture("a.png", 50, 40)
+    boxes = "--region", "0,1,2,2=a red disc", "--region", "3,0,1,1=x=y, z"
+    assert run("encode", "a.png", "--caption", TEXT, *boxes).code == 0
+    table = run("info", "a.mcm").out.decode()
+    assert f'  caption   "{TEXT}"\n  region    0,1,2,2 "a red disc"\n  region    3,0,1,1 "x=y, z"\n' in table
+    facts = json.loads(run("info", "--json", "a.mcm").out)
+    assert facts["regions"][0] == {"x": 0, "y": 1, "w": 2, "h": 2, "text": "a red disc"}
+    assert run("caption", "a.mcm", "--set", "two discs").code == 0
+    assert len(info(Path("a.mcm").read_bytes()).regions) == 2
+    assert run("caption", "a.mcm", "--remove").code == 0
+    assert info(Path("a.mcm").read_bytes()).regions == ()
+    for wrong in ("1,2,3=a", "1,2,3,4", "1,2,3,4=", "a,2,3,4=b", "-1,0,1,1=a"):
+        done = run("encode", "a.png", "-f", f"--region={wrong}")
+        assert done.code == 2 and "is not x,y,w,h=TEXT in patches of 16 pixels" in done.err
+    done = run("encode", "a.png", "-f", "--region", "3,0,2,1=a")
+    assert done.code != 0 and "not on the picture's 4 x 3 patches" in done.err

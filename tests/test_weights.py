@@ -18,7 +18,10 @@ from mcmcodec import weights
 from mcmcodec.codec import Codec, _transforms_of
 from mcmcodec.errors import ModelError
 from mcmcodec.model.config import PRESETS
+from mcmcodec.text import language
 from mcmcodec.weights import available, find, find_number, loaded
+
+WORDS = Path(language.__file__).with_name(language.FILE)
 
 
 @pytest.fixture
@@ -42,15 +45,40 @@ def edit_card(folder: Path, **changes: Any) -> None:
     (folder / "tiny.json").write_text(json.dumps({**card, **changes}))
 
 
+def drop_key(folder: Path, key: str) -> None:
+    card = json.loads((folder / "tiny.json").read_text())
+    del card[key]
+    (folder / "tiny.json").write_text(json.dumps(card))
+
+
 def test_a_whole_model(folder: Path) -> None:
     model = find("tiny")
     assert available() == ["tiny"]
     assert (model.name, model.number, model.config) == ("tiny", NUMBER, PRESETS["tiny"])
     assert model.decoders == ["fidelity", "perceptual"]
-    assert model.fingerprint == hashlib.sha256((folder / "tiny.safetensors").read_bytes()).digest()
+    stream = hashlib.sha256((folder / "tiny.safetensors").read_bytes()).digest()
+    words = hashlib.sha256(WORDS.read_bytes()).digest()
+    assert (model.captions, model.fingerprint) == ("words-2", hashlib.sha256(stream + words).digest())
     assert find_number(NUMBER, 0).name == "tiny"
     assert not any(name.startswith("analysis") for name in model.decoder("fidelity"))
     assert model.stream["entropy.hyper.weight1"].dtype == np.int16
+
+
+def test_model_of_the_first_captions(folder: Path) -> None:
+    drop_key(folder, "captions")
+    model = find("tiny")
+    stream = (folder / "tiny.safetensors").read_bytes()
+    assert (model.captions, model.fingerprint) == ("english-1", hashlib.sha256(stream).digest())
+
+
+def test_other_captions_are_refused(folder: Path) -> None:
+    entry = find("tiny").card["captions"]
+    edit_card(folder, captions={**entry, "name": "words-99"})
+    refused(lambda: find("tiny"), "needs the caption coder words-99, which is not here; update")
+    edit_card(folder, captions={**entry, "sha256": "0" * 64})
+    refused(lambda: find("tiny"), "needs other data of the caption coder words-2")
+    edit_card(folder, captions="words-2")
+    refused(lambda: find("tiny"), "cannot be read")
 
 
 def test_default_decoder_comes_first(folder: Path) -> None:

@@ -17,6 +17,7 @@ from mcmcodec import container
 from mcmcodec.codec import Codec, info, symbols
 from mcmcodec.entropy.rangecoder import RangeEncoder
 from mcmcodec.errors import FormatError, InputError, UsageError
+from mcmcodec.text import Words
 from mcmcodec.words import opened, with_caption, words_file
 
 TEXT = "A brown dog runs along the beach near the sea."
@@ -94,7 +95,7 @@ def test_words_alone_are_small(tiny_codec: Codec) -> None:
 
 
 def test_words_alone_are_no_picture(tiny_codec: Codec) -> None:
-    data = words_file(tiny_codec.weights, 40, 30, TEXT)
+    data = words_file(tiny_codec.weights, 40, 30, Words(TEXT))
     with pytest.raises(FormatError, match="holds a caption and no picture; give --painter"):
         tiny_codec.decode(data)
     with pytest.raises(FormatError, match="no picture"):
@@ -102,7 +103,7 @@ def test_words_alone_are_no_picture(tiny_codec: Codec) -> None:
     with pytest.raises(InputError, match="all that the file holds; delete the file"):
         with_caption(data, "")
     with pytest.raises(InputError, match="there is no caption"):
-        words_file(tiny_codec.weights, 40, 30, "")
+        words_file(tiny_codec.weights, 40, 30, Words(""))
     asked = []
 
     def painter(*words: str | int) -> Image.Image:
@@ -115,11 +116,12 @@ def test_words_alone_are_no_picture(tiny_codec: Codec) -> None:
     part = tiny_codec.decode(data, painter=painter, crop=(8, 4, 16, 6), scale=0.5)  # type: ignore[arg-type]
     assert part.size == (8, 3)
     with pytest.raises(InputError, match="over the limit"):
-        tiny_codec.decode(words_file(tiny_codec.weights, 65535, 65535, TEXT), painter=painter)  # type: ignore[arg-type]
+        tiny_codec.decode(words_file(tiny_codec.weights, 65535, 65535, Words(TEXT)), painter=painter)  # type: ignore[arg-type]
 
 
 def test_words_alone_carry_nothing_else(tiny_codec: Codec) -> None:
-    header, payload = container.unpack(words_file(tiny_codec.weights, 40, 30, TEXT), tiny_codec.weights.fingerprint)
+    data = words_file(tiny_codec.weights, 40, 30, Words(TEXT))
+    header, payload = container.unpack(data, tiny_codec.weights.fingerprint)
     for more in (b"\1", b"\0", bytes(99)):
         with pytest.raises(FormatError, match="belong to nothing"):
             opened(container.pack(header, payload + more, tiny_codec.weights.fingerprint))

@@ -60,7 +60,8 @@ def check_words(settings: Mapping[str, Any]) -> None:
         raise UsageError(f"--mode {mode} shows no patch, so --keep, --mask and --roi say nothing", "leave one out")
     if "none" in origins and len(origins) > 1:
         raise UsageError("--caption-from none and another source contradict each other", "give one of them")
-    if mode == "caption" and not any(settings["caption"]) and not {*origins} - {"none"} and not settings["captioner"]:
+    words = any(settings["caption"]) or {*origins} - {"none"} or settings["captioner"] or settings["regions"]
+    if mode == "caption" and not words:
         raise UsageError("--mode caption keeps nothing but a caption, and there is none",
                          "give --caption or --caption-from")  # fmt: skip
 

@@ -10,6 +10,7 @@ from . import caption_options, mask_options, options, picture_options, rate_opti
 from .batch import Result, fate, run
 from .files import Job, plan, seekable
 from .limit_options import limits
+from .region_options import regions
 from .total import Source, encode_one
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 @mask_options.mask
 @picture_options.picture
 @caption_options.words
+@regions
 @click.option("--model", metavar="NAME", help="Which weights to use: see codec models.")
 @options.device
 @limits
@@ -69,6 +71,10 @@ def _prepare(settings: dict[str, Any]) -> tuple[Callable[[Job], Source], "Codec"
 
     codec = Codec(model=settings.pop("model"), device=settings["device"])
     words = caption_options.prepare(settings, codec.weights.captions, settings.pop("device"))
+    if boxes := settings.pop("regions"):
+        from ..text import Region
+
+        settings["regions"] = [Region(*box) for box in boxes]
 
     def load(job: Job) -> Source:
         source = seekable(job.source)

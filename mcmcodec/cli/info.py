@@ -71,6 +71,7 @@ def table(name: str, found: "Info") -> str:
         *([("quality", str(found.quality))] if found.mode != "caption" else []),
         *([("visible", f"{found.visible} of {found.patches} patches ({share:.0f} %)")] if found.mode == "full" else []),
         *([("caption", f'"{found.caption}"')] if found.caption else []),
+        *(("region", f'{r.x},{r.y},{r.w},{r.h} "{r.text}"') for r in found.regions),
         ("crc", f"{found.crc:08x}"),
         ("weights", found.fingerprint[:16]),
     ]

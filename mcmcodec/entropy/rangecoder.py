@@ -99,6 +99,24 @@ class Table:
         frequencies[array.argmax()] += TOTAL - frequencies.sum()
         return cls(np.concatenate(([0], np.cumsum(frequencies))))
 
+    @classmethod
+    def fine(cls, frequencies: ArrayLike) -> Table:
+        """Make a table of up to 2**20 symbols from frequencies in units of 2**-24.
+
+        Raises:
+            ValueError: a frequency is not a positive integer, or their sum is not 2**24.
+        """
+        array = np.asarray(frequencies)
+        if array.ndim != 1 or array.dtype.kind not in "iu" or not 2 <= array.size <= 1 << 20:
+            raise ValueError("a fine table needs 2 to 2**20 integers")
+        array = array.astype(np.int64)
+        if array.min() < 1 or array.max() >= 1 << _CODER_PRECISION or array.sum() != 1 << _CODER_PRECISION:
+            raise ValueError(f"frequencies must be positive, with the sum {1 << _CODER_PRECISION}")
+        table = cls.__new__(cls)
+        table.cumulative = np.concatenate(([0], np.cumsum(array)))
+        table.size, table.model = array.size, _model(array)
+        return table
+
 
 class RangeEncoder:
     """Collects symbols; `finish` gives the shortest byte string that decodes to them."""

@@ -141,13 +141,19 @@ class _ByteModel:
 
 def _encode_raw(encoder: RangeEncoder, data: bytes) -> None:
     encoder.bit(1, _RAW_P1)
+    encode_raw(encoder, data)
+
+
+def encode_raw(encoder: RangeEncoder, data: bytes) -> None:
+    """Code 1 to 4096 bytes that no language model fits, with adaptive bits."""
     encoder.bits(len(data) - 1, _LENGTH_BITS)
     model = _ByteModel()
     for byte in data:
         model.encode(encoder, byte)
 
 
-def _decode_raw(decoder: RangeDecoder) -> bytes:
+def decode_raw(decoder: RangeDecoder) -> bytes:
+    """Decode what `encode_raw` has coded."""
     length = decoder.bits(_LENGTH_BITS) + 1
     model = _ByteModel()
     return bytes(model.decode(decoder) for _ in range(length))
@@ -175,7 +181,7 @@ def encode_caption(encoder: RangeEncoder, text: str) -> None:
 
 def decode_caption(decoder: RangeDecoder) -> str:
     """Decode a caption. FormatError if it is too long or not UTF-8, which only a damaged file can contain."""
-    data = _decode_raw(decoder) if decoder.bit(_RAW_P1) else _decode_pieces(decoder)
+    data = decode_raw(decoder) if decoder.bit(_RAW_P1) else _decode_pieces(decoder)
     try:
         return data.decode()
     except UnicodeDecodeError:

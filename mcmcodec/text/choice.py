@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from ..entropy.rangecoder import RangeEncoder
 from .coders import DEFAULT, find
+from .regions import Words
 
 SHARE = 0.9
 """A caption is good enough when it has this share of the most content that any candidate has."""
@@ -31,7 +32,7 @@ _FUNCTION_WORDS = frozenset(
 def coded_size(text: str, coder: str = DEFAULT) -> int:
     """Bytes that a caption takes when it is coded alone, rounded up. UsageError if it cannot be coded."""
     encoder = RangeEncoder()
-    find(coder).encode(encoder, text)
+    find(coder).encode(encoder, Words(text), (1, 1))
     return len(encoder.finish())
 
 

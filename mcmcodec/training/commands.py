@@ -113,8 +113,9 @@ def carry_(init: Path, model: Path, before: str, after: str, out: Path) -> None:
 @click.option("--pictures", default=300, help="Training pictures to count symbols on.")
 @click.option("--quantise-price", default=0.5, help="Share of the theoretical price of a bit in choosing symbols.")
 @click.option("--mask-price", default=1.0, help="Bits that a patch must save for each bit it costs.")
+@click.option("--captions", default="words-2", show_default=True, help="Coder of captions.")
 def export(data: Path, stream: Path, decoders: tuple[str, ...], cache: Path, out: Path, name: str, number: int,
-           pictures: int, quantise_price: float, mask_price: float) -> None:  # fmt: skip
+           pictures: int, quantise_price: float, mask_price: float, captions: str) -> None:  # fmt: skip
     """Freeze a stream model and its decoders: integers, tables, hashes, card."""
     torch.set_num_threads(1)
     network, history = load(stream)
@@ -127,7 +128,7 @@ def export(data: Path, stream: Path, decoders: tuple[str, ...], cache: Path, out
     }
     write(out, name, number, network, {key: value[0] for key, value in loaded.items()}, next(iter(named)),
           {"quantise_price": quantise_price, "mask_price": mask_price},
-          [crops.one() for _ in range(pictures)], runs)  # fmt: skip
+          [crops.one() for _ in range(pictures)], runs, captions)  # fmt: skip
 
 
 @main.command("tune")
@@ -154,3 +155,23 @@ def ladder_(pictures: Path, name: str, count: int) -> None:
 
     torch.set_num_threads(1)
     note(name, pictures, count)
+
+
+@main.command("caption-model")
+@click.argument("captions", type=click.Path(exists=True, path_type=Path), nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File of the language model.")
+@click.option("--exclude", type=click.Path(exists=True, path_type=Path), multiple=True,
+              help="Captions to judge by: others that share eight words in a row are left out.")  # fmt: skip
+@click.option("--least", default=3, help="How often a word must occur to be a token.")
+@click.option("--parts", default=1500, help="Merges that make the word parts of rare words.")
+@click.option("--order", default=5, help="Longest n-gram.")
+@click.option("--saving", default=1.0, help="Bits that an n-gram must save on texts like these.")
+def caption_model(captions: tuple[Path, ...], out: Path, exclude: tuple[Path, ...], least: int, parts: int, order: int,
+                  saving: float) -> None:  # fmt: skip
+    """Language model of the caption coder words-2, from captions, one a line."""
+    from . import caption_model as stage
+
+    lines = stage.without(stage.read(captions), stage.read(exclude))
+    data = stage.train(lines, least, parts, order, saving)
+    out.write_bytes(data)
+    click.echo(f"{len(lines)} captions, {len(data)} bytes, sha256 {stage.digest(data)}")

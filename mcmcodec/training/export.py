@@ -17,6 +17,7 @@ from ..entropy.rangecoder import Table
 from ..entropy.stream import Counter, EntropyModel, walk
 from ..model.config import trade
 from ..model.layers import knot_weights
+from ..text import coders
 from ..weights import Weights
 from .entropy import EntropyNets
 from .network import Network
@@ -180,8 +181,9 @@ def _half(name: str, values: torch.Tensor) -> NDArray[Any]:
 
 
 def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[str, Network], default: str,
-          tuning: dict[str, float], pictures: list[NDArray[np.uint8]], history: dict[str, Any]) -> None:  # fmt: skip
-    """Write NAME.json and its safetensors files into ``folder``."""
+          tuning: dict[str, float], pictures: list[NDArray[np.uint8]], history: dict[str, Any],
+          captions: str = coders.DEFAULT) -> None:  # fmt: skip
+    """Write NAME.json and its safetensors files into ``folder``; ``captions`` names the coder of captions."""
     folder.mkdir(parents=True, exist_ok=True)
     entries = {
         "stream": _store(folder / f"{name}.safetensors", stream_arrays(stream, pictures, tuning["quantise_price"]))
@@ -196,6 +198,8 @@ def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[
         "name": name, "id": number, "config": stream.config.to_dict(), "stream": entries.pop("stream"),
         "decoders": entries, "default_decoder": default, "tuning": tuning, "training": history,
     }  # fmt: skip
+    if captions != coders.DEFAULT:
+        card["captions"] = coders.card(captions)
     (folder / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 

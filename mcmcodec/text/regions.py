@@ -1,0 +1,41 @@
+"""Words about the picture: the caption, and phrases about boxes on its grid of patches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Region:
+    """A box on the grid of 16x16 patches, and what it shows.
+
+    Attributes:
+        x: column of the leftmost patch, from 0.
+        y: row of the topmost patch, from 0.
+        w: width in patches, from 1.
+        h: height in patches, from 1.
+        text: a phrase, not empty.
+    """
+
+    x: int
+    y: int
+    w: int
+    h: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Words:
+    """All words of a file: about the whole picture, and about parts of it.
+
+    Attributes:
+        text: the caption; may be empty.
+        regions: at most 64, in the order in which they were given.
+    """
+
+    text: str = ""
+    regions: tuple[Region, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to code."""
+        return bool(self.text or self.regions)
