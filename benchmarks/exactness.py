@@ -2,10 +2,12 @@
 
     python benchmarks/exactness.py FOLDER --qualities 10,50,90 --out benchmarks/results/exactness.json
 
-Every environment is a process of its own, because numerical libraries choose their kernels when they are loaded:
-one thread and two, the newest instructions of this processor, AVX2, and none beyond SSE4; and CUDA where there is
-one. What the range decoder needs must agree to the bit (a SHA-256 over hyper-decoder features, latents and mask);
-pixels, which are floating point, within one level of 255. Ends with status 1 where they do not.
+Every environment is a process of its own, because numerical libraries choose their kernels when they are loaded: one
+thread and two; the instructions that OpenBLAS (numpy), ATen and oneDNN (torch) may use, each alone and all at once; the
+precision that torch may drop to in float32 products; CUDA where there is one, with TF32 and without; and the parser
+in ``tests/``, which has nothing but numpy's integers. What the range decoder needs must agree to the bit (a SHA-256
+over hyper-decoder features, latents and mask); pixels, which are floating point, within one level of 255. Ends with
+status 1 where they do not. Says too how far the largest sum that the model's integers allow stays below 2**53.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import ctypes
 import hashlib
 import json
+import math
 import os
 import platform
 import subprocess
@@ -28,8 +31,10 @@ from PIL import Image
 
 import mcmcodec
 from mcmcodec.codec import symbols
+from mcmcodec.entropy.checks import check
 from mcmcodec.entropy.stream import Decoded
 from mcmcodec.image import open_image
+from mcmcodec.weights import Weights
 
 Row = dict[str, Any]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -42,16 +47,44 @@ SSE = {
     "OPENBLAS_CORETYPE": "Nehalem", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "ATEN_CPU_CAPABILITY": "default",
     "ONEDNN_MAX_CPU_ISA": "SSE41",
 }  # fmt: skip
-VARIABLES = {*THREADS, *AVX2, *SSE}
+PRECISION = "FLOAT32_MATMUL_PRECISION"
+"""Not a library's variable: the worker hands it to ``torch.set_float32_matmul_precision``, and allows TF32 with it."""
+AXES = {
+    "OPENBLAS_CORETYPE": {"Nehalem": "sse4_2", "Sandybridge": "avx", "Haswell": "avx2", "SkylakeX": "avx512f"},
+    "ATEN_CPU_CAPABILITY": {"default": "", "avx2": "avx2", "avx512": "avx512f"},
+    "ONEDNN_MAX_CPU_ISA": {"SSE41": "", "AVX": "", "AVX2": "", "AVX2_VNNI": "", "AVX512_CORE": "", "DEFAULT": ""},
+    PRECISION: {"highest": "", "high": "", "medium": ""},
+}
+"""Values of a variable, each with what the processor must be capable of."""
+VARIABLES = {*THREADS, *AVX2, *SSE, PRECISION}
 PIXEL_TOLERANCE = 1
+PARSER = "parser of tests/"
 
 
-def environments() -> dict[str, dict[str, str]]:
-    """The variables of every environment of this machine; the first is what the others are compared with."""
+def environments(every: bool = False) -> dict[str, dict[str, str]]:
+    """The variables of environments of this machine; the first is what the others are compared with.
+
+    Args:
+        every: all of them, rather than the few that differ most.
+    """
     found = {"1 thread": ONE, "2 threads": TWO}
     if platform.machine().lower() in ("x86_64", "amd64"):
-        found |= {"AVX2, 1 thread": ONE | AVX2, "SSE4, 2 threads": TWO | SSE}
+        least = SSE | {PRECISION: "medium"}
+        found |= {"AVX2, 1 thread": ONE | AVX2, "SSE4, 2 threads": TWO | least}
+        for variable, values in AXES.items() if every else ():
+            for value, needed in values.items():
+                if needed in _abilities():
+                    found[f"{variable} {value}"] = ONE | {variable: value}
     return found
+
+
+def _abilities() -> set[str]:
+    """What the processor says it can, and the empty string."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    return {"", *next((line.split(":")[1].split() for line in lines if line.startswith("flags")), [])}
 
 
 def symbol_hash(decoded: Decoded) -> str:
@@ -80,7 +113,11 @@ def decode(folder: Path, device: str) -> Row:
         pixel value, and share of values that differ.
     """
     files = {}
-    for path in sorted(folder.glob("*.mcm")):
+    paths = sorted(folder.glob("*.mcm"))
+    # the model first, for it has a say in the precision too; what a program around us sets later must not matter
+    mcmcodec.decode(paths[0].read_bytes(), device=device)
+    _allow(os.environ.get(PRECISION, "highest"))
+    for path in paths:
         data = path.read_bytes()
         pixels = np.asarray(mcmcodec.decode(data, device=device), np.int16)
         first = path.with_suffix(".npy")
@@ -89,6 +126,34 @@ def decode(folder: Path, device: str) -> Row:
         apart = np.abs(pixels - np.load(first))
         files[path.name] = [symbol_hash(symbols(data)), int(apart.max()), float((apart > 0).mean())]
     return {"kernels": kernels(device), "files": files}
+
+
+def _allow(precision: str) -> None:
+    import torch
+
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "highest"
+
+
+def parse(folder: Path) -> Row:
+    """As `decode`, by the parser in ``tests/``; it paints no pixels."""
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    import reference_parser
+
+    from mcmcodec.weights import folders
+
+    known = {}
+    for place in folders():
+        known |= reference_parser.models(place)
+    paths = sorted(folder.glob("*.mcm"))
+    files = {path.name: [reference_parser.parse(path.read_bytes(), known).sha256(), 0, 0.0] for path in paths}
+    return {"kernels": "numpy's int64, no BLAS", "files": files}
+
+
+def headroom(weights: Weights) -> float:
+    """How many bits the largest sum that a model's integers allow stays below 2**53."""
+    arrays = {k.removeprefix("entropy."): v for k, v in weights.stream.items() if k.startswith("entropy.")}
+    return 53 - math.log2(check(arrays, weights.config.slices, weights.config.base_slices))
 
 
 def kernels(device: str) -> str:
@@ -112,7 +177,8 @@ def compare(folder: Path, wanted: Mapping[str, Mapping[str, str]], cuda: bool = 
     """Decode the .mcm files of `folder` in every environment; one row each, compared with the first."""
     runs = [(name, variables, "cpu") for name, variables in wanted.items()]
     if cuda:
-        runs.append(("CUDA", ONE, "cuda"))
+        runs += [("CUDA", ONE, "cuda"), ("CUDA, TF32", ONE | {PRECISION: "high"}, "cuda")]
+    runs.append((PARSER, ONE, "parser"))
     rows: list[Row] = []
     reference: dict[str, Any] = {}
     for name, variables, device in runs:
@@ -138,11 +204,11 @@ def compare(folder: Path, wanted: Mapping[str, Mapping[str, str]], cuda: bool = 
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as text."""
-    lines = [f"{'environment':16} {'files':>5} {'symbols':>9} {'pixels':>9}  kernels"]
+    lines = [f"{'environment':32} {'files':>5} {'symbols':>9} {'pixels':>9}  kernels"]
     for row in rows:
         symbols = f"{row['other_symbols']} differ" if row["other_symbols"] else "same"
         pixels = f"+-{row['pixel_difference']}"
-        lines.append(f"{row['environment']:16} {row['files']:5} {symbols:>9} {pixels:>9}  {row['kernels']}")
+        lines.append(f"{row['environment']:32} {row['files']:5} {symbols:>9} {pixels:>9}  {row['kernels']}")
     return "\n".join(lines)
 
 
@@ -166,10 +232,12 @@ def main() -> None:
     qualities = [int(quality) for quality in options.qualities.split(",")]
     with tempfile.TemporaryDirectory() as folder:
         encode(coder, ((path.stem, open_image(path)) for path in paths), qualities, Path(folder))
-        rows = compare(Path(folder), environments(), cuda=common.torch.cuda.is_available())
+        rows = compare(Path(folder), environments(every=True), cuda=common.torch.cuda.is_available())
     print(table(rows))
+    bits = headroom(coder.weights)
+    print(f"the largest sum of {coder.weights.name} stays {bits:.1f} bits below 2**53")
     if options.out:
-        settings = {"qualities": qualities, "images": len(paths)}
+        settings = {"qualities": qualities, "images": len(paths), "headroom_bits": round(bits, 1)}
         common.write_json(options.out, facts | {"settings": settings, "rows": rows})
     if not exact(rows):
         raise SystemExit(1)
@@ -177,7 +245,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--worker"]:
-        print(json.dumps(decode(Path(sys.argv[3]), sys.argv[2])))
+        found = parse(Path(sys.argv[3])) if sys.argv[2] == "parser" else decode(Path(sys.argv[3]), sys.argv[2])
+        print(json.dumps(found))
     else:
         import common
 

@@ -5,6 +5,7 @@ Section numbers are those of the specification. Integers are numpy's int64, mult
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import struct
@@ -83,6 +84,8 @@ class Model:
         coder = "english-1"
         if "captions" in card:
             coder = card["captions"]
+            if coder not in CAPTIONS:
+                raise Refused("model")
             words = hashlib.sha256(CAPTIONS[coder][1].read_bytes()).digest()
             self.fingerprint = hashlib.sha256(stream + words).digest()
         self.captions = CAPTIONS[coder]
@@ -105,8 +108,13 @@ class Model:
 
 
 def models(folder: Path = ROOT / "weights") -> dict[int, Model]:
-    """The models of a folder by their number."""
-    return {model.number: model for model in map(Model, sorted(folder.glob("*.json")))}
+    """The models of a folder by their number, but for those whose caption coder is not known."""
+    found = {}
+    for card in sorted(folder.glob("*.json")):
+        with contextlib.suppress(Refused):
+            model = Model(card)
+            found[model.number] = model
+    return found
 
 
 def _varint(data: bytes, at: int, end: int, limit: int) -> tuple[int, int]:

@@ -34,12 +34,20 @@ def test_every_environment_decodes_the_same(files: Path) -> None:
     rows = exactness.compare(files, wanted)
     report = exactness.table(rows)
     assert exactness.exact(rows), report
-    assert [row["environment"] for row in rows] == list(wanted)
+    assert [row["environment"] for row in rows] == [*wanted, exactness.PARSER]
     for row in rows:
         assert (row["files"], row["other_symbols"]) == (2, 0), report
         assert row["pixel_difference"] <= 1 and 0 <= row["pixels_apart"] < 0.05, report
     if len(wanted) > 2:  # the variables do what they are there for
         assert len({row["kernels"] for row in rows}) > 1, report
+
+
+def test_every_environment_of_this_machine_is_listed() -> None:
+    few, every = exactness.environments(), exactness.environments(every=True)
+    assert list(every)[: len(few)] == list(few)
+    if len(few) > 2:
+        assert {f"{exactness.PRECISION} {value}" for value in ("highest", "high", "medium")} <= set(every)
+        assert len(every) == len({json.dumps(variables, sort_keys=True) for variables in every.values()})
 
 
 def test_differences_are_reported(files: Path) -> None:
@@ -66,11 +74,13 @@ def test_command(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     pytest.importorskip("scipy", reason="needs the metrics extra")
     (tmp_path / "in").mkdir()
     Image.fromarray(smooth_noise(40, 50)).save(tmp_path / "in" / "a.png")
-    monkeypatch.setattr(exactness, "environments", lambda: {"1 thread": exactness.ONE})
+    monkeypatch.setattr(exactness, "environments", lambda every: {"1 thread": exactness.ONE})
     arguments = [str(tmp_path / "in"), "--qualities", "5,60", "--model", "tiny", "--out", str(tmp_path / "out.json")]
     monkeypatch.setattr(sys, "argv", ["exactness.py", *arguments])
     exactness.main()
     assert capsys.readouterr().out.splitlines()[1].split()[:5] == ["1", "thread", "2", "same", "+-0"]
     results = json.loads((tmp_path / "out.json").read_text())
-    assert results["settings"] == {"qualities": [5, 60], "images": 1}
+    settings = results["settings"]
+    assert (settings["qualities"], settings["images"]) == ([5, 60], 1)
+    assert 10 < settings["headroom_bits"] < 53
     assert results["rows"][0]["files"] == 2 and results["model"]["name"] == "tiny"

@@ -33,13 +33,16 @@ PASSES = 4
 _MAX_REACH = (1 << 15) - 1
 
 
-def check(arrays: Arrays, slices: Sequence[int], base_slices: int) -> None:
+def check(arrays: Arrays, slices: Sequence[int], base_slices: int) -> int:
     """Look at every integer of a stream model, once, when it is loaded.
 
     Args:
         arrays: the tensors ``entropy.*`` without that prefix (specification, section 7).
         slices: channels of the slices of the latents.
         base_slices: how many of them belong to the base layer.
+
+    Returns:
+        The largest magnitude that a sum can have.
 
     Raises:
         ModelError: a tensor is missing, has another type or shape, is out of range, or a sum could reach 2**53.
@@ -48,37 +51,42 @@ def check(arrays: Arrays, slices: Sequence[int], base_slices: int) -> None:
     _integers(arrays, "hyper.index", (KNOTS, hyper))
     hidden = _integers(arrays, "hyper.bias1", (KNOTS, -1)).shape[1]
     features = _integers(arrays, "slices.0.context", (-1, -1, 3, 3)).shape[1] - (base_slices == 0)
-    _layer(arrays, "hyper.bias1", _integers(arrays, "hyper.weight1", (hidden, hyper, 3, 3)))
+    sums = [_layer(arrays, "hyper.bias1", _integers(arrays, "hyper.weight1", (hidden, hyper, 3, 3)))]
     outputs = HYPER * HYPER * features
     _integers(arrays, "hyper.bias2", (outputs,))
-    _layer(arrays, "hyper.bias2", _integers(arrays, "hyper.weight2", (outputs, hidden)))
+    sums.append(_layer(arrays, "hyper.bias2", _integers(arrays, "hyper.weight2", (outputs, hidden))))
     for k, channels in enumerate(slices):
-        _network(arrays, f"slices.{k}", features + sum(slices[:k]) + (k >= base_slices), channels, 2 * channels)
-    _network(arrays, "mask", features + sum(slices[:base_slices]) + 1, 1, 1)
+        known = features + sum(slices[:k]) + (k >= base_slices)
+        sums.append(_network(arrays, f"slices.{k}", known, channels, 2 * channels))
+    sums.append(_network(arrays, "mask", features + sum(slices[:base_slices]) + 1, 1, 1))
     p1 = _integers(arrays, "mask.p1", (SCALES,))
     if p1.min() < 1 or p1.max() > 4095:
         raise _unfit("mask.p1 is not 1 to 4095")
     _tables(arrays)
+    return max(sums)
 
 
-def _network(arrays: Arrays, name: str, known: int, current: int, outputs: int) -> None:
+def _network(arrays: Arrays, name: str, known: int, current: int, outputs: int) -> int:
     width = _integers(arrays, f"{name}.bias1", (KNOTS, -1)).shape[1]
     context = _integers(arrays, f"{name}.context", (width, known, 3, 3))
-    _layer(arrays, f"{name}.bias1", context)
-    for taps in _integers(arrays, f"{name}.current", (PASSES - 1, width, current, 3, 3)):
-        _layer(arrays, f"{name}.bias1", context, taps)
+    currents = _integers(arrays, f"{name}.current", (PASSES - 1, width, current, 3, 3))
     _integers(arrays, f"{name}.bias2", (width,))
-    _layer(arrays, f"{name}.bias2", _integers(arrays, f"{name}.weight2", (width, width)))
     _integers(arrays, f"{name}.bias3", (KNOTS, outputs))
-    _layer(arrays, f"{name}.bias3", _integers(arrays, f"{name}.weight3", (outputs, width)))
+    return max(
+        *(_layer(arrays, f"{name}.bias1", context, taps) for taps in currents),
+        _layer(arrays, f"{name}.bias2", _integers(arrays, f"{name}.weight2", (width, width))),
+        _layer(arrays, f"{name}.bias3", _integers(arrays, f"{name}.weight3", (outputs, width))),
+    )
 
 
-def _layer(arrays: Arrays, bias: str, *weights: NDArray[np.int64]) -> None:
-    """Refuse a layer whose sums could reach 2**53; weights (outputs, ...), bias (outputs,) or (6, outputs)."""
+def _layer(arrays: Arrays, bias: str, *weights: NDArray[np.int64]) -> int:
+    """The largest sum of a layer, refused at 2**53; weights (outputs, ...), bias (outputs,) or (6, outputs)."""
     largest = np.abs(_integers(arrays, bias, None)).reshape(-1, len(weights[0])).max(0)
     reach = sum(np.abs(w).reshape(len(w), -1).sum(1) for w in weights)
-    if any(ACT_MAX * int(total) + int(most) >= EXACT for total, most in zip(reach, largest, strict=True)):
+    found = max(ACT_MAX * int(total) + int(most) for total, most in zip(reach, largest, strict=True))
+    if found >= EXACT:
         raise _unfit(f"sums of the layer with {bias} could reach 2**53")
+    return found
 
 
 def _tables(arrays: Arrays) -> None:
