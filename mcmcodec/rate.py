@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ Picture = NDArray[np.uint8]
 Curve = NDArray[np.float64]
 TOP = 100
 """The highest quality; the lowest is 0."""
+QUICK = 3
+"""The effort at which a search begins."""
 METRICS = ("psnr", "msssim", "lpips")
 TYPICAL = {"bpp": (0.004, 0.4), "psnr": (19.5, 29.5), "msssim": (0.55, 0.95), "lpips": (0.52, 0.12)}
 """Rough values at both ends of a ladder that was never measured: they cost a search an encode or two, no more."""
@@ -72,6 +75,12 @@ def fit(codec: Codec, picture: Picture, goal: Goal, *, decoder: str | None = Non
     """
     if goal.kind == "quality":
         return Found(codec.encode(picture, quality=int(goal.value), **options), int(goal.value), 1)
+    start, before = None, 0
+    if options.get("effort", QUICK) > QUICK:
+        # most of the way is found without the effort
+        with suppress(InputError):
+            quick = fit(codec, picture, goal, decoder=decoder, **{**options, "effort": QUICK})
+            start, before = quick.quality, quick.encodes
     pixels = picture.shape[0] * picture.shape[1]
     files: dict[int, bytes] = {}
 
@@ -91,13 +100,14 @@ def fit(codec: Codec, picture: Picture, goal: Goal, *, decoder: str | None = Non
         scale = _decibels if goal.kind == "msssim" else float
         wished = sign * goal.value
         typical = sign * ladder(card, goal.kind)
-        low, values = crossing(reached, lambda value: value < wished, wished, typical, scale)
+        low, values = crossing(reached, lambda value: value < wished, wished, typical, scale, start=start)
         if low == TOP:
             reach = f"{goal.kind} {sign * values[TOP]:.4g}"
             raise InputError(f"quality {TOP} reaches {reach}, not {goal.value:g}", "ask for less")
-        return Found(files[low + 1], low + 1, len(files))
+        return Found(files[low + 1], low + 1, before + len(files))
     wished = goal.value if goal.kind == "bytes" else goal.value * pixels / 8
-    low, values = crossing(size, lambda value: value <= wished, wished, ladder(card, "bpp") * pixels / 8, math.log)
+    typical = ladder(card, "bpp") * pixels / 8
+    low, values = crossing(size, lambda value: value <= wished, wished, typical, math.log, start=start)
     best = low
     if goal.kind == "bpp":
         best = min((q for q in (low, low + 1) if q in values), key=lambda q: abs(math.log(values[q] / wished)))
@@ -105,7 +115,7 @@ def fit(codec: Codec, picture: Picture, goal: Goal, *, decoder: str | None = Non
         raise InputError(
             f"quality 0 takes {len(files[0])} bytes, more than {wished:.0f}", "allow more, or scale it down"
         )
-    return Found(files[best], best, len(files))
+    return Found(files[best], best, before + len(files))
 
 
 def crossing(
@@ -115,6 +125,7 @@ def crossing(
     typical: Curve,
     scale: Callable[[float], float],
     near: Callable[[float], bool] = lambda value: False,
+    start: int | None = None,
 ) -> tuple[int, dict[int, float]]:
     """Find the highest quality whose value is still below a wish, measuring few.
 
@@ -125,6 +136,7 @@ def crossing(
         typical: (101,) a curve of the same shape, rising.
         scale: rising function of values in which the typical curve and the measured one are a constant apart, nearly.
         near: whether a value below the wish is near enough to stop at.
+        start: where to begin, if that is known better than by the typical curve.
 
     Returns:
         The quality (-1 when none is below), and every value measured; the quality's neighbour above is among them
@@ -135,7 +147,10 @@ def crossing(
     values: dict[int, float] = {}
     low, high, widths = -1, TOP + 1, [TOP + 2]
     while high - low > 1 and not (low in values and near(values[low])):
-        guess = (low + high) // 2 if _slow(widths) else _guess(values, shape, goal, scale)
+        if start is not None and not values:
+            guess = start
+        else:
+            guess = (low + high) // 2 if _slow(widths) else _guess(values, shape, goal, scale)
         quality = min(max(guess, low + 1), high - 1)
         values[quality] = measure(quality)
         if below(values[quality]):

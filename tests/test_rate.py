@@ -130,6 +130,19 @@ def test_few_encodes_on_average() -> None:
     assert np.mean(counts) < 4.5
 
 
+def test_effort_is_spent_at_the_end() -> None:
+    asked: list[int] = []
+
+    class Eager(Stand):
+        def encode(self, picture: np.ndarray, *, quality: int, effort: int) -> bytes:
+            asked.append(effort)
+            return bytes(round(100 * 1.05 ** (quality - effort / 4)))
+
+    found = fit(Eager(), np.zeros((64, 64, 3), np.uint8), Goal("bytes", 1000), effort=9)
+    assert len(found.data) <= 1000 < round(100 * 1.05 ** (found.quality + 1 - 9 / 4))
+    assert asked.count(9) <= 3 and found.encodes == len(asked)
+
+
 def test_ladders() -> None:
     card = {"ladder": {"quality": [0, 50, 100], "bpp": [0.005, 0.05, 0.5], "psnr": [20, 24, 30]}}
     assert ladder(card, "bpp")[[0, 25, 50, 100]] == pytest.approx([0.005, 0.005 * 10**0.5, 0.05, 0.5])
