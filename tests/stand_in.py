@@ -38,6 +38,7 @@ class FakeCodec:
         mask: str = "rd",
         roi: Any = None,
         caption: str = "",
+        regions: Any = (),
         effort: int = 3,
         mode: str = "full",
         extras: Any = None,
