@@ -19,6 +19,8 @@ _REMEDIES: Final = {
     errno.EACCES: "check its permissions",
     errno.EPERM: "check its permissions",
     errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space, or write somewhere else with -o",
+    errno.EFBIG: "raise the limit on file sizes, or write somewhere else with -o",
     errno.EISDIR: "give a file",
     errno.ENOTDIR: "check the name",
     errno.EROFS: "write somewhere else with -o",

@@ -43,7 +43,7 @@ def cli() -> None:
 
     \b
     Exit codes: 0 done, 1 some files failed, 2 wrong usage,
-    3 all were skipped, 130 interrupted.
+    3 all were skipped, 130 interrupted (129, 143: by a signal).
     """
 
 
@@ -59,9 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    with contextlib.suppress(ValueError):
-        signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(_run(arguments))
+    for name in ("SIGTERM", "SIGHUP"):
+        # nohup has the hang-up ignored, and Windows has none
+        if getattr(signal, name, None) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
+            with contextlib.suppress(ValueError):
+                signal.signal(getattr(signal, name), _terminate)
+    code = _run(arguments)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # The reader has gone or the disk is full, as has been said: Python would say it again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -80,8 +89,6 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _stop("interrupted", given, INTERRUPTED)
     except BrokenPipeError:
-        # The reader has gone; Python would complain once more when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except UsageError as error:
         return _stop(explain(error), given, USAGE)

@@ -1,0 +1,167 @@
+"""What goes wrong around the codec: it is killed, the disk is full, files vanish, readers go. Targets stay whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Command
+from PIL import Image
+
+from mcmcodec.cli import files
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
+
+Picture = Callable[..., Path]
+DRIVER = [sys.executable, str(Path(__file__).parent / "faults.py")]
+OLD = "the old file"
+
+
+def run(folder: Path, event: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*DRIVER, str(folder), event, *arguments], capture_output=True, text=True, **options)
+
+
+@pytest.fixture
+def album(tmp_path: Path, picture: Picture) -> Path:
+    """Two pictures in in/, and an old file in out/ where the first one's is to be."""
+    picture(tmp_path / "album" / "in" / "a.png")
+    picture(tmp_path / "album" / "in" / "b.png", 40, 30)
+    (tmp_path / "album" / "out").mkdir()
+    (tmp_path / "album" / "out" / "a.mcm").write_text(OLD)
+    return tmp_path / "album"
+
+
+def left_after(album: Path, event: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """What the disturbed runs left, and what the undisturbed one did."""
+    done = run(album, event, "encode", "-f", "in", "-o", "out")
+    *disturbed, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert last["code"] == 0 and sorted(last["files"]) == ["out/a.mcm", "out/b.mcm"], done.stderr
+    assert len(disturbed) >= 7, "two pictures are read, written under another name, and renamed"
+    new = last["files"]
+    for one in disturbed:
+        assert one["files"]["out/a.mcm"] in (OLD, new["out/a.mcm"])
+        assert one["files"].get("out/b.mcm") in (None, new["out/b.mcm"])
+    assert {one["files"]["out/a.mcm"] for one in disturbed} == {OLD, new["out/a.mcm"]}
+    return disturbed, new
+
+
+def test_killed_at_any_moment(album: Path) -> None:
+    disturbed, new = left_after(album, "SIGKILL")
+    assert {one["code"] for one in disturbed} == {-9}
+    others = {name for one in disturbed for name in one["files"]} - set(new)
+    assert others and all(name.startswith("out/.codec-") and name.endswith(".tmp") for name in others)
+
+
+@pytest.mark.parametrize(("event", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_stopped_at_any_moment(album: Path, event: str, code: int) -> None:
+    disturbed, new = left_after(album, event)
+    assert {one["code"] for one in disturbed} == {code}
+    assert {name for one in disturbed for name in one["files"]} <= set(new), "no temporary file stays"
+
+
+def test_two_at_once_into_one_folder(tmp_path: Path, picture: Picture) -> None:
+    for number in range(12):
+        picture(tmp_path / "in" / f"{number:02}.png", 30 + number, 20)
+    command = [*DRIVER, str(tmp_path), "", "encode", "-f", "--quiet", "in", "-o", "out"]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(3)]
+    assert [(process.communicate()[1], process.returncode) for process in processes] == [(b"", 0)] * 3
+    written = sorted((tmp_path / "out").iterdir())
+    assert [path.name for path in written] == [f"{number:02}.mcm" for number in range(12)]
+    assert [json.loads(path.read_bytes())["size"] for path in written] == [[30 + number, 20] for number in range(12)]
+
+
+def limit_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))
+
+
+def test_no_room_for_the_output(album: Path) -> None:
+    done = run(album, "", "encode", "-f", "in", "-o", "out", preexec_fn=limit_files)
+    message = "file too large (out/{}.mcm); raise the limit on file sizes, or write somewhere else with -o"
+    wanted = [f"codec: in/{name}.png: {message.format(name)}" for name in "ab"]
+    assert (done.returncode, done.stderr.splitlines()[:2]) == (1, wanted)
+    assert [(path.name, path.read_text()) for path in (album / "out").iterdir()] == [("a.mcm", OLD)]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [["encode", "in/a.png", "-o", "-"], ["encode", "-n", "in/a.png"], ["--help"]])
+def test_stdout_is_full(album: Path, arguments: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        command = [*DRIVER, str(album), "", *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0].endswith("no space left on device; free some space")
+    assert "Traceback" not in done.stderr and "ignored" not in done.stderr
+
+
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """A folder that others may enter, unlike pytest's."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+def test_target_is_read_only(open_to_all: Path, picture: Picture) -> None:
+    picture(open_to_all / "in" / "a.png")
+    out = open_to_all / "out"
+    out.mkdir()
+    (out / "a.mcm").write_text(OLD)
+    out.chmod(0o555)
+    try:
+        done = run(open_to_all, "nobody", "encode", "-f", "--quiet", "in", "-o", "out")
+        message = "codec: in/a.png: permission denied (out/a.mcm); check its permissions\n"
+        assert (done.returncode, done.stderr) == (1, message)
+        assert [(path.name, path.read_text()) for path in out.iterdir()] == [("a.mcm", OLD)]
+    finally:
+        out.chmod(stat.S_IRWXU)
+
+
+def test_input_that_vanishes(codec: Command, here: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        picture(f"in/{name}.png")
+    write = files.write
+
+    def meanwhile(target: str, data: bytes) -> None:
+        Path("in/b.png").unlink(missing_ok=True)
+        write(target, data)
+
+    monkeypatch.setattr("mcmcodec.cli.batch.write", meanwhile)
+    done = codec("encode", "in", "-o", "out")
+    assert (done.code, done.err.splitlines()[0]) == (1, "codec: in/b.png: no such file or directory; check the name")
+    assert sorted(os.listdir("out")) == ["a.mcm", "c.mcm"]
+
+
+def test_folder_that_vanishes(codec: Command, here: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture("a.png")
+    replace = os.replace
+
+    def meanwhile(source: str, target: str) -> None:
+        os.unlink(source)
+        os.rmdir("out")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", meanwhile)
+    done = codec("encode", "a.png", "-o", "out/")
+    assert (done.code, done.err.splitlines()[0]) == (
+        1, "codec: a.png: no such file or directory (out/a.mcm); check the name",
+    )  # fmt: skip
+
+
+def test_reader_of_a_picture_goes_away(album: Path) -> None:
+    Image.effect_noise((600, 600), 50).save(album / "in" / "c.png")
+    run(album, "", "encode", "in/c.png", "-o", "out/c.mcm")
+    command = [*DRIVER, str(album), "", "decode", "out/c.mcm", "-o", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
