@@ -94,7 +94,7 @@ def find(inputs: Sequence[str], *, recursive: bool, accept: AbstractSet[str]) ->
                 raise UsageError("stdin is named twice", "give - once")
             found[STREAM] = _Found(STREAM, STREAM)
         elif os.path.isdir(name):
-            for one in _scan(name, recursive=recursive, accept=accept):
+            for one in scan(name, recursive=recursive, accept=accept):
                 found.setdefault(os.path.realpath(one.path), one)
         else:
             found.setdefault(os.path.realpath(name), _Found(name, os.path.basename(name)))
@@ -195,7 +195,7 @@ def guard_stdin(sources: Iterable[str]) -> None:
         raise UsageError("stdin is a terminal", "give a file, or pipe one in")
 
 
-def _scan(top: str, *, recursive: bool, accept: AbstractSet[str]) -> Iterator[_Found]:
+def scan(top: str, *, recursive: bool, accept: AbstractSet[str]) -> Iterator[_Found]:
     """Find the suitable files of a folder, hidden ones left out; links to folders are not entered."""
 
     def refuse(error: OSError) -> None:

@@ -24,6 +24,7 @@ from .encode import encode
 from .files import STREAM
 from .info import info
 from .models import models
+from .search import index, search
 from .thumbnail import thumbnail
 from .verify import verify
 
@@ -39,6 +40,7 @@ def cli() -> None:
       codec decode photo.mcm            writes photo.png
       codec info photo.mcm              shows where every byte went
       codec caption photo.mcm           shows or changes its words
+      codec search "a dog" archive      finds files by their words
       codec compare a.png b.png         measures how far b is from a
 
     \b
@@ -47,7 +49,7 @@ def cli() -> None:
     """
 
 
-for command in (encode, decode, info, verify, caption, thumbnail, models, completion, compare):
+for command in (encode, decode, info, verify, caption, index, search, thumbnail, models, completion, compare):
     cli.add_command(command)
 
 
