@@ -169,7 +169,7 @@ class Transforms:
         return self._tensor(rgb).permute(0, 3, 1, 2) / 255
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device).float()[None]
+        return torch.from_numpy(np.require(values, requirements=("C", "W"))).to(self.device).float()[None]
 
 
 def _cells(span: tuple[slice, slice]) -> tuple[slice, slice]:
