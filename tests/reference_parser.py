@@ -83,11 +83,10 @@ class Model:
         self.number, self.fingerprint = card["id"], stream
         coder = "english-1"
         if "captions" in card:
-            coder = card["captions"]
-            if coder not in CAPTIONS:
+            coder, data_hash = card["captions"]["name"], bytes.fromhex(card["captions"]["sha256"])
+            if coder not in CAPTIONS or hashlib.sha256(CAPTIONS[coder][1].read_bytes()).digest() != data_hash:
                 raise Refused("model")
-            words = hashlib.sha256(CAPTIONS[coder][1].read_bytes()).digest()
-            self.fingerprint = hashlib.sha256(stream + words).digest()
+            self.fingerprint = hashlib.sha256(stream + data_hash).digest()
         self.captions = CAPTIONS[coder]
         config = card["config"]
         self.slices, self.base_slices, self.features = config["slices"], config["base_slices"], config["features"]

@@ -31,6 +31,7 @@ from mcmcodec.codec import Codec, info, symbols  # noqa: E402
 from mcmcodec.container import Header  # noqa: E402
 from mcmcodec.entropy.rangecoder import RangeEncoder  # noqa: E402
 from mcmcodec.entropy.stream import MAX_SYMBOL, Writer, walk  # noqa: E402
+from mcmcodec.text import Words  # noqa: E402
 from mcmcodec.words import words_file  # noqa: E402
 
 Recipe = Callable[[Codec], bytes]
@@ -139,7 +140,7 @@ RECIPES: dict[str, Recipe] = {
     "hidden": dice(80, 64, 45, -1.0, 1),
     "base": photo(72, 56, 55, mode="base", caption="coffee"),
     # captions
-    "words-alone": lambda codec: words_file(codec.weights, 600, 400, "a cup of coffee"),
+    "words-alone": lambda codec: words_file(codec.weights, 600, 400, Words("a cup of coffee")),
     "caption-words": photo(33, 17, 10, caption="a cup of coffee on a wooden table"),
     "caption-pieces": photo(33, 17, 10, caption="Café № 7: zwölf Tassen, 3.50 €!"),
     "caption-script": photo(33, 17, 10, caption="木のテーブルの上に一杯のコーヒーとスプーンがあります。"),

@@ -16,6 +16,7 @@ from mcmcodec import container
 from mcmcodec.codec import Codec, info
 from mcmcodec.container import Header
 from mcmcodec.errors import FormatError, McmError
+from mcmcodec.text import Words
 from mcmcodec.words import with_caption, words_file
 
 MAX_PIXELS = 64 * 64
@@ -52,7 +53,7 @@ def seeds(codec: Codec, picture: Callable[..., object]) -> list[bytes]:
         codec.encode(picture(50, 20), quality=95, mask="none", caption="κείμενο"),
         codec.encode(picture(1, 1), quality=0),
         codec.encode(picture(48, 48), quality=50, mode="base"),
-        words_file(codec.weights, 600, 400, "a boat"),
+        words_file(codec.weights, 600, 400, Words("a boat")),
     ]
     header, payload = container.unpack(made[0], codec.weights.fingerprint)
     fields = {name: getattr(header, name) for name in Header.__slots__} | {"extensions": ((2, b"x"), (100, b"yz"))}
