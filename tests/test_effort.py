@@ -72,7 +72,7 @@ def test_no_rounds_leave_the_plan_alone(tiny_codec: Any) -> None:
     assert effort.refine(weights, transforms, plan, padded, QUALITY, plan.worth, 0) is plan
 
 
-def test_a_picture_that_must_not_be_written_raises_no_warning(tiny_codec: Any, recwarn: pytest.WarningsRecorder) -> None:
+def test_read_only_pictures_raise_no_warning(tiny_codec: Any, recwarn: pytest.WarningsRecorder) -> None:
     picture = PICTURE.copy()
     picture.flags.writeable = False
     tiny_codec.encode(picture, quality=QUALITY, effort=2)
