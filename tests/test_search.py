@@ -18,6 +18,7 @@ from mcmcodec.codec import Codec
 from mcmcodec.errors import FormatError, UsageError
 from mcmcodec.search.index import NAME, Index, match_terms
 from mcmcodec.search.likeness import descriptor, similarity
+from mcmcodec.text import Region, Words
 from mcmcodec.words import opened, with_caption, words_file
 
 CAPTIONS = {
@@ -28,13 +29,14 @@ CAPTIONS = {
     "deep/cafe.mcm": "Un café au bord de la mer; \x1b[31m red\u202e.",
     "none.mcm": "",
 }
+REGIONS = (Region(0, 0, 2, 1, "a locomotive"),)
 
 
 @pytest.fixture(scope="module")
 def pictures(tiny_codec: Codec) -> dict[str, bytes]:
     """Files of pictures, all but the train's, which are words alone."""
     return {
-        name: words_file(tiny_codec.weights, 64, 48, caption)
+        name: words_file(tiny_codec.weights, 64, 48, Words(caption, REGIONS))
         if name == "train.mcm"
         else tiny_codec.encode(smooth_noise(48, 64, seed=number), caption=caption)
         for number, (name, caption) in enumerate(CAPTIONS.items())
@@ -65,6 +67,7 @@ def found(out: bytes) -> list[str]:
         (["cafe"], ["deep/cafe.mcm"]),
         (["caption:dog OR NEAR(x) * ^ - \" ' ) dog\0"], ["kitchen.mcm", "deep/dogs.mcm", "beach.mcm"]),
         (["zebra"], []),
+        (["locomotives"], ["train.mcm"]),
         (["of the"], ["beach.mcm"]),
     ],
 )
@@ -87,7 +90,7 @@ def test_output(run: Command, archive: Path) -> None:  # noqa: F811
     assert first.pop("score") > 0
     assert first == {
         "file": "a/train.mcm", "width": 64, "height": 48, "size": os.path.getsize("a/train.mcm"), "model": "tiny",
-        "mode": "caption", "caption": CAPTIONS["train.mcm"],
+        "mode": "caption", "caption": CAPTIONS["train.mcm"], "phrases": "a locomotive",
     }  # fmt: skip
     assert run("search", "zebra", archive).err == "nothing found\n"
 

@@ -28,17 +28,18 @@ _BATCH: Final = 2000
 _SCHEMA: Final = """
 CREATE TABLE file(
     id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, time INTEGER NOT NULL,
-    width INTEGER NOT NULL, height INTEGER NOT NULL, model TEXT NOT NULL, mode TEXT NOT NULL, caption TEXT NOT NULL
+    width INTEGER NOT NULL, height INTEGER NOT NULL, model TEXT NOT NULL, mode TEXT NOT NULL, caption TEXT NOT NULL,
+    phrases TEXT NOT NULL
 );
 CREATE VIRTUAL TABLE word USING fts5(
-    caption, content='file', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2'
+    caption, phrases, content='file', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2'
 );
 CREATE TABLE vector(id INTEGER, kind TEXT, data BLOB NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
 CREATE TRIGGER made AFTER INSERT ON file BEGIN
-    INSERT INTO word(rowid, caption) VALUES (new.id, new.caption);
+    INSERT INTO word(rowid, caption, phrases) VALUES (new.id, new.caption, new.phrases);
 END;
 CREATE TRIGGER gone AFTER DELETE ON file BEGIN
-    INSERT INTO word(word, rowid, caption) VALUES ('delete', old.id, old.caption);
+    INSERT INTO word(word, rowid, caption, phrases) VALUES ('delete', old.id, old.caption, old.phrases);
     DELETE FROM vector WHERE id = old.id;
 END;
 """
@@ -61,6 +62,7 @@ class Hit:
         model: name of its stream model.
         mode: what it holds, see :data:`mcmcodec.words.MODES`.
         caption: its words.
+        phrases: the words of its regions.
     """
 
     path: str
@@ -71,6 +73,7 @@ class Hit:
     model: str
     mode: str
     caption: str
+    phrases: str
 
 
 @dataclass(slots=True)
@@ -164,8 +167,9 @@ class Index:
             done.failed += 1
             fail(path, error)
             return
-        header = found.header
-        row = (path, *stamp, header.width, header.height, found.weights.name, found.mode, found.caption)
+        header, words = found.header, found.words
+        phrases = "; ".join(region.text for region in words.regions)
+        row = (path, *stamp, header.width, header.height, found.weights.name, found.mode, words.text, phrases)
         self._db.execute(f"INSERT INTO file VALUES (NULL{', ?' * len(row)})", row)
         done.changed, done.new = done.changed + known, done.new + (not known)
 
@@ -265,8 +269,8 @@ def match_terms(query: str) -> list[str]:
 
 
 def _hit(row: tuple[Any, ...]) -> Hit:
-    _, path, size, _, width, height, model, mode, caption, score = row
-    return Hit(path, round(score, 6), width, height, size, model, mode, caption)
+    _, path, size, _, width, height, model, mode, caption, phrases, score = row
+    return Hit(path, round(score, 6), width, height, size, model, mode, caption, phrases)
 
 
 def _address(path: str, mode: str) -> str:
