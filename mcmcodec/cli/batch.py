@@ -2,8 +2,10 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Final
 
 import click
@@ -11,6 +13,7 @@ import click
 from ..errors import UsageError
 from .console import Meter, complain, duration, explain, printable, rate, size
 from .files import STREAM, Job, exists, guard_terminal, write
+from .pipeline import Behind
 
 OK: Final = 0
 FAILED: Final = 1
@@ -43,6 +46,21 @@ class Result:
     lost: tuple[str, ...] = ()
 
 
+Outcomes = Callable[[Sequence[Job]], Iterator[tuple[Job, Callable[[], Result]]]]
+"""Does jobs in order: yields each with a function that returns its result or raises what went wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A job whose turn has come: what is to happen, and what came of it."""
+
+    job: Job
+    what: str
+    result: Result | None = None
+    error: Exception | None = None
+    seconds: float = 0.0
+
+
 @dataclass(slots=True)
 class _Tally:
     done: int = 0
@@ -60,7 +78,7 @@ class _Tally:
 
 def run(
     jobs: Sequence[Job],
-    prepare: Callable[[Callable[[str], None]], Callable[[Job], Result]],
+    prepare: Callable[[Callable[[str], None]], Outcomes],
     manners: Manners,
     *,
     compressed: str,
@@ -70,7 +88,7 @@ def run(
     Args:
         jobs: The plan.
         prepare: Called once, before the first file that needs work, with a function that shows what is being
-            worked on; returns the function that does a job.
+            worked on; returns what does the jobs.
         manners: What to do about existing files, and what to say.
         compressed: ``"in"`` or ``"out"``: the side whose bytes make up the bits per pixel.
 
@@ -95,20 +113,20 @@ def run(
     guard_terminal(jobs)
     tally = _Tally()
     start = time.monotonic()
-    work: Callable[[Job], Result] | None = None
     with Meter(len(jobs), quiet=manners.quiet) as meter:
-        for job in jobs:
-            meter.at(job.name)
-            what = fate(job, manners)
-            if what == "do":
-                work = work or prepare(meter.at)
-                _do(job, work, manners, tally, compressed)
-            elif what == "skip":
-                tally.skipped += 1
-                _report(job, manners, "skipped")
-            else:
-                _fail(job, manners, tally, what)
+
+        def settle(turn: _Turn, written: Callable[[], None]) -> None:
+            _settle(turn, written, manners, tally, compressed)
             meter.step()
+
+        turns = _turns(jobs, prepare, manners, meter)
+        if len(jobs) == 1:
+            for turn in turns:
+                settle(turn, partial(_write, turn))
+        else:
+            with closing(turns), closing(Behind(_write, settle, _weight)) as behind:
+                for turn in turns:
+                    behind.put(turn)
     if not manners.quiet and not to_stdout:
         click.echo(_summary(tally, time.monotonic() - start, compressed), err=True)
     return tally.exit_code()
@@ -127,18 +145,59 @@ def fate(job: Job, manners: Manners) -> str:
     return "skip" if manners.skip_existing else f"{job.target} exists; give -f to overwrite it or --skip-existing"
 
 
-def _do(job: Job, work: Callable[[Job], Result], manners: Manners, tally: _Tally, compressed: str) -> None:
-    """Do one job and write its output; an error is reported and counted, and the next job goes ahead."""
-    start = time.monotonic()
+def _turns(
+    jobs: Sequence[Job], prepare: Callable[[Callable[[str], None]], Outcomes], manners: Manners, meter: Meter
+) -> Generator[_Turn, None, None]:
+    """Do the jobs that need it, in order; an error is kept, and the next job goes ahead."""
+    fates = [fate(job, manners) for job in jobs]
+    outcomes: Iterator[tuple[Job, Callable[[], Result]]] | None = None
+    for job, what in zip(jobs, fates, strict=True):
+        meter.at(job.name)
+        if what != "do":
+            yield _Turn(job, what)
+            continue
+        if outcomes is None:
+            outcomes = prepare(meter.at)([one for one, that in zip(jobs, fates, strict=True) if that == "do"])
+        start = time.monotonic()
+        _, get = next(outcomes)
+        try:
+            result = get()
+        except (BrokenPipeError, UsageError):
+            # A reader that has gone, or an option that is wrong, is the same for all files.
+            raise
+        # Whatever goes wrong with one file must not cost the others.
+        except Exception as error:
+            yield _Turn(job, what, error=error, seconds=time.monotonic() - start)
+            continue
+        yield _Turn(job, what, result, seconds=time.monotonic() - start)
+
+
+def _write(turn: _Turn) -> None:
+    """Write a job's output, if there is one."""
+    if turn.result is not None:
+        write(turn.job.target, turn.result.data)
+
+
+def _weight(turn: _Turn) -> int:
+    """Bytes that a turn holds while it waits to be written."""
+    return len(turn.result.data) if turn.result else 0
+
+
+def _settle(turn: _Turn, written: Callable[[], None], manners: Manners, tally: _Tally, compressed: str) -> None:
+    """Report what came of a job once its output is written."""
+    job, result, error = turn.job, turn.result, turn.error
+    if turn.what == "skip":
+        tally.skipped += 1
+        _report(job, manners, "skipped")
+        return
     try:
-        result = work(job)
-        write(job.target, result.data)
-    except (BrokenPipeError, UsageError):
-        # A reader that has gone, or an option that is wrong, is the same for all files.
+        written()
+    except BrokenPipeError:
         raise
-    # Whatever goes wrong with one file must not cost the others.
-    except Exception as error:
-        _fail(job, manners, tally, explain(error, job.source))
+    except Exception as failure:
+        error = failure
+    if error or result is None:
+        _fail(job, manners, tally, explain(error, job.source) if error else turn.what)
         return
     tally.done += 1
     tally.bytes_in += result.bytes_in
@@ -156,12 +215,12 @@ def _do(job: Job, work: Callable[[Job], Result], manners: Manners, tally: _Tally
         bytes_in=result.bytes_in,
         bytes_out=len(result.data),
         bpp=round(8 * coded / (result.width * result.height), 6),
-        seconds=round(time.monotonic() - start, 3),
+        seconds=round(turn.seconds, 3),
         **result.facts,
         **({"lost": result.lost} if result.lost else {}),
     )
     if manners.verbose:
-        _tell(job, result, coded, time.monotonic() - start)
+        _tell(job, result, coded, turn.seconds)
 
 
 def _tell(job: Job, result: Result, coded: int, seconds: float) -> None:

@@ -7,9 +7,10 @@ import click
 
 from ..errors import UsageError
 from . import decoder_options, options, picture_options, view_options
-from .batch import Result, run
+from .batch import Outcomes, Result, run
 from .files import STREAM, Job, plan, read
 from .limit_options import limits
+from .pipeline import local
 from .preview import preview as show
 
 if TYPE_CHECKING:
@@ -81,18 +82,17 @@ def _decoder(
     return decode
 
 
-def _prepare(formats: dict[str, str], **settings: Any) -> Callable[[Job], Result]:
-    """Load the model once; return what does a job."""
+def _prepare(formats: dict[str, str], **settings: Any) -> Outcomes:
+    """Load the model once; return what does the jobs."""
     from ..image import holds_alpha, save_bytes
     from ..intake import over
 
     decode = _decoder(**settings)
 
-    def work(job: Job) -> Result:
-        data = read(job.source)
+    def work(job: Job, data: bytes) -> Result:
         image = decode(data)
         if not holds_alpha(formats[job.target]):
             image = over(image, "white")
         return Result(save_bytes(image, formats[job.target]), len(data), image.width, image.height)
 
-    return work
+    return local(lambda job: read(job.source), work, len)

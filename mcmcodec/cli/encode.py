@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import caption_options, mask_options, options, picture_options, rate_options, total
-from .batch import Result, fate, run
+from .batch import Outcomes, run
 from .files import Job, plan, seekable
 from .limit_options import limits
+from .pipeline import local
 from .region_options import regions
 from .total import Source, encode_one
 
@@ -51,12 +52,11 @@ def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, **setti
     wish = rate_options.wish(settings)
     jobs = plan(inputs, output, recursive=recursive, accept=readable_extensions(), suffix=".mcm")
 
-    def prepare(say: Callable[[str], None]) -> Callable[[Job], Result]:
+    def prepare(say: Callable[[str], None]) -> Outcomes:
         load, codec = _prepare(settings)
         if wish.total is None:
-            return lambda job: encode_one(codec, load(job), wish.goal, settings)
-        waiting = [job for job in jobs if fate(job, manners) == "do"]
-        return total.spread(waiting, load, codec, wish, settings, say)
+            return local(load, lambda job, source: encode_one(codec, source, wish.goal, settings), Source.weigh)
+        return lambda waiting: total.spread(waiting, load, codec, wish, settings, say)
 
     return run(jobs, prepare, manners, compressed="out")
 

@@ -1,7 +1,8 @@
 """Encoding for the command line: one picture to its goal, or all of them to one budget."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
@@ -25,6 +26,11 @@ class Source:
     own: Mapping[str, Any] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
 
+    def weigh(self) -> int:
+        """Bytes of memory."""
+        beside = self.own.get("extras")
+        return self.pixels.nbytes + (beside.alpha.nbytes if beside and beside.alpha is not None else 0)
+
 
 def encode_one(codec: "Codec", source: Source, goal: "Goal", settings: Mapping[str, Any]) -> Result:
     """Encode a picture to its goal; errors as :func:`mcmcodec.rate.fit`."""
@@ -43,7 +49,7 @@ def spread(
     wish: "Wish",
     settings: Mapping[str, Any],
     say: Callable[[str], None],
-) -> Callable[[Job], Result]:
+) -> Iterator[tuple[Job, Callable[[], Result]]]:
     """Choose every picture's file within one budget.
 
     Args:
@@ -54,8 +60,8 @@ def spread(
         settings: options for :meth:`mcmcodec.Codec.encode`, all but the quality.
         say: told what is being worked on.
 
-    Returns:
-        A function that hands out a job's file, or raises what went wrong with its picture.
+    Yields:
+        Each job, and a function that hands out its file, or raises what went wrong with its picture.
 
     Raises:
         UsageError: The budget is too small, or a picture comes from stdin.
@@ -109,10 +115,11 @@ def spread(
         for job, point, size, count, losses in zip(good, chosen, sizes, encodes, lost, strict=True):
             made.setdefault(job, Result(point.data, *size, {"quality": point.quality, "encodes": count}, losses))
 
-    def hand_out(job: Job) -> Result:
-        result = made[job]
-        if isinstance(result, Exception):
-            raise result
-        return result
+    for job in jobs:
+        yield job, partial(_hand_out, made[job])
 
-    return hand_out
+
+def _hand_out(result: Result | Exception) -> Result:
+    if isinstance(result, Exception):
+        raise result
+    return result
