@@ -128,13 +128,13 @@ def test_target_is_read_only(open_to_all: Path, picture: Picture) -> None:
 def test_input_that_vanishes(codec: Command, here: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abc":
         picture(f"in/{name}.png")
-    write = files.write
+    open_input = files.seekable
 
-    def meanwhile(target: str, data: bytes) -> None:
+    def meanwhile(source: str) -> object:
         Path("in/b.png").unlink(missing_ok=True)
-        write(target, data)
+        return open_input(source)
 
-    monkeypatch.setattr("mcmcodec.cli.batch.write", meanwhile)
+    monkeypatch.setattr("mcmcodec.cli.encode.seekable", meanwhile)
     done = codec("encode", "in", "-o", "out")
     assert (done.code, done.err.splitlines()[0]) == (1, "codec: in/b.png: no such file or directory; check the name")
     assert sorted(os.listdir("out")) == ["a.mcm", "c.mcm"]
