@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
-import torch
+import torch as torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import mcmcodec
-from mcmcodec.bench import facts, judge
+from mcmcodec.bench import facts, judge, suite
 from mcmcodec.bench.facts import write_json as write_json
-from mcmcodec.bench.run import Clock
 from mcmcodec.errors import McmError
 from mcmcodec.image import readable_extensions
 
@@ -31,13 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def begin(options: argparse.Namespace) -> dict[str, Any]:
     """Sets threads and clock; returns machine, versions, commit."""
-    torch.set_num_threads(options.threads)
-    cv2.setNumThreads(options.threads)
-    single = options.device == "cpu" and options.threads == 1
-    if single:
-        # CPU time of one thread does not change with other work on the machine.
-        Clock.read = Clock.cpu
-    return facts.gather(options.device, options.threads) | {"seconds": "CPU" if single else "wall clock"}
+    return facts.begin(options.device, options.threads)
 
 
 def start(options: argparse.Namespace) -> tuple[mcmcodec.Codec, dict[str, Any]]:
@@ -77,3 +70,14 @@ def progress() -> Progress:
     """Progress display on stderr."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True))
+
+
+@contextlib.contextmanager
+def watch() -> Iterator[suite.Watch]:
+    """Progress of a run on stderr."""
+    with progress() as bars:
+        yield suite.Watch(
+            lambda what, total: bars.add_task(what, total=total),
+            lambda what: bars.advance(bars.task_ids[-1]),
+            bars.console.print,
+        )

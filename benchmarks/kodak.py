@@ -14,7 +14,7 @@ from pathlib import Path
 
 import common
 
-from mcmcodec.bench import facts, ours, run
+from mcmcodec.bench import ours, suite
 
 QUALITIES = "5,15,25,35,45,55,65,75,85,95"
 
@@ -44,17 +44,12 @@ def main() -> None:
     ]
     paths = common.pictures(options.folder)[: options.limit]
     referee = common.referee(options)
-    key = {"paths": [path.name for path in paths], "model": model, "settings": settings, "square": options.square}
-    key |= {"versions": about["versions"], "metrics": referee.wanted, "modes": options.modes}
-    journal = run.Journal(options.out.with_suffix(".partial"), key)
-    with common.progress() as progress:
-        task = progress.add_task("files", total=len(paths) * len(qualities) * len(candidates))
-        rows, points = run.sweep(candidates, run.references(paths, referee, options.square), journal,
-                                 lambda text: progress.advance(task), progress.console.print)  # fmt: skip
-    content = {"set": options.folder.name, "square": options.square, "images": len(paths), "metrics": referee.wanted}
-    content |= about | {"curves": {k: v for c in candidates for k, v in ours.curve_facts(c).items()}}
-    facts.write_json(options.out, content | {"points": points, "rows": rows})
-    journal.remove()
+    journal = options.out.with_suffix(".partial")
+    with common.watch() as watch:
+        content = suite.rate_distortion(
+            options.folder.name, paths, candidates, referee, about, journal, watch, options.square
+        )
+    suite.finish(content, options.out, journal)
 
 
 if __name__ == "__main__":

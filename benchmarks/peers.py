@@ -15,7 +15,7 @@ from pathlib import Path
 
 import common
 
-from mcmcodec.bench import facts, judge, ours, peers, run
+from mcmcodec.bench import judge, peers, run, suite
 
 
 def main() -> None:
@@ -33,27 +33,20 @@ def main() -> None:
         print(f"without {one.name}: {one.remedy}")
     names = options.only.split(",") if options.only else [one.name for one in found]
     scales = [int(scale) for scale in options.scales.split(",")]
-    candidates = [run.peer(one, scale) for one in found if one.name in names for scale in scales]
+    candidates = suite.peer_candidates([one for one in found if one.name in names], scales)
     paths = common.pictures(options.folder)[: options.limit]
     if options.check:
         check(json.loads(options.out.read_text()), candidates, paths)
         return
     about = common.begin(options)
-    referee = common.referee(options)
-    key = {"paths": [path.name for path in paths], "versions": about["versions"], "metrics": referee.wanted}
-    journal = run.Journal(options.out.with_suffix(".partial"), key | {"only": options.only})
-    total = len(paths) * sum(len(one.settings) for one in candidates)
-    with common.progress() as progress:
-        task = progress.add_task("files", total=total)
-        rows, points = run.sweep(candidates, run.references(paths, referee), journal,
-                                 lambda text: progress.advance(task), progress.console.print)  # fmt: skip
-    content = {"set": options.folder.name, "images": len(paths), "metrics": referee.wanted} | about
-    content |= {"curves": {name: one for c in candidates for name, one in ours.curve_facts(c).items()}}
-    content |= {"points": points, "rows": rows}
+    journal = options.out.with_suffix(".partial")
+    with common.watch() as watch:
+        content = suite.rate_distortion(
+            options.folder.name, paths, candidates, common.referee(options), about, journal, watch
+        )
     if options.out.exists():
         content = merged(json.loads(options.out.read_text()), content)
-    facts.write_json(options.out, content)
-    journal.remove()
+    suite.finish(content, options.out, journal)
 
 
 def merged(old: dict, new: dict) -> dict:

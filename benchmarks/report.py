@@ -21,7 +21,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from mcmcodec.bench import curves
+import mcmcodec
+from mcmcodec.bench import curves, judge, ours, peers, suite
 from mcmcodec.bench.curves import Curve
 from mcmcodec.bench.judge import METRICS
 
@@ -164,6 +165,21 @@ def plot(metric: str, ours: list[Curve], others: list[Curve], path: Path) -> Non
     plt.close(figure)
 
 
+def pictures(folder: Path, contents: list[dict[str, Any]], count: int) -> list[Any]:
+    """Some of the folder's pictures: original, ours by the first file's model, and the peers at equal bytes."""
+    mine = contents[0]
+    names = list(mine["curves"])
+    options = mine["curves"][names[0]]["options"]
+    coder = mcmcodec.Codec(model=mine["model"]["name"], device="cpu")
+    candidate = ours.candidate(coder, mine["model"]["name"], list(coder.weights.decoders), (50,), **options)
+    found, _ = peers.find()
+    rows = [row for content in contents for row in content["rows"]]
+    referee = judge.Judge(judge.QUICK)
+    with common.watch() as watch:
+        others = suite.peer_candidates(found, peers.SCALES)
+        return suite.pictures(suite.spread(common.pictures(folder), count), [candidate], others, rows, referee, watch)
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -174,33 +190,35 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=FOLDER / "results", help="folder [benchmarks/results]")
     parser.add_argument("--html", type=Path, help="write a page with plots to hover over, too")
     parser.add_argument("--pictures", type=Path, help="folder of the pictures, to put some into the page")
+    parser.add_argument("--count", type=int, default=6, help="of pictures in the page [6]")
     options = parser.parse_args()
     contents = [json.loads(path.read_text()) for path in [*options.results, options.peers]]
-    peers = contents[-1]
+    others = contents[-1]
     for path, content in zip(options.results, contents, strict=False):
-        if (content["set"], content["images"]) != (peers["set"], peers["images"]):
+        if (content["set"], content["images"]) != (others["set"], others["images"]):
             raise SystemExit(f"{path} covers {content['images']} pictures of {content['set']}, "
-                             f"but the peers {peers['images']} of {peers['set']}; measure the same")  # fmt: skip
-    ours = [curve for content in contents[:-1] for family in curves.of(content).values() for curve in family]
-    others = peers_of(peers)
-    name = peers["set"]
+                             f"but the peers {others['images']} of {others['set']}; measure the same")  # fmt: skip
+    mine = [curve for content in contents[:-1] for family in curves.of(content).values() for curve in family]
+    name = others["set"]
+    rivals = peers_of(others)
     lines = [f"# mcmcodec on {name}", "", EXPLANATION, ""]
     options.out.mkdir(parents=True, exist_ok=True)
     for metric in METRICS:
-        if not known(metric, ours):
+        if not known(metric, mine):
             continue
         path = options.out / f"{name}_{metric}.png"
-        plot(metric, ours, others, path)
+        plot(metric, mine, rivals, path)
         lines += [
-            *table(metric, ours + others),
+            *table(metric, mine + rivals),
             f"![{METRICS[metric].title} over bits per pixel]({path.name})",
             "",
         ]
-    anchors = [curve for curve in others if curve.name in ANCHORS]
-    lines += rate_differences(ours, anchors) + measured(contents)
+    anchors = [curve for curve in rivals if curve.name in ANCHORS]
+    lines += rate_differences(mine, anchors) + measured(contents)
     (options.out / f"{name}.md").write_text("\n".join(lines).rstrip() + "\n")
     if options.html:
-        common.page(options, contents)
+        shown = pictures(options.pictures, contents, options.count) if options.pictures else []
+        suite.write_page(options.html, contents, shown)
 
 
 if __name__ == "__main__":

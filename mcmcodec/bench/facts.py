@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import platform
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,21 @@ PACKAGES = (
 )  # fmt: skip
 
 
+def begin(device: str, threads: int) -> dict[str, Any]:
+    """Set the threads of torch and OpenCV and the clock; what `gather` returns, and what the seconds are."""
+    import cv2
+    import torch
+
+    from .run import Clock
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    # CPU time of one thread does not change with other work on the machine.
+    single = threads == 1 and (device == "cpu" or not torch.cuda.is_available())
+    Clock.read = Clock.cpu if single else time.perf_counter
+    return gather(device, threads) | {"seconds": "CPU" if single else "wall clock"}
+
+
 def gather(device: str, threads: int) -> dict[str, Any]:
     """Machine, device, versions of everything that a number may depend on, and the commit."""
     versions = {"mcmcodec": mcmcodec.__version__, "python": platform.python_version()}
@@ -26,9 +42,9 @@ def gather(device: str, threads: int) -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             continue
     machine: dict[str, Any] = {"cpu": _cpu(), "system": f"{platform.system()} {platform.machine()}", "threads": threads}
-    if device == "cuda":
-        import torch
+    import torch
 
+    if device != "cpu" and torch.cuda.is_available():
         machine["gpu"] = torch.cuda.get_device_name()
     return {"machine": machine, "device": device, "versions": versions, "commit": _commit()}
 

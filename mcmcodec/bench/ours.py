@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from PIL import Image
 
-from .run import Candidate
+from .run import Candidate, Decode
 
 QUALITIES = (5, 15, 25, 35, 45, 55, 65, 75)
 
@@ -15,10 +15,10 @@ QUALITIES = (5, 15, 25, 35, 45, 55, 65, 75)
 class Coder(Protocol):
     """The part of mcmcodec.Codec that the benchmarks use."""
 
-    def encode(self, image: Image.Image, *, quality: int, **options: Any) -> bytes:
+    def encode(self, image: Image.Image, *arguments: Any, **options: Any) -> bytes:
         """The .mcm file of the picture."""
 
-    def decode(self, data: bytes, decoder: str | None = None) -> Image.Image:
+    def decode(self, data: bytes, *arguments: Any, **options: Any) -> Image.Image:
         """The picture of the .mcm file."""
 
 
@@ -27,22 +27,20 @@ def candidate(
 ) -> Candidate:
     """The candidate of a model at qualities, with curves named after model, decoder and, unless full, mode.
 
-    `options` go to ``Codec.encode``. A `mode` other than ``full`` writes less: see `modes`.
+    `options` go to ``Codec.encode``. `mode` is ``full``; ``base``, for files without latents; or ``caption``, for files
+    of the words that stand in a text file beside the picture, which have a size but no metrics.
     """
     chosen = options if mode == "full" else options | {"mode": mode}
 
     def encode(image: Image.Image, setting: float) -> bytes:
-        return coder.encode(image, quality=int(setting), **chosen)
+        words = {"caption": image.info.get("caption", "")} if mode == "caption" else {}
+        return coder.encode(image, quality=int(setting), **chosen, **words)
 
-    def reader(decoder: str) -> Callable[[bytes, tuple[int, int]], Image.Image]:
-        return lambda data, size: coder.decode(data, decoder=decoder)
+    def reader(decoder: str) -> Decode:
+        # words alone make no picture without a painter
+        return lambda data, size: None if mode == "caption" else coder.decode(data, decoder=decoder)
 
     tail = "" if mode == "full" else f", {mode}"
     curves = {f"mcm {model} {decoder}{tail}": reader(decoder) for decoder in decoders}
     facts = {"family": "mcm", "scale": 1, "model": model, "mode": mode, "setting": "quality", "options": options}
     return Candidate(tuple(qualities), encode, curves, facts)
-
-
-def curve_facts(one: Candidate) -> dict[str, dict[str, Any]]:
-    """What a results file says about each of the candidate's curves."""
-    return {name: dict(one.facts) for name in one.decoders}

@@ -39,17 +39,21 @@ class Clock:
         return time.process_time() + times.children_user + times.children_system
 
 
+Decode = Callable[[bytes, tuple[int, int]], Image.Image | None]
+
+
 @dataclass(frozen=True)
 class Candidate:
     """Something that writes files of a picture at settings, and the curves that reading them gives.
 
     ``encode(image, setting)`` returns a file's bytes; ``decoders`` maps a curve's name to ``decode(data, size)``, the
-    picture at the original's size (width, height). ``extra`` bytes are counted beside every file.
+    picture at the original's size (width, height), or None when the file is too little for one. ``extra`` bytes are
+    counted beside every file.
     """
 
     settings: tuple[float, ...]
     encode: Callable[[Image.Image, float], bytes]
-    decoders: Mapping[str, Callable[[bytes, tuple[int, int]], Image.Image]]
+    decoders: Mapping[str, Decode]
     facts: Mapping[str, Any] = field(default_factory=dict)
     extra: int = 0
 
@@ -119,7 +123,7 @@ def measure(candidate: Candidate, setting: float, reference: Reference) -> Itera
         start = Clock.read()
         decoded = decode(data, reference.image.size)
         decode_s = Clock.read() - start
-        judged, features = reference.judge(decoded)
+        judged, features = reference.judge(decoded) if decoded else (dict.fromkeys(reference.judge_.wanted), None)
         row = {"curve": curve, "setting": setting, "image": reference.name, "bytes": size, "bpp": reference.bpp(size)}
         yield rounded(row | judged | {"encode_s": encode_s, "decode_s": decode_s}), features
 
@@ -190,7 +194,7 @@ def points(rows: Sequence[Row], distances: Mapping[tuple[str, float], float | No
 
 
 def references(paths: Sequence[Path], judge: Judge, square: int = 0) -> Iterator[Reference]:
-    """The pictures as the codec sees them: upright, sRGB, on white.
+    """The pictures as the codec sees them: upright, sRGB, on white; with captions from text files beside them.
 
     `square` > 0 takes the centre square and scales it to that side with Lanczos.
     """
@@ -205,7 +209,11 @@ def references(paths: Sequence[Path], judge: Judge, square: int = 0) -> Iterator
             left, top = (image.width - side) // 2, (image.height - side) // 2
             image = image.crop((left, top, left + side, top + side)).resize((square, square), LANCZOS)
             picture = np.asarray(image)
-        yield Reference(path.stem, picture, judge)
+        reference = Reference(path.stem, picture, judge)
+        words = path.with_suffix(".txt")
+        if words.is_file():
+            reference.image.info["caption"] = words.read_text(encoding="utf-8").strip()
+        yield reference
 
 
 def rounded(row: Row) -> Row:

@@ -15,6 +15,7 @@ import click
 from .. import __version__
 from ..errors import UsageError
 from .batch import FAILED, INTERRUPTED, OK, USAGE
+from .bench import bench
 from .caption import caption
 from .compare import compare
 from .completion import completion
@@ -49,7 +50,7 @@ def cli() -> None:
     """
 
 
-for command in (encode, decode, info, verify, caption, index, search, thumbnail, models, completion, compare):
+for command in (encode, decode, info, verify, caption, index, search, thumbnail, models, completion, compare, bench):
     cli.add_command(command)
 
 
