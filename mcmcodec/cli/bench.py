@@ -15,7 +15,6 @@ from .files import find
 
 if TYPE_CHECKING:
     from ..bench.peers import Peer
-    from ..bench.suite import Watch
 
 
 @click.command(short_help="Measure codecs on a folder of pictures.")

@@ -43,6 +43,7 @@ def cli() -> None:
       codec caption photo.mcm           shows or changes its words
       codec search "a dog" archive      finds files by their words
       codec compare a.png b.png         measures how far b is from a
+      codec bench photos                measures codecs on a folder
 
     \b
     Exit codes: 0 done, 1 some files failed, 2 wrong usage,
