@@ -41,10 +41,10 @@ def value_of(code: NDArray[Any]) -> NDArray[np.int64]:
     return (16 + (wide & 15)) << (wide >> 4)
 
 
-def cut(text: bytes | str, index: dict[bytes, int]) -> list[int]:
+def cut(text: str, index: dict[bytes, int]) -> list[int]:
     """Tokens that spell a text: whole chunks where there is a token, else the longest tokens from the left."""
     found: list[int] = []
-    for chunk in CHUNKS.findall(text.decode() if isinstance(text, bytes) else text):
+    for chunk in CHUNKS.findall(text):
         data = chunk.encode()
         at = 0
         while at < len(data):

@@ -7,7 +7,8 @@ after the tokens before. Specified in `formats/captions.md`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -47,45 +48,62 @@ def _styles(text: bytes) -> list[tuple[int, bytes]]:
     return [(capitals * 3 + ending, rest) for capitals, rest in ways if capitalise(rest, capitals) == body]
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """The cheapest way to code a text: style, tokens, and where each token lies in 2**24: start and frequency."""
+
+    style: int
+    tokens: tuple[int, ...]
+    places: tuple[tuple[int, int], ...]
+
+
+@lru_cache(maxsize=64)
+def _plan(data: bytes, phrase: bool, echo: tuple[int, ...]) -> _Plan:
+    """Cached, because a picture is coded in several ways with the same words."""
+    styles = _PHRASE_STYLES if phrase else _CAPTION_STYLES
+    plans = {body: _spell(body, echo) for body in {body for _, body in _styles(data)}}
+    frequencies = np.diff(styles.cumulative)
+    cost, style, body = min(
+        (plans[body][0] + information(int(frequencies[style]), 16), style, body) for style, body in _styles(data)
+    )
+    trial = RangeEncoder()
+    encode_raw(trial, data or b" ")
+    if data and 16 * 8 * len(trial.finish()) < cost:
+        return _Plan(RAW, (), ())
+    return _Plan(style, *plans[body][1:])
+
+
+def _spell(body: bytes, echo: tuple[int, ...]) -> tuple[int, tuple[int, ...], tuple[tuple[int, int], ...]]:
+    """Cost of a body in 1/16 bit, its tokens, and their places."""
+    model = language.load()
+    tokens = (*(language.cut((b" " + body).decode(), model.index) if body else ()), END)
+    cost, history, places = 0, [END], []
+    for token in tokens:
+        frequencies = model.frequencies(history, echo)
+        places.append((int(frequencies[:token].sum()), int(frequencies[token])))
+        cost += information(places[-1][1], 24)
+        history.append(token)
+    return cost, tokens, tuple(places)
+
+
 class _Writer:
     """Codes the texts of one file."""
 
     def __init__(self, encoder: RangeEncoder) -> None:
         self.encoder = encoder
-        self.model = language.load()
-        self.echo: list[int] = []
+        self.echo: tuple[int, ...] = ()
 
-    def text(self, text: str, styles: Table) -> None:
+    def text(self, text: str, phrase: bool) -> None:
         data = text.encode()
-        ways = _styles(data)
-        tokens_of = {body: [*language.cut(b" " + body, self.model.index), END] if body else [END] for _, body in ways}
-        cost_of = {body: self._cost(tokens) for body, tokens in tokens_of.items()}
-        cost, style, body = min(
-            (cost_of[body] + information(int(np.diff(styles.cumulative)[style]), 16), style, body)
-            for style, body in ways
-        )
-        tokens = tokens_of[body]
-        trial = RangeEncoder()
-        encode_raw(trial, data or b" ")
-        if data and trial.position() < cost / 16:
-            self.encoder.symbol(RAW, styles)
+        plan = _plan(data, phrase, self.echo)
+        self.encoder.symbol(plan.style, _PHRASE_STYLES if phrase else _CAPTION_STYLES)
+        if plan.style == RAW:
             encode_raw(self.encoder, data)
-            tokens = []
-        else:
-            self.encoder.symbol(style, styles)
-            history = [END]
-            for token in tokens:
-                self.encoder.symbol(token, self.model.table(history, self.echo))
-                history.append(token)
-        self.echo = self.echo or sorted({*tokens} - {END})
-
-    def _cost(self, tokens: Sequence[int]) -> int:
-        """Information in 1/16 bit."""
-        cost, history = 0, [END]
-        for token in tokens:
-            cost += information(int(self.model.frequencies(history, self.echo)[token]), 24)
-            history.append(token)
-        return cost
+        for start, frequency in plan.places:
+            # the token, and what lies before and after it, are all that its own interval depends on
+            parts = [start, frequency, language.TOTAL - start - frequency]
+            self.encoder.symbol(int(start > 0), Table.fine([part for part in parts if part]))
+        self.echo = self.echo or tuple(sorted({*plan.tokens} - {END}))
 
 
 def information(frequency: int, precision: int) -> int:
@@ -138,13 +156,13 @@ def encode(encoder: RangeEncoder, what: Words, grid: tuple[int, int]) -> None:
     """Code caption and regions; arguments and errors as `coders.Coder`."""
     check(what, grid)
     writer = _Writer(encoder)
-    writer.text(what.text, _CAPTION_STYLES)
+    writer.text(what.text, phrase=False)
     for number, region in enumerate(what.regions):
         encoder.bit(1, _MORE_P1 if number else _REGION_P1)
         for start, size, count in ((region.x, region.w, grid[1]), (region.y, region.h, grid[0])):
             encoder.symbol(start, _even(count))
             encoder.symbol(size - 1, _even(count - start))
-        writer.text(region.text, _PHRASE_STYLES)
+        writer.text(region.text, phrase=True)
     if len(what.regions) < MAX_REGIONS:
         encoder.bit(0, _MORE_P1 if what.regions else _REGION_P1)
 
