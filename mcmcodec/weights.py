@@ -121,9 +121,15 @@ class Weights:
         return entry
 
     def _read(self, entry: dict[str, str]) -> Arrays:
+        from safetensors import SafetensorError
         from safetensors.numpy import load
 
-        return load(self.checked(entry))
+        data = self.checked(entry)
+        try:
+            return load(data)
+        except (SafetensorError, KeyError, ValueError, TypeError):
+            path = self.folder / entry["file"]
+            raise ModelError(f"weights {path} hold no tensors", "install mcmcodec again") from None
 
     def checked(self, entry: dict[str, str]) -> bytes:
         """The file that an entry of the card names. ModelError when it is missing or its hash is another."""

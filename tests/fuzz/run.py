@@ -69,14 +69,16 @@ def work(level: str, mutator: Mutator, codec: Codec, count: int, found: Path) ->
                         (found / f"command-{number}.mcm").write_bytes(data)
                     raise
         return counts
-    for _ in range(count):
-        data = mutator.draw()
-        try:
+    data, batch = b"", 100 if level == "container" else 1
+    try:
+        for start in range(0, count, batch):
             with targets.alarm():
-                counts[LEVELS[level](data, codec)] += 1
-        except BaseException:
-            (found / f"{level}.mcm").write_bytes(data)
-            raise
+                for _ in range(min(batch, count - start)):
+                    data = mutator.draw()
+                    counts[LEVELS[level](data, codec)] += 1
+    except BaseException:
+        (found / f"{level}.mcm").write_bytes(data)
+        raise
     return counts
 
 
