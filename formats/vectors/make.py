@@ -31,6 +31,7 @@ from mcmcodec.codec import Codec, info, symbols  # noqa: E402
 from mcmcodec.container import Header  # noqa: E402
 from mcmcodec.entropy.rangecoder import RangeEncoder  # noqa: E402
 from mcmcodec.entropy.stream import MAX_SYMBOL, Writer, walk  # noqa: E402
+from mcmcodec.extras import Extras  # noqa: E402
 from mcmcodec.text import Words  # noqa: E402
 from mcmcodec.words import words_file  # noqa: E402
 
@@ -62,6 +63,12 @@ def extended(*extensions: tuple[int, bytes]) -> Recipe:
         return container.pack(Header(**fields), payload, codec.weights.fingerprint)
 
     return make
+
+
+def disc(width: int, height: int, blur: float) -> np.ndarray:
+    """A disc that is opaque, (height, width), with an edge of so many pixels."""
+    far = np.hypot(np.arange(width) - width / 2, (np.arange(height) - height / 2)[:, None])
+    return np.clip(255 * (0.5 - (far - height / 3) / (blur + 1e-9)), 0, 255).astype(np.uint8)
 
 
 def empty(width: int, height: int, caption: bool, all_visible: bool, keep: int) -> Recipe:
@@ -149,6 +156,12 @@ RECIPES: dict[str, Recipe] = {
     # extension sections
     "ignorable": extended((65282, b"any bytes"), (65284, b"")),
     "ignorable-64": extended(*((65280 + 2 * i, bytes([i])) for i in range(64))),
+    "grey": photo(40, 24, 30, extras=Extras(grey=True)),
+    "alpha-constant": photo(40, 24, 30, extras=Extras(alpha=np.full((24, 40), 77, np.uint8))),
+    "alpha-disc": photo(90, 70, 30, extras=Extras(alpha=disc(90, 70, 0))),
+    "alpha-soft": photo(90, 70, 30, extras=Extras(alpha=disc(90, 70, 25), grey=True)),
+    "metadata": photo(40, 24, 30, extras=Extras(exif=b"MM\0*\0\0\0\x08" + bytes(6), xmp=b"<x:xmpmeta/>")),
+    "sections": photo(40, 24, 30, caption="a cup", extras=Extras(True, disc(40, 24, 0), b"", b"<x:xmpmeta/>")),
     # payloads
     "empty": empty(48, 80, False, False, 0),
     "empty-caption": empty(1, 1, True, True, 255),
