@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import caption_options, mask_options, options, picture_options, rate_options, total
-from .batch import Outcomes, run
-from .files import Job, plan, seekable
+from ..errors import UsageError
+from . import caption_options, cluster, mask_options, options, picture_options, rate_options, total
+from .batch import Outcomes, Result, run
+from .files import STREAM, Job, plan, seekable
 from .limit_options import limits
 from .pipeline import local
 from .region_options import regions
@@ -16,6 +18,7 @@ from .total import Source, encode_one
 
 if TYPE_CHECKING:
     from ..codec import Codec
+    from ..rate import Goal
 
 
 @click.command(short_help="Turn pictures into .mcm files.")
@@ -28,9 +31,10 @@ if TYPE_CHECKING:
 @regions
 @click.option("--model", metavar="NAME", help="Which weights to use: see codec models.")
 @options.device
+@click.option("--engine", type=click.Choice(("local", "ray")), default="local", help="ray: many processes.")
 @limits
 @options.common
-def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, **settings: Any) -> int:
+def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, engine: str, **settings: Any) -> int:
     """Turn pictures into .mcm files.
 
     Of a folder, all pictures are taken; with -o its tree is mirrored.
@@ -51,14 +55,24 @@ def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, **setti
     picture_options.check(settings)
     wish = rate_options.wish(settings)
     jobs = plan(inputs, output, recursive=recursive, accept=readable_extensions(), suffix=".mcm")
+    if engine == "ray" and (wish.total is not None or any(job.source == STREAM for job in jobs)):
+        raise UsageError("--engine ray takes files, each with a rate of its own", "leave out --total-bytes and -")
 
     def prepare(say: Callable[[str], None]) -> Outcomes:
+        if engine == "ray":
+            return lambda waiting: cluster.outcomes(waiting, settings, partial(_worker, wish.goal))
         load, codec = _prepare(settings)
         if wish.total is None:
             return local(load, lambda job, source: encode_one(codec, source, wish.goal, settings), Source.weigh)
         return lambda waiting: total.spread(waiting, load, codec, wish, settings, say)
 
     return run(jobs, prepare, manners, compressed="out")
+
+
+def _worker(goal: "Goal", settings: dict[str, Any]) -> Callable[[Job], Result]:
+    """What does a job in another process."""
+    load, codec = _prepare(settings)
+    return lambda job: encode_one(codec, load(job), goal, settings)
 
 
 def _prepare(settings: dict[str, Any]) -> tuple[Callable[[Job], Source], "Codec"]:

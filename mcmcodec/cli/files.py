@@ -12,6 +12,8 @@ from io import BytesIO
 from typing import Final
 
 from ..errors import InputError, UsageError
+from . import remote
+from .remote import is_address
 
 STREAM: Final = "-"
 MAX_FILE: Final = 2**30
@@ -57,11 +59,9 @@ def plan(
         UsageError: Nothing to do, outputs that collide, or an output that makes no sense.
     """
     found = find(inputs, recursive=recursive, accept=accept)
-    several = len(found) > 1 or any(name != STREAM and os.path.isdir(name) for name in inputs)
+    several = len(found) > 1 or any(name != STREAM and name != found[0].path and _is_tree(name) for name in inputs)
     if output == STREAM and len(found) > 1:
-        raise UsageError(
-            f"{len(found)} inputs cannot go to one stdout", "give one input, or a folder with -o"
-        )
+        raise UsageError(f"{len(found)} inputs cannot go to one stdout", "give one input, or a folder with -o")
     folder = output is not None and output != STREAM and _is_folder(output, several=several)
     jobs = []
     for one in found:
@@ -93,6 +93,9 @@ def find(inputs: Sequence[str], *, recursive: bool, accept: AbstractSet[str]) ->
             if STREAM in found:
                 raise UsageError("stdin is named twice", "give - once")
             found[STREAM] = _Found(STREAM, STREAM)
+        elif is_address(name):
+            for address, relative in remote.find(name, recursive=recursive, accept=accept):
+                found.setdefault(address, _Found(address, relative))
         elif os.path.isdir(name):
             for one in scan(name, recursive=recursive, accept=accept):
                 found.setdefault(os.path.realpath(one.path), one)
@@ -104,8 +107,14 @@ def find(inputs: Sequence[str], *, recursive: bool, accept: AbstractSet[str]) ->
     return list(found.values())
 
 
+def _is_tree(name: str) -> bool:
+    return is_address(name) or os.path.isdir(name)
+
+
 def exists(target: str) -> bool:
     """Whether writing would replace a file; devices and pipes are there to be written to."""
+    if is_address(target):
+        return remote.exists(target)
     try:
         mode = os.stat(target).st_mode
     except FileNotFoundError:
@@ -122,6 +131,8 @@ def read(source: str) -> bytes:
     """
     if source == STREAM:
         data = sys.stdin.buffer.read(MAX_FILE + 1)
+    elif is_address(source):
+        data = remote.read(source, MAX_FILE + 1)
     else:
         with open(source, "rb") as file:
             data = file.read(MAX_FILE + 1)
@@ -149,6 +160,9 @@ def write(target: str, data: bytes) -> None:
     if target == STREAM:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
+        return
+    if is_address(target):
+        remote.write(target, data)
         return
     try:
         _write_file(os.path.realpath(target), data)
@@ -211,6 +225,8 @@ def scan(top: str, *, recursive: bool, accept: AbstractSet[str]) -> Iterator[_Fo
 
 def _is_folder(output: str, *, several: bool) -> bool:
     """Whether ``-o`` means a folder; it must be one when there are several inputs."""
+    if is_address(output):
+        return several or output.endswith("/")
     if os.path.isdir(output) or output.endswith(os.sep):
         return True
     if several:
@@ -232,9 +248,7 @@ def _without_collisions(jobs: list[Job]) -> list[Job]:
             continue
         real = os.path.realpath(job.target)
         if real in sources:
-            raise UsageError(
-                f"{job.target} would overwrite the input {sources[real]}", "give another name with -o"
-            )
+            raise UsageError(f"{job.target} would overwrite the input {sources[real]}", "give another name with -o")
         if real in taken:
             raise UsageError(
                 f"{taken[real]} and {job.name} would both become {job.target}",

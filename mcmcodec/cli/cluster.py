@@ -1,0 +1,95 @@
+"""``codec encode --engine ray``: the same work on all processors of a machine or a cluster, in the same order.
+
+Each actor loads the model once. Results come back here and are written here, so that what is skipped, refused,
+reported and counted is the same as in a local run, and so are the bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from typing import Any
+
+from ..errors import UsageError
+from .batch import Result
+from .files import Job
+
+AHEAD = 2
+"""Jobs per actor that are under way or waiting."""
+
+
+def outcomes(
+    jobs: Sequence[Job], settings: dict[str, Any], work: Callable[[dict[str, Any]], Callable[[Job], Result]]
+) -> Iterator[tuple[Job, Callable[[], Result]]]:
+    """Do jobs with Ray, in its cluster if RAY_ADDRESS names one, else in one of this machine.
+
+    Args:
+        jobs: what to do.
+        settings: the command's options.
+        work: makes of the options what does a job; called once in every actor.
+
+    Yields:
+        Each job in order, and a function that returns its result or raises what went wrong.
+
+    Raises:
+        UsageError: Ray is not installed.
+    """
+    try:
+        ray: Any = import_module("ray")
+    except ImportError:
+        raise UsageError("--engine ray needs Ray", "pip install 'mcmcodec[ray]'") from None
+    ours = not ray.is_initialized()
+    if ours:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        count = min(len(jobs), max(1, int(ray.cluster_resources().get("CPU", 1))))
+        remote = ray.remote(num_cpus=1, num_gpus=_gpu_share(settings["device"], count, ray))(Worker)
+        actors = [remote.remote(settings, work) for _ in range(count)]
+        waiting: deque[tuple[Job, Any]] = deque()
+        for number, job in enumerate(jobs):
+            if len(waiting) == AHEAD * count:
+                yield _next(waiting, ray)
+            waiting.append((job, actors[number % count].do.remote(job)))
+        while waiting:
+            yield _next(waiting, ray)
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+class Worker:
+    """Lives in a process of its own and does jobs one after the other."""
+
+    def __init__(self, settings: dict[str, Any], work: Callable[[dict[str, Any]], Callable[[Job], Result]]) -> None:
+        self._settings, self._prepare = settings, work
+        self._work: Callable[[Job], Result] | None = None
+
+    def do(self, job: Job) -> Result | Exception:
+        """What came of a job; an error is handed over rather than raised, so that Ray does not wrap it."""
+        try:
+            if self._work is None:
+                self._work = self._prepare(dict(self._settings))
+            return self._work(job)
+        except Exception as error:
+            return error
+
+
+def _next(waiting: deque[tuple[Job, Any]], ray: Any) -> tuple[Job, Callable[[], Result]]:
+    job, reference = waiting.popleft()
+
+    def get() -> Result:
+        result = ray.get(reference)
+        if isinstance(result, Exception):
+            raise result
+        assert isinstance(result, Result)
+        return result
+
+    return job, get
+
+
+def _gpu_share(device: str, count: int, ray: Any) -> float:
+    """Share of a GPU for each of ``count`` actors."""
+    gpus = 0.0 if device == "cpu" else float(ray.cluster_resources().get("GPU", 0))
+    return round(min(1.0, gpus / count), 3)

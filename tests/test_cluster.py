@@ -1,0 +1,74 @@
+"""Many processes make the same files as one, and addresses are as good as paths."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Command
+from models import NAME, smooth_noise
+from PIL import Image
+
+
+@pytest.fixture
+def store() -> Any:
+    fsspec = pytest.importorskip("fsspec")
+    system = fsspec.filesystem("memory")
+    yield system
+    system.rm("/", recursive=True)
+
+
+def test_addresses(codec: Command, here: Path, store: Any) -> None:
+    for name in ("in/a.png", "in/deep/b.png", "in/.hidden.png", "in/notes.txt"):
+        with store.open(f"/{name}", "wb") as file:
+            Image.new("RGB", (8, 6)).save(file, "PNG")
+    done = codec("encode", "-r", "memory://in", "-o", "memory://out")
+    assert (done.code, sorted(store.find("/out"))) == (0, ["/out/a.mcm", "/out/deep/b.mcm"])
+    done = codec("encode", "-r", "memory://in", "-o", "memory://out", "--skip-existing")
+    assert (done.code, done.err) == (3, "0 images, 2 skipped\n")
+    done = codec("encode", "memory://in/a.png", "-o", "a.mcm")
+    assert done.code == 0 and Path("a.mcm").read_bytes() == store.cat("/out/a.mcm")
+    done = codec("decode", "memory://out", "-o", "pictures")
+    assert done.code == 0 and os.listdir("pictures") == ["a.png"]
+    done = codec("encode", "memory://in/none.png")
+    assert done.code == 1 and done.err.startswith("codec: memory://in/none.png: ")
+    done = codec("encode", "fog://in/none.png")
+    assert (done.code, done.err.count("\n")) == (2, 1) and "fog://in/none.png cannot be opened (" in done.err
+
+
+def test_ray_has_its_limits(codec: Command, here: Path) -> None:
+    done = codec("encode", "-", "--engine", "ray", stdin=b"x")
+    message = "codec: --engine ray takes files, each with a rate of its own; leave out --total-bytes and -\n"
+    assert (done.code, done.err) == (2, message)
+
+
+@pytest.mark.slow
+def test_ray_makes_the_same_files(tiny: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ray")
+    from mcmcodec.cli.main import main
+
+    def run(*arguments: str) -> int:
+        with pytest.raises(SystemExit) as caught:
+            main(["encode", *arguments, "--model", NAME, "--device", "cpu"])
+        return int(caught.value.code or 0)
+
+    Path("in").mkdir()
+    for number in range(5):
+        Image.fromarray(smooth_noise(40, 56, seed=number)).save(f"in/{number}.png")
+    Path("in/2.png").write_bytes(b"no picture")
+    assert run("in", "-o", "local") == 1
+    capsys.readouterr()
+    assert run("in", "-o", "cluster", "--engine", "ray") == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "codec: in/2.png: not a picture in a format that can be read; convert it to PNG first"
+    assert said[-1].startswith("4 images, ") and said[-1].endswith(", 1 failed")
+    names = sorted(os.listdir("local"))
+    assert names == sorted(os.listdir("cluster")) == ["0.mcm", "1.mcm", "3.mcm", "4.mcm"]
+    for name in names:
+        assert Path("local", name).read_bytes() == Path("cluster", name).read_bytes()
+    Path("cluster/3.mcm").unlink()
+    before = Path("cluster/0.mcm").stat().st_mtime_ns
+    assert run(f"file://{here}/in", "-o", f"file://{here}/cluster", "--engine", "ray", "--skip-existing") == 1
+    assert "1 image, " in capsys.readouterr().err
+    assert Path("local/3.mcm").read_bytes() == Path("cluster/3.mcm").read_bytes()
+    assert Path("cluster/0.mcm").stat().st_mtime_ns == before
