@@ -3,7 +3,8 @@
     python benchmarks/searches.py FOLDER --out benchmarks/results/searches.json
 
 Goals: as many bytes as 0.02, 0.05 and 0.1 bits per pixel; a PSNR and an MS-SSIM. Budgets: what the pictures take in all
-at qualities 20, 40 and 60; both ways are then compared by the PSNR of all pixels together (decoder `fidelity`).
+at qualities 20, 40 and 60, spent at equal rates, at equal quality, and at equal slope as --total-bytes does; they are
+compared by the PSNR of all pixels together (decoder `fidelity`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from mcmcodec import Codec
 from mcmcodec.budget import Point, spread
 from mcmcodec.image import open_image, to_rgb
-from mcmcodec.rate import Goal, fit, ladder
+from mcmcodec.rate import Goal, crossing, fit, ladder
 
 Picture = NDArray[np.uint8]
 RATES = (0.02, 0.05, 0.1)
@@ -43,7 +44,7 @@ def goals(codec: Codec, pictures: list[Picture]) -> list[dict[str, Any]]:
 
 
 def budgets(codec: Codec, pictures: list[Picture]) -> list[dict[str, Any]]:
-    """One budget beside one quality."""
+    """One budget, spent in three ways."""
     known: dict[tuple[int, int], Point] = {}
 
     def measure(i: int, quality: int) -> Point:
@@ -60,10 +61,22 @@ def budgets(codec: Codec, pictures: list[Picture]) -> list[dict[str, Any]]:
         equal = [measure(i, quality) for i in range(len(pictures))]
         total = sum(point.size for point in equal)
         chosen, encodes = spread([x.size // 3 for x in pictures], measure, total, typical)
+        even = []
+        for i, x in enumerate(pictures):
+            share = total * x.size / values
+            low, _ = crossing(
+                lambda q, i=i: measure(i, q).size,
+                lambda size, share=share: size <= share,
+                share,
+                typical[0] * x.size / 24,
+                math.log,
+            )
+            even.append(measure(i, max(low, 0)))
         rows.append(
             {
                 "budget": total,
                 "quality": quality,
+                "psnr, equal rate": _psnr(even, values),
                 "psnr, equal quality": _psnr(equal, values),
                 "psnr, equal slope": _psnr(chosen, values),
                 "bytes": sum(point.size for point in chosen),
