@@ -161,6 +161,7 @@ def test_descriptors(tiny_codec: Codec) -> None:
         (["search", "dog", "nowhere"], "there is no folder nowhere; give words"),
         (["search", "dog", "a", "--as-is"], "a has no index; run codec index, or leave out --as-is"),
         (["search", "--like", "a/beach.mcm", "--all"], "--like looks at pictures"),
+        (["search", "dog", "--all", "--semantic"], "--all asks for words"),
         (["index", "a/beach.mcm"], "is a file"),
     ],
 )

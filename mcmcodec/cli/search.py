@@ -85,6 +85,8 @@ def search(
     """
     if like and (every or semantic):
         raise UsageError("--like looks at pictures, --all and --semantic at words", "leave one out")
+    if every and semantic:
+        raise UsageError("--all asks for words and --semantic for meaning", "leave one out")
     if not like and not words:
         raise UsageError("there is nothing to search for", "give words, or --like FILE.mcm")
     query, folders = ("", words) if like else (words[0], words[1:])
@@ -109,12 +111,11 @@ def search(
 
 
 def _words(archive: "Index", query: str, limit: int, *, every: bool, semantic: bool, deep: bool) -> "list[Hit]":
-    hits = archive.search(query, limit, every=every, deep=deep)
     if not semantic:
-        return hits
+        return archive.search(query, limit, every=every, deep=deep)
     from ..search.semantic import search as by_meaning
 
-    return by_meaning(archive, query, limit, deep=deep, words=hits)
+    return by_meaning(archive, query, limit, deep=deep)
 
 
 def _like(archive: "Index", like: str, limit: int, deep: bool) -> "list[Hit]":

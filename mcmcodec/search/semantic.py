@@ -15,6 +15,8 @@ from ..errors import UsageError
 from .index import Hit, Index, Vectors
 
 KIND: Final = "minilm"
+POOL: Final = 50
+"""Files of each list that are fused."""
 _BATCH: Final = 256
 _RANK: Final = 60
 """What is added to a rank before it is inverted (Cormack, Clarke and Büttcher 2009)."""
@@ -37,11 +39,11 @@ def complete(index: Index) -> None:
         index.store(KIND, ((number, vector) for (number, _, _), vector in zip(part, vectors, strict=True)))
 
 
-def search(index: Index, query: str, limit: int, *, deep: bool = True, words: Sequence[Hit] = ()) -> list[Hit]:
-    """Files whose captions mean the like, best first; fused with hits by words, if given, by reciprocal ranks."""
-    wanted = embed([query])[0]
-    hits = index.nearest(KIND, lambda vectors: vectors @ wanted, max(limit, len(words)), deep=deep)
-    return fuse((hits, words), limit) if words else hits[:limit]
+def search(index: Index, query: str, limit: int, *, deep: bool = True) -> list[Hit]:
+    """Files whose captions mean the like or have the words, best first: both lists fused by reciprocal ranks."""
+    wanted, pool = embed([query])[0], max(limit, POOL)
+    hits = index.nearest(KIND, lambda vectors: vectors @ wanted, pool, deep=deep)
+    return fuse((hits, index.search(query, pool, deep=deep)), limit)
 
 
 def fuse(lists: Sequence[Sequence[Hit]], limit: int) -> list[Hit]:
