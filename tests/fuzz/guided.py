@@ -18,7 +18,7 @@ import atheris
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent), str(TESTS / "fuzz")]
 
-with atheris.instrument_imports(include=["mcmcodec"]):
+with atheris.instrument_imports(include=["mcmcodec"], exclude=["mcmcodec.training", "mcmcodec.model"]):
     import targets
     from models import export_tiny, smooth_noise
 
