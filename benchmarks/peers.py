@@ -66,8 +66,10 @@ def check(recorded: dict, candidates: list[run.Candidate], paths: list[Path]) ->
         for candidate in candidates:
             for setting in candidate.settings:
                 name = next(iter(candidate.decoders))
+                if (name, setting, reference.name) not in known:
+                    continue
                 size = len(candidate.encode(reference.image, setting)) + candidate.extra
-                if known.get((name, setting, reference.name)) == size:
+                if known[name, setting, reference.name] == size:
                     same += 1
                 else:
                     different.append(f"{reference.name}: {name} at {setting:g}: {size}")
