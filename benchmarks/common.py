@@ -21,7 +21,7 @@ from mcmcodec.image import readable_extensions
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options that `start` and `referee` need, and --limit."""
+    """The options that `begin` and `referee` need, and --limit; `start` needs ``--model`` besides."""
     parser.add_argument("--device", default="cpu", help="cpu, cuda or auto [cpu]")
     parser.add_argument("--threads", type=int, default=1, help="of torch and OpenCV [1]")
     parser.add_argument("--limit", type=int, help="only the first so many pictures")

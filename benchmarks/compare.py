@@ -128,6 +128,7 @@ def main() -> None:
     parser.add_argument("--crop", action="append", help="LEFT,TOP,WIDTH,HEIGHT; once, or once per picture [the middle]")
     parser.add_argument("--zoom", type=int, default=1, help="times that every pixel is enlarged [1]")
     parser.add_argument("--out", type=Path, required=True, help="PNG")
+    parser.add_argument("--model", help="which weights [the default model]")
     common.add_options(parser)
     options = parser.parse_args()
     coder, _ = common.start(options)

@@ -225,6 +225,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--qualities", default="10,50,90", help="separated by commas [10,50,90]")
     parser.add_argument("--out", type=Path, help="results file, JSON")
+    parser.add_argument("--model", help="which weights [the default model]")
     common.add_options(parser)
     options = parser.parse_args()
     coder, facts = common.start(options)

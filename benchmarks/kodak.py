@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--keep", type=float, help="share of visible patches [the codec decides]")
     parser.add_argument("--effort", type=int, help="of encoding [the codec's default]")
     parser.add_argument("--square", type=int, default=0, help="centre square, scaled to this side")
+    parser.add_argument("--model", help="which weights [the default model]")
     common.add_options(parser)
     options = parser.parse_args()
     coder, about = common.start(options)

@@ -179,6 +179,7 @@ def main() -> None:
     parser.add_argument("--target-bpp", type=float, default=0.05, help="of the comparison at equal bytes [0.05]")
     parser.add_argument("--decoder", default="fidelity")
     parser.add_argument("--out", type=Path, required=True, help="without .json and .md")
+    parser.add_argument("--model", help="which weights [the default model]")
     common.add_options(parser)
     options = parser.parse_args()
     coder, facts = common.start(options)

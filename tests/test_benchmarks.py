@@ -15,6 +15,7 @@ for package in ("scipy", "matplotlib"):
 
 import common  # noqa: E402
 import compare  # noqa: E402
+import kodak  # noqa: E402
 import masks  # noqa: E402
 import report  # noqa: E402
 
@@ -157,6 +158,18 @@ def test_missing_peers_are_skipped(monkeypatch):
     assert {"JPEG XL", "HEIC", "VVC"} <= {one.name for one in missing}
     assert "pip install pillow-heif" in {one.remedy for one in missing}
     assert not {"JPEG XL", "HEIC", "VVC"} & {one.name for one in found}
+
+
+def test_kodak_from_its_command_line(folder, tiny, tmp_path, monkeypatch):
+    out = tmp_path / "kodak_tiny.json"
+    arguments = [str(folder), "--model", "tiny", "--qualities", "20,60", "--decoder", "fidelity", "--metrics", "psnr"]
+    monkeypatch.setattr(sys, "argv", ["kodak.py", *arguments, "--limit", "1", "--out", str(out)])
+    kodak.main()
+    content = json.loads(out.read_text())
+    assert content["model"]["name"] == "tiny" and content["images"] == 1 and content["set"] == "set"
+    assert [(point["curve"], point["setting"]) for point in content["points"]] == [
+        ("mcm tiny fidelity", 20), ("mcm tiny fidelity", 60),
+    ]  # fmt: skip
 
 
 def test_square_takes_the_middle(folder):
