@@ -43,6 +43,7 @@ def test_ray_has_its_limits(codec: Command, here: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("MCMCODEC_TEST_RAY" not in os.environ, reason="starts a cluster: set MCMCODEC_TEST_RAY")
 def test_ray_makes_the_same_files(tiny: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("ray")
     from mcmcodec.cli.main import main

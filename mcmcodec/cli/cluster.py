@@ -34,7 +34,7 @@ def outcomes(
         Each job in order, and a function that returns its result or raises what went wrong.
 
     Raises:
-        UsageError: Ray is not installed.
+        UsageError: Ray is not installed, or does not start.
     """
     try:
         ray: Any = import_module("ray")
@@ -42,7 +42,11 @@ def outcomes(
         raise UsageError("--engine ray needs Ray", "pip install 'mcmcodec[ray]'") from None
     ours = not ray.is_initialized()
     if ours:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        try:
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        # Ray raises a plain Exception when its processes do not come up in time.
+        except Exception as error:
+            raise UsageError(f"Ray does not start ({error})", "name a cluster in RAY_ADDRESS") from error
     try:
         count = min(len(jobs), max(1, int(ray.cluster_resources().get("CPU", 1))))
         remote = ray.remote(num_cpus=1, num_gpus=_gpu_share(settings["device"], count, ray))(Worker)
