@@ -43,6 +43,8 @@ from mcmcodec.words import opened, words_file
 Row = dict[str, Any]
 RANKS = (1, 5, 10)
 QUERIES = 200
+POOL = 50
+"""Files of each list that are fused."""
 
 
 @contextmanager
@@ -138,20 +140,30 @@ def by_words(pairs: dict[str, list[str]], model: str) -> list[Row]:
     index = Index(":memory:")
     index.update({name: (1, 1) for name in files}, files.__getitem__, _refuse)
     queries = [(text, name) for name, texts in pairs.items() for text in texts[1:]]
-    lists = {"words": [index.search(text, semantic.POOL) for text, _ in queries]}
+    lists = {"words": [index.search(text, POOL) for text, _ in queries]}
     try:
         semantic.complete(index)
         wanted = semantic.embed([text for text, _ in queries])
     except UsageError as error:
         print(error, file=sys.stderr)
     else:
-        lists["meaning"] = [index.nearest(semantic.KIND, partial(np.dot, b=one), semantic.POOL) for one in wanted]
-        lists["both"] = [semantic.fuse(pair, 10) for pair in zip(lists["meaning"], lists["words"], strict=True)]
+        lists["meaning"] = [index.nearest(semantic.KIND, partial(np.dot, b=one), POOL) for one in wanted]
+        lists["both"] = [fuse(pair, 10) for pair in zip(lists["meaning"], lists["words"], strict=True)]
     rows = []
     for way, hits in lists.items():
         ranks = [rank(found, name) for found, (_, name) in zip(hits, queries, strict=True)]
         rows.append({"files": len(files), "queries": len(queries), "way": way, **recalls(ranks)})
     return rows
+
+
+def fuse(lists: tuple[list[Hit], list[Hit]], limit: int) -> list[Hit]:
+    """Ranked lists made into one: a file's score is the sum of 1 / (60 + rank) (Cormack, Clarke and Büttcher 2009)."""
+    scores: dict[str, float] = {}
+    for ranked in lists:
+        for place, hit in enumerate(ranked, 1):
+            scores[hit.path] = scores.get(hit.path, 0.0) + 1 / (60 + place)
+    hits = {hit.path: hit for ranked in lists for hit in ranked}
+    return [hits[path] for path in sorted(scores, key=lambda path: -scores[path])[:limit]]
 
 
 def likeness(folder: Path, model: str, count: int) -> list[Row]:
@@ -224,8 +236,8 @@ def report(results: Row) -> str:
         lines += [
             "## Words", "",
             "Each picture with several human captions is a file with the first one; every other caption is a query. "
-            "*words*: `codec search` (FTS5, BM25); *meaning*: sentence embeddings alone; "
-            "*both*: `codec search --semantic`.", "",
+            "*words*: `codec search` (FTS5, BM25); *meaning*: `codec search --semantic`, sentence embeddings; "
+            "*both*: the two lists fused by reciprocal ranks, which `codec search` therefore does not do.", "",
             *table(results["words"]),
         ]  # fmt: skip
     if "likeness" in results:

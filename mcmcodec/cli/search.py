@@ -17,7 +17,7 @@ from .files import read, scan
 if TYPE_CHECKING:
     from ..search.index import Changes, Hit, Index, Stamp
 
-_SEMANTIC = click.option("--semantic", is_flag=True, help="By meaning too (extra: semantic).")
+_SEMANTIC = click.option("--semantic", is_flag=True, help="By meaning (extra: semantic).")
 
 
 @click.command(short_help="Index the words of folders, for quick searches.")

@@ -15,11 +15,7 @@ from ..errors import UsageError
 from .index import Hit, Index, Vectors
 
 KIND: Final = "minilm"
-POOL: Final = 50
-"""Files of each list that are fused."""
 _BATCH: Final = 256
-_RANK: Final = 60
-"""What is added to a rank before it is inverted (Cormack, Clarke and Büttcher 2009)."""
 
 
 def embed(texts: Sequence[str]) -> Vectors:
@@ -40,24 +36,12 @@ def complete(index: Index) -> None:
 
 
 def search(index: Index, query: str, limit: int, *, deep: bool = True) -> list[Hit]:
-    """Files whose captions mean the like or have the words, best first: both lists fused by reciprocal ranks."""
-    wanted, pool = embed([query])[0], max(limit, POOL)
-    hits = index.nearest(KIND, lambda vectors: vectors @ wanted, pool, deep=deep)
-    return fuse((hits, index.search(query, pool, deep=deep)), limit)
+    """Files whose captions mean the like, best first.
 
-
-def fuse(lists: Sequence[Sequence[Hit]], limit: int) -> list[Hit]:
-    """Ranked lists made into one: a file's score is the sum of 1 / (60 + rank)."""
-    from dataclasses import replace
-
-    scores: dict[str, float] = {}
-    hits: dict[str, Hit] = {}
-    for ranked in lists:
-        for rank, hit in enumerate(ranked, 1):
-            scores[hit.path] = scores.get(hit.path, 0.0) + 1 / (_RANK + rank)
-            hits.setdefault(hit.path, hit)
-    best = sorted(scores, key=lambda path: -scores[path])[:limit]
-    return [replace(hits[path], score=round(scores[path], 6)) for path in best]
+    Fusing with the hits by words was measured and lowers the recall (``benchmarks/results/search.md``).
+    """
+    wanted = embed([query])[0]
+    return index.nearest(KIND, lambda vectors: vectors @ wanted, limit, deep=deep)
 
 
 @cache
