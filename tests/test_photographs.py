@@ -21,9 +21,9 @@ data = pytest.importorskip("skimage.data", reason="needs scikit-image's photogra
 QUALITIES = (20, 50, 80)
 # Photograph: for each quality, at most so many bytes and at least so many decibels.
 BOUNDS = {
-    "astronaut": ((590, 20.3), (2570, 25.0), (9350, 29.3)),
-    "chelsea": ((180, 22.7), (680, 26.7), (3080, 30.9)),
-    "coffee": ((425, 21.2), (1670, 24.6), (7840, 27.9)),
+    "astronaut": ((666, 20.9), (2680, 25.5), (9240, 29.4)),
+    "chelsea": ((211, 23.25), (717, 27.1), (3085, 31.05)),
+    "coffee": ((465, 21.75), (1757, 25.0), (7700, 28.0)),
 }
 
 
@@ -81,5 +81,5 @@ def test_fixed_cost(codec: Codec) -> None:
 def test_empty_picture_is_small(codec: Codec) -> None:
     """Nothing to see: less than a byte for each of its 1536 patches, and the same grey again."""
     file = codec.encode(np.full((512, 768, 3), 128, np.uint8), quality=50)
-    assert len(file) < 1000
+    assert len(file) < 1200
     assert abs(np.asarray(codec.decode(file), float).mean() - 128) < 3
