@@ -68,7 +68,7 @@ def writable_format(name: str) -> str:
     """
     ext = os.path.splitext(name)[1].lower()
     known = Image.registered_extensions()
-    if ext not in known or known[ext] not in Image.SAVE:
+    if ext not in known or known[ext] not in {*Image.SAVE} - _REFUSED:
         raise UsageError(f"cannot write a picture with the extension {ext!r}", "use .png, .jpg or .webp")
     return known[ext]
 

@@ -96,7 +96,7 @@ def test_unknown_model(folder: Path) -> None:
 def test_no_weights_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(weights, "folders", lambda: [tmp_path / "nowhere", tmp_path])
     assert available() == []
-    refused(find, "there is no model small; choose from none: weights are missing")
+    refused(find, f"there is no model {weights.DEFAULT}; choose from none: weights are missing")
 
 
 def test_named_folder_goes_first(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from typing import Final, Generic, TypeVar
 
@@ -110,12 +110,14 @@ class Behind(Generic[A, B]):
         self._waiting: deque[tuple[A, Future[B], int]] = deque()
         self._held = 0
         self._pool = ThreadPoolExecutor(1, "write-behind")
+        self._last: Future[B] | None = None
 
     def put(self, item: A) -> None:
         """Have an item done; settle what is done, and wait where too much is not."""
         weight = self._weigh(item)
         self._held += weight
-        self._waiting.append((item, self._pool.submit(self._do, item), weight))
+        self._last = self._pool.submit(self._do, item)
+        self._waiting.append((item, self._last, weight))
         while self._waiting and (self._waiting[0][1].done() or len(self._waiting) > MOST or self._held > BUDGET):
             self._settle_one()
 
@@ -125,7 +127,20 @@ class Behind(Generic[A, B]):
             while self._waiting:
                 self._settle_one()
         finally:
-            self._pool.shutdown()
+            self._drain()
+
+    def _drain(self) -> None:
+        """Wait until nothing is under way, whatever interrupts that: no file stays half written."""
+        interrupt: BaseException | None = None
+        # not by joining the thread: a join that was interrupted may call a running thread ended (Python 3.11)
+        while self._last is not None and not self._last.done():
+            try:
+                wait([self._last])
+            except BaseException as error:
+                interrupt = error
+        self._pool.shutdown(wait=False)
+        if interrupt:
+            raise interrupt
 
     def _settle_one(self) -> None:
         item, future, weight = self._waiting.popleft()
