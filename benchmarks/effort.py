@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mcmcodec import Codec
-from mcmcodec.bench import metrics
+from mcmcodec.bench import curves, metrics
 from mcmcodec.effort import LEVELS
 from mcmcodec.training.data import load_folder
 
@@ -51,7 +51,7 @@ def table(content: dict[str, Any]) -> str:
         "| effort | bytes at equal PSNR | time of encoding | bpp / PSNR at quality 50 |", "|---|---|---|---|",
     ]  # fmt: skip
     for row in rows:
-        change = metrics.bd_rate([tuple(p) for p in usual["points"]], [tuple(p) for p in row["points"]])
+        change = curves.bd_rate([tuple(p) for p in usual["points"]], [tuple(p) for p in row["points"]])
         bpp, psnr = row["points"][QUALITIES.index(50)]
         time_ = row["seconds"] / usual["seconds"]
         lines.append(f"| {row['effort']} | {change:+.1f} % | {time_:.1f} x | {bpp:.4f} / {psnr:.2f} |")
