@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Final, Generic, TypeVar
 
@@ -110,14 +110,13 @@ class Behind(Generic[A, B]):
         self._waiting: deque[tuple[A, Future[B], int]] = deque()
         self._held = 0
         self._pool = ThreadPoolExecutor(1, "write-behind")
-        self._last: Future[B] | None = None
+        self._busy, self._stopped = threading.Lock(), False
 
     def put(self, item: A) -> None:
         """Have an item done; settle what is done, and wait where too much is not."""
         weight = self._weigh(item)
         self._held += weight
-        self._last = self._pool.submit(self._do, item)
-        self._waiting.append((item, self._last, weight))
+        self._waiting.append((item, self._pool.submit(self._work, item), weight))
         while self._waiting and (self._waiting[0][1].done() or len(self._waiting) > MOST or self._held > BUDGET):
             self._settle_one()
 
@@ -132,15 +131,25 @@ class Behind(Generic[A, B]):
     def _drain(self) -> None:
         """Wait until nothing is under way, whatever interrupts that: no file stays half written."""
         interrupt: BaseException | None = None
-        # not by joining the thread: a join that was interrupted may call a running thread ended (Python 3.11)
-        while self._last is not None and not self._last.done():
+        self._stopped, idle = True, False
+        # Not by joining the thread: a join that was interrupted may call a running thread ended (Python 3.11). Nor by
+        # its futures: the interrupt may have come before the last one was noted.
+        while not idle:
             try:
-                wait([self._last])
+                with self._busy:
+                    idle = True
             except BaseException as error:
                 interrupt = error
         self._pool.shutdown(wait=False)
         if interrupt:
             raise interrupt
+
+    def _work(self, item: A) -> B:
+        """Do one thing in the other thread, unless an interrupt has ended everything."""
+        with self._busy:
+            if self._stopped:
+                raise CancelledError
+            return self._do(item)
 
     def _settle_one(self) -> None:
         item, future, weight = self._waiting.popleft()
