@@ -91,7 +91,7 @@ def jpeg() -> Peer:
     def encode(image: Image.Image, setting: float, threads: int) -> bytes:
         return _save(image, "JPEG", quality=int(setting), optimize=True, progressive=True, subsampling="4:2:0")
 
-    ladder = {1: (1, 3, 6, 9, 13, 20), 2: (2, 6, 12, 22, 40), 4: (4, 12, 30, 60, 80)}
+    ladder = {1: (1, 3, 6, 9, 13, 20), 2: (1, 3, 6, 12, 22, 40), 4: (2, 6, 12, 30, 60, 80)}
     version = _pillow("libjpeg-turbo", "libjpeg_turbo")
     return Peer("JPEG", "optimised, progressive, 4:2:0", version, ".jpg", "quality", ladder, encode, pillow_decode)
 
@@ -105,7 +105,7 @@ def jpegli() -> Peer | Missing:
     def encode(image: Image.Image, setting: float, threads: int) -> bytes:
         return bytes(package.encode(image.tobytes(), image.width, image.height, quality=int(setting)))
 
-    ladder = {1: (1, 3, 6, 9, 13, 20), 2: (2, 6, 12, 22, 40), 4: (4, 12, 30, 60, 80)}
+    ladder = {1: (1, 3, 6, 9, 13, 20), 2: (1, 3, 6, 12, 22, 40), 4: (2, 6, 12, 30, 60, 80)}
     return Peer("JPEG (jpegli)", "the package's only mode", _version("pyjpegli"), ".jpg", "quality", ladder, encode,
                 pillow_decode)  # fmt: skip
 
@@ -131,7 +131,7 @@ def avif() -> Peer | Missing:
         return _save(image, "AVIF", quality=int(setting), speed=2, subsampling="4:4:4", advanced={"tune": "ssim"},
                      max_threads=threads)  # fmt: skip
 
-    ladder = {1: (0, 3, 6, 10, 15, 20), 2: (0, 5, 10, 20, 30), 4: (0, 10, 25, 40, 60)}
+    ladder = {1: (0, 3, 6, 10, 15, 20), 2: (0, 5, 10, 20, 30, 40), 4: (0, 10, 25, 40, 60, 75)}
     about = "libaom, speed 2, 4:4:4, tune=ssim"
     return Peer("AVIF", about, _pillow("libavif", "avif"), ".avif", "quality", ladder, encode, pillow_decode)
 
@@ -150,7 +150,7 @@ def jpeg_xl() -> Peer | Missing:
     def decode(data: bytes) -> Image.Image:
         return Image.fromarray(codecs.jpegxl_decode(data)).convert("RGB")
 
-    ladder = {1: (25, 20, 15, 12, 10, 7), 2: (25, 20, 14, 10, 7), 4: (25, 15, 8, 4)}
+    ladder = {1: (25, 20, 15, 12, 10, 7), 2: (25, 20, 14, 10, 7, 5), 4: (25, 15, 8, 4, 2.5, 1.5)}
     version = f"{_version('imagecodecs')}, {codecs.jpegxl_version()}"
     return Peer("JPEG XL", "effort 9, bare codestream", version, ".jxl", "distance", ladder, encode, decode)
 
@@ -170,7 +170,7 @@ def heic() -> Peer | Missing:
         register_heif()
         return pillow_decode(data)
 
-    ladder = {1: (0, 3, 6, 10, 15), 2: (0, 6, 12, 20, 30), 4: (0, 10, 25, 40)}
+    ladder = {1: (0, 3, 6, 10, 15, 20), 2: (0, 3, 6, 12, 20, 30), 4: (0, 10, 25, 40, 55, 70)}
     info = package.libheif_info()
     version = f"{_version('pillow-heif')}, libheif {info['libheif']}, {info['HEIF']}"
     return Peer("HEIC", "x265 placebo, tune=psnr, 4:2:0", version, ".heic", "quality", ladder, encode, decode)

@@ -35,7 +35,7 @@ def mozjpeg() -> Peer | Missing:
         ppm = b"P6\n%d %d\n255\n" % image.size + image.tobytes()
         return _run([program, "-quality", f"{setting:g}", "-tune-psnr", "-sample", "2x2"], ppm)
 
-    ladder = {1: (1, 2, 4, 6, 8, 12), 2: (2, 4, 8, 15, 25), 4: (2, 8, 25, 50, 75)}
+    ladder = {1: (1, 2, 4, 6, 8, 12), 2: (2, 4, 8, 15, 25, 40), 4: (2, 8, 15, 25, 50, 75)}
     return Peer("JPEG (mozjpeg)", "tune-psnr, progressive, 4:2:0", version, ".jpg", "quality", ladder, encode,
                 pillow_decode)  # fmt: skip
 
@@ -64,7 +64,7 @@ def vvc() -> Peer | Missing:
             command = [program, "-v", "error", "-threads", "1", "-i", str(path), "-vf", _TO_RGB]
             return pillow_decode(_run([*command, "-c:v", "ppm", "-f", "image2pipe", "-"], b""))
 
-    ladder = {1: (63, 58, 54, 50, 46, 42), 2: (63, 56, 50, 44, 39), 4: (63, 57, 50, 42, 34)}
+    ladder = {1: (63, 58, 54, 50, 46, 42), 2: (63, 56, 50, 44, 39, 34), 4: (63, 57, 50, 42, 34, 26)}
     version = f"libvvenc in {_first_line([program, '-version']).partition(' Copyright')[0]}"
     return Peer("VVC", "vvenc, preset slow, 4:2:0, 10 bit", version, ".266", "qp", ladder, encode, decode)
 
