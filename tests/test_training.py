@@ -211,7 +211,7 @@ def train(started: Path, pictures: Path, stage: str, init: str, out: str, *more:
 
 
 def test_from_pictures_to_a_model(started: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train(started, pictures, "joint", "pca", "joint")
+    train(started, pictures, "joint", "pca", "joint", "--muon")
     train(started, pictures, "decoder", "joint", "decoder")
     network, history = load(started / "joint" / "last.pt")
     decoder, _ = load(started / "decoder" / "last.pt")

@@ -62,7 +62,9 @@ def pca(data: Path, preset: str, out: Path, cache: Path, seed: int) -> None:
 @click.option("--half", is_flag=True, help="bfloat16 in the float transforms: for GPUs and CPUs that have it.")
 @click.option("--seed", default=1)
 @click.option("--lpips", default=0.0, help="decoder: 0 for squared error alone, else weight of MSE beside LPIPS.")
-@click.option("--msssim", default=0.0, help="decoder: weight of 1 - MS-SSIM.")
+@click.option("--error", default=1.0, help="joint: what squared error keeps of its weight beside MS-SSIM.")
+@click.option("--msssim", default=0.0, help="joint, decoder: weight of 1 - MS-SSIM.")
+@click.option("--muon", is_flag=True, help="Muon for matrices instead of AdamW.")
 @click.option("--adversary", default=0.0, help="decoder: weight of fooling a patch discriminator.")
 @click.option("--compile", "compiled", is_flag=True, help="torch.compile the float transforms; pays on GPUs.")
 def run(**options: object) -> None:

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from ..entropy.fixed import ACT_BITS, MASK_CENTRE, SCALE_MIN, SCALE_STEP, SCALES, WEIGHT_BITS, WEIGHT_MAX
 from ..entropy.rangecoder import Table
 from ..entropy.stream import Counter, EntropyModel, walk
-from ..model.config import trade
+from ..model.config import error_per_bit
 from ..model.layers import knot_weights
 from ..text import coders
 from ..weights import Weights
@@ -133,7 +133,7 @@ def count_symbols(
             v = (a.latents(t, mask, knots) * a.gains(knots))[0].double().numpy()
             z = a.hyper(t, knots)[0].double().numpy().reshape(-1, config.hyper)
             gains = a.gains(knots)[0].double().numpy()
-        port = _Tally(v, z, mask[0].numpy(), model.tables, price * 3 * gains**2 / trade(quality))
+        port = _Tally(v, z, mask[0].numpy(), model.tables, price * error_per_bit(quality, gains))
         port.counts = counts
         visible = mask[0].numpy()
         walk(model, port, visible.shape, quality, round(255 * float(visible.mean())), bool(visible.all()))

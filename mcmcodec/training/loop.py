@@ -17,8 +17,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-BASIS = ("analysis.embed.weight", "synthesis.linear.weight")
-"""Orthonormal at the start, with entries far smaller than a fresh layer's: they learn more slowly."""
+from .optimizer import BASIS, Muon, is_matrix
 
 
 @dataclass
@@ -39,6 +38,7 @@ class LoopConfig:
     size: int = 256
     seed: int = 1
     average: float = 0.998
+    muon: bool = False
     clip: float = 1.0
     warm: float = 0.03
     floor: float = 0.02
@@ -83,14 +83,19 @@ def train(
     rank = dist.get_rank() if dist.is_initialized() else 0
     world = dist.get_world_size() if dist.is_initialized() else 1
     named = {id(p): n for n, p in module.named_parameters()}
+    matrices = [p for p in trained if config.muon and is_matrix(named[id(p)], p)]
+    taken = {id(p) for p in matrices}
     basis = [p for p in trained if named[id(p)].endswith(BASIS)]
-    decay = [p for p in trained if p.ndim > 1 and not named[id(p)].endswith(BASIS)]
-    rest = [p for p in trained if p.ndim <= 1 and not named[id(p)].endswith(BASIS)]
-    optimizer = torch.optim.AdamW(
+    taken |= {id(p) for p in basis}
+    decay = [p for p in trained if p.ndim > 1 and id(p) not in taken]
+    rest = [p for p in trained if p.ndim <= 1 and id(p) not in taken]
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(
         [{"params": decay, "weight_decay": 0.01, "pace": 1.0}, {"params": rest, "weight_decay": 0.0, "pace": 1.0},
          {"params": basis, "weight_decay": 0.0, "pace": 0.15}],
         lr=config.peak, betas=(0.9, 0.98), eps=1e-9, foreach=True,
-    )  # fmt: skip
+    )]  # fmt: skip
+    if matrices:
+        optimizers.append(Muon([{"params": matrices, "weight_decay": 0.01, "pace": 1.0}], config.peak))
     average = Average(module, config.average)
     counter, best = FlopCounterMode(display=False), matmul_rate(trained[0].device, bool(getattr(module, "half", False)))
     begin = reported = saved = time.monotonic()
@@ -102,7 +107,7 @@ def train(
     log = (out / "log.jsonl").open("a") if rank == 0 else None
     while progress < 1.0:
         rate = config.peak * _schedule(progress, config)
-        for group in optimizer.param_groups:
+        for group in (g for optimizer in optimizers for g in optimizer.param_groups):
             group["lr"] = rate * group["pace"]
         with counter if steps == 0 else nullcontext():
             loss, numbers = step(module, steps)
@@ -110,9 +115,11 @@ def train(
         progress = _share_gradients(trained, (time.monotonic() - begin) / (60 * config.minutes), world)
         norm = float(nn.utils.clip_grad_norm_(trained, config.clip))
         if math.isfinite(norm):
-            optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
             average.update(module)
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
         steps, since, seen = steps + 1, since + 1, seen + config.batch * world
         for key, value in {**numbers, "loss": float(loss.detach()), "norm": norm}.items():
             sums[key] = sums.get(key, 0.0) + value

@@ -6,17 +6,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import UsageError
+
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the five scales (Wang, Simoncelli, Bovik 2003)."""
 WINDOW, SIGMA = 11, 1.5
+SMALLEST = WINDOW * 2 ** (len(WEIGHTS) - 1)
+"""Least side in pixels: the window must fit into the coarsest scale."""
 C1, C2 = 0.01**2, 0.03**2
 
 
 def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
-    """Multi-scale structural similarity (B,) of pictures (B, 3, H, W) in [0, 1], sides of at least 176; differentiable.
+    """Multi-scale structural similarity (B,) of pictures (B, 3, H, W) in [0, 1], differentiable.
 
     Means over colours and positions; negative similarities, which no power has, count as a small positive one.
+    UsageError when a side is under ``SMALLEST``, 176.
     """
+    if min(x.shape[2:]) < SMALLEST:
+        raise UsageError(f"MS-SSIM needs crops of {SMALLEST} pixels", "give a larger --size, or leave it out")
     out = x.new_ones(x.shape[0])
     for scale, weight in enumerate(WEIGHTS):
         last = scale == len(WEIGHTS) - 1

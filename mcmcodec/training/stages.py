@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .data import Crops, load_folder
-from .losses import Adversary, ms_ssim
+from .losses import SMALLEST, Adversary, ms_ssim
 from .network import Network, trade
 
 CHECK_QUALITIES = (10, 30, 50, 70, 90)
@@ -65,6 +65,11 @@ class RateDistortion(MaskedImageModelling):
 
     name = "joint"
 
+    def __init__(self, crops: Crops, batch: int, device: str, structure: float = 0.0, share: float = 1.0) -> None:
+        """``structure`` weighs 1 - MS-SSIM, times the fourth root of lambda; ``share`` is what squared error keeps."""
+        super().__init__(crops, batch, device)
+        self.structure, self.share = structure, share
+
     def trained(self, network: Network) -> list[Tensor]:
         """Everything."""
         return list(network.parameters())
@@ -76,9 +81,13 @@ class RateDistortion(MaskedImageModelling):
         x_hat, coded = network(x, quality)
         error, weight = squared_error(x, x_hat), trade(quality)
         area = x.shape[2] * x.shape[3]
-        loss = ((coded.loss_bits / area + weight * error) / weight.sqrt()).mean()
-        parts = {k: float(v.detach().mean()) / area for k, v in coded.bits.items()}
-        return loss, {"psnr": _psnr(error), **parts}
+        loss = (coded.loss_bits / area + self.share * weight * error) / weight.sqrt()
+        numbers = {k: float(v.detach().mean()) / area for k, v in coded.bits.items()}
+        if self.structure:
+            similarity = ms_ssim(x_hat, x)
+            loss = loss + self.structure * weight.sqrt().sqrt() * (1 - similarity)
+            numbers["msssim"] = float(similarity.detach().mean())
+        return loss.mean(), {"psnr": _psnr(error), **numbers}
 
 
 @dataclass(frozen=True)
@@ -173,12 +182,15 @@ class Check:
                 x_hat = network.paint(y_hat, psi, mask, knots).clamp(0, 1)
                 error = squared_error(x, x_hat)
                 bpp = sum(bits.values()) / (x.shape[2] * x.shape[3])
+                alike = ms_ssim(x_hat, x) if min(x.shape[2:]) >= SMALLEST else torch.zeros_like(error)
                 far = self.perceptual(x_hat, x) if self.perceptual is not None else torch.zeros_like(error)
-                rows.append(torch.stack([bpp, -10 * error.log10(), error, far, bits["base"] / x[0, 0].numel()]))
-            bpp, psnr, error, far, base = torch.cat(rows, 1).mean(1).tolist()
+                rows.append(torch.stack([bpp, -10 * error.log10(), error, far, bits["base"] / x[0, 0].numel(), alike]))
+            bpp, psnr, error, far, base, alike = torch.cat(rows, 1).mean(1).tolist()
             weight = float(trade(torch.tensor(q)))
             cost += (bpp + weight * error) / math.sqrt(weight)
             out |= {f"bpp{q}": round(bpp, 5), f"psnr{q}": round(psnr, 3), f"base{q}": round(base, 5)}
+            if alike:
+                out[f"msssim{q}"] = round(alike, 4)
             if self.perceptual is not None:
                 out[f"lpips{q}"] = round(far, 4)
         return {"cost": round(cost, 5), **out}

@@ -55,13 +55,15 @@ def work(rank: int, o: dict) -> None:
     crops = Crops(*source) if device == "cpu" else DeviceCrops(*source, device)
     judges = _judges(o, device)
     check = Check(o["val"], 16, device, judges.perceptual)
-    config = LoopConfig(o["stage"], o["minutes"], o["peak"], o["batch"], o["size"], o["seed"], o["average"])
+    config = LoopConfig(o["stage"], o["minutes"], o["peak"], o["batch"], o["size"], o["seed"], o["average"], o["muon"])
     if o["stage"] == "light":
         _lighten(network, crops, check, config, o["out"], history)
     else:
-        stages = {"mim": MaskedImageModelling, "joint": RateDistortion}
+        stages = {"mim": MaskedImageModelling}
         if o["stage"] == "decoder":
             stage: MaskedImageModelling = DecoderOnly(crops, o["batch"], device, judges)
+        elif o["stage"] == "joint":
+            stage = RateDistortion(crops, o["batch"], device, o["msssim"], o["error"])
         else:
             stage = stages[o["stage"]](crops, o["batch"], device)
         _train(network, stage, check, config, o["out"], history)
