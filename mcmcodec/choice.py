@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from . import container, masking, tiling
 from .entropy.networks import Reals
-from .entropy.stream import Counter, walk
+from .entropy.stream import Counter, Decoded, EntropyModel, Port, walk
 from .errors import UsageError
 from .limits import check_pixels
 from .masking import patch_roi
-from .model.config import trade
+from .model.config import error_per_bit
 from .weights import Weights
 from .words import MODES
 
@@ -45,6 +45,25 @@ class Plan:
     worth: NDArray[np.float64]
     hidden_loss: float = 0.0
 
+    @property
+    def keep(self) -> int:
+        """Share of visible patches as the header states it, 0..255."""
+        return round(255 * float(self.visible.mean()))
+
+    @property
+    def all_visible(self) -> bool:
+        """Whether no patch is hidden; then no mask is coded."""
+        return bool(self.visible.all())
+
+    @property
+    def none_visible(self) -> bool:
+        """Whether the base layer is all there is."""
+        return not self.visible.any()
+
+    def through(self, entropy: EntropyModel, port: Port, quality: int) -> Decoded:
+        """Take ``port`` through everything that is coded of the picture."""
+        return walk(entropy, port, self.visible.shape, quality, self.keep, self.all_visible, self.none_visible)
+
     def cost(self, payload: bytes, error: Reals) -> float:
         """The Lagrangian cost in bits: the payload's, and those that the squared error of what was coded is worth."""
         return 8 * len(payload) + self.hidden_loss + float(weighted(error, self.worth).sum())
@@ -56,7 +75,7 @@ def plans(
 ) -> list[Plan]:  # fmt: skip
     """The ways worth trying: one, but two where ``rd`` is free to find that a mask does not pay."""
     every = np.ones((padded.shape[0] // tiling.PATCH, padded.shape[1] // tiling.PATCH), bool)
-    worth = trade(quality) / 3 / transforms.gains(quality) ** 2
+    worth = 1 / error_per_bit(quality, transforms.gains(quality))
     if layers == "base":
         return [Plan(~every, *transforms.analyse(padded, ~every, quality), worth)]
     if mode not in ("rd", "none"):
@@ -89,7 +108,7 @@ def weighted(error: Reals, worth: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def bit_weight(weights: Weights, transforms: Transforms, quality: int) -> NDArray[np.float64]:
     """Squared error in the gained domain that a bit is worth, per channel (channels,), times the tuned share."""
-    return float(weights.card["tuning"]["quantise_price"]) * 3 * transforms.gains(quality) ** 2 / trade(quality)
+    return float(weights.card["tuning"]["quantise_price"]) * error_per_bit(quality, transforms.gains(quality))
 
 
 def check(quality: int, keep: float | None, mask: str, roi: NDArray[Any] | None, layers: str = "full") -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from . import container, intake, tiling
 from .container import Header
 from .entropy.rangecoder import RangeEncoder
-from .entropy.stream import Decoded, Writer, walk
+from .entropy.stream import Decoded, Writer
 from .errors import FormatError, UsageError
 from .extras import Extras, pack, sizes, unpack
 from .image import from_rgb
@@ -118,15 +118,14 @@ class Codec:
     ) -> tuple[float, Header, bytes]:
         """The exact half of encoding: the plan's Lagrangian cost, header and payload."""
         header = Header(
-            shape[1], shape[0], self.weights.number, 0, quality, round(255 * float(plan.visible.mean())),
-            caption=bool(words), all_visible=bool(plan.visible.all()), none_visible=not plan.visible.any(),
+            shape[1], shape[0], self.weights.number, 0, quality, plan.keep,
+            caption=bool(words), all_visible=plan.all_visible, none_visible=plan.none_visible,
         )  # fmt: skip
         encoder = RangeEncoder()
         if words:
             coders.find(self.weights.captions).encode(encoder, words, header.grid)
-        entropy = self.weights.entropy
-        port = Writer(encoder, plan.v, plan.z, plan.visible, entropy.tables, price)
-        walk(entropy, port, header.grid, quality, header.keep, header.all_visible, header.none_visible)
+        port = Writer(encoder, plan.v, plan.z, plan.visible, self.weights.entropy.tables, price)
+        plan.through(self.weights.entropy, port, quality)
         payload = encoder.finish()
         return plan.cost(payload, port.error), header, payload
 

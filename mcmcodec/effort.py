@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .entropy.fixed import ACT_BITS
-from .entropy.stream import Counter, Decoded, walk
+from .entropy.stream import Counter, Decoded
 from .errors import UsageError
 from .model.config import trade
 from .weights import Weights
@@ -77,11 +77,10 @@ def refine(
     if not rounds:
         return plan
     decoder = "fidelity" if "fidelity" in weights.card["decoders"] else weights.decoders[0]
-    keep, every = round(255 * float(plan.visible.mean())), bool(plan.visible.all())
     aim, best, lowest = plan.v, plan, np.inf
     for number in range(rounds + 1):
         port = Counter(aim, plan.z, plan.visible, weights.entropy.tables, price)
-        decoded = walk(weights.entropy, port, plan.visible.shape, quality, keep, every)
+        decoded = plan.through(weights.entropy, port, quality)
         error, gradient = transforms.distortion(decoded, quality, decoder, padded)
         cost = port.total + trade(quality) * error
         if cost < lowest:

@@ -17,8 +17,8 @@ from models import smooth_noise
 from PIL import Image
 
 import mcmcodec
+from mcmcodec import choice, masking, tiling, words
 from mcmcodec import codec as corridor
-from mcmcodec import masking, tiling, words
 from mcmcodec.codec import Codec, info
 from mcmcodec.entropy.stream import Decoded
 from mcmcodec.errors import ModelError, UsageError
@@ -101,13 +101,13 @@ def test_module_functions(tiny_codec: Codec) -> None:
 def symbols(monkeypatch: pytest.MonkeyPatch) -> list[Decoded]:
     """The list that from now on receives what each walk came to."""
     seen: list[Decoded] = []
-    original = corridor.walk
+    original = choice.walk
 
     def walk(*arguments: Any) -> Decoded:
         seen.append(original(*arguments))
         return seen[-1]
 
-    for module in (corridor, words):
+    for module in (choice, words):
         monkeypatch.setattr(module, "walk", walk)
     return seen
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..entropy.fixed import HYPER as HYPER
 
 PATCH = 16
@@ -97,3 +100,13 @@ LAMBDA_LOW, LAMBDA_RATIO = 0.6, 2500.0
 def trade(quality: float) -> float:
     """The Lagrangian weight of mean squared error on [0, 1] pixels against bits per pixel, at a quality 0..100."""
     return float(LAMBDA_LOW * LAMBDA_RATIO ** (quality / QUALITY_MAX))
+
+
+def error_per_bit(quality: float, gains: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Squared error of gained latents that is worth a bit, per channel: the trade, through an orthonormal transform.
+
+    Args:
+        quality: 0..100.
+        gains: per channel (channels,); a latent's error counts 1 / gain^2, over three colours.
+    """
+    return 3 * gains**2 / trade(quality)

@@ -102,9 +102,7 @@ class Transforms:
             if linear:
                 x = g_s.reduced(y_hat, view.factor)
             else:
-                psi = self._tensor(decoded.psi[tile.outer]) / (1 << ACT_BITS)
-                mask = torch.from_numpy(decoded.mask[tile.outer]).to(self.device)[None]
-                x = avg_pool2d(g_s(y_hat, psi, mask, knots), view.factor)
+                x = avg_pool2d(g_s(y_hat, *self._beside(decoded, tile), knots), view.factor)
             to, of = view.place(tile)
             out[to] = (x[0].permute(1, 2, 0)[of] * 255).round_().clamp_(0, 255).byte().cpu().numpy()
         return out
@@ -130,9 +128,7 @@ class Transforms:
         total, gradient = 0.0, np.empty(decoded.v_hat.shape)
         for tile in tiling.tiles(rows, cols):
             v_hat = self._tensor(decoded.v_hat[tile.outer]).requires_grad_()
-            psi = self._tensor(decoded.psi[tile.outer]) / (1 << ACT_BITS)
-            mask = torch.from_numpy(decoded.mask[tile.outer]).to(self.device)[None]
-            x_hat = g_s(v_hat / gain, psi, mask, knots)[0].permute(1, 2, 0)
+            x_hat = g_s(v_hat / gain, *self._beside(decoded, tile), knots)[0].permute(1, 2, 0)
             x = self._pixels(padded[tiling.pixels(tile.outer)])[0].permute(1, 2, 0)
             local = tiling.pixels(tile.local)
             # pixels of the halo are counted with the tile whose own they are
@@ -142,6 +138,11 @@ class Transforms:
             if v_hat.grad is not None:
                 gradient[tile.inner] = v_hat.grad[0].double().cpu().numpy()[tile.local] * (1 << ACT_BITS)
         return total, gradient
+
+    def _beside(self, decoded: Decoded, tile: tiling.Tile) -> tuple[Tensor, Tensor]:
+        """What a decoder gets beside the latents of a tile: psi and mask."""
+        mask = torch.from_numpy(decoded.mask[tile.outer]).to(self.device)[None]
+        return self._tensor(decoded.psi[tile.outer]) / (1 << ACT_BITS), mask
 
     # weights made inside inference mode, where decoding runs, could not take part in a gradient later
     @torch.inference_mode(False)
