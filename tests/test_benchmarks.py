@@ -122,6 +122,35 @@ def test_a_stopped_run_goes_on(folder, tmp_path):
         sweep(Stops(), {"versions": 2})
 
 
+def test_a_stopped_run_keeps_features_for_the_frechet_distance(folder, tmp_path):
+    class Patches:
+        """Stands for DISTS: features are the means of a picture's channels in two parts."""
+
+        count = 0
+
+        def maps(self, x):
+            Patches.count += 1
+            return x
+
+        def distance(self, mx, my):
+            return float((mx - my).abs().mean())
+
+        def patches(self, maps):
+            return 100 * np.stack([maps[0, :, :, :96].mean((1, 2)), maps[0, :, :, 96:].mean((1, 2))])
+
+    def sweep():
+        referee = judge.Judge(("psnr",))
+        referee.wanted, referee.dists = ("dists", "fd"), Patches()
+        journal = run.Journal(tmp_path / "run.partial", {})
+        return run.sweep([brighter_and_not((50,))], run.references(common.pictures(folder), referee), journal)
+
+    first, again = sweep(), sweep()
+    assert first == again and Patches.count == 6, "two originals, two decoders' pictures of each, and nothing again"
+    assert again[1][1]["fd"] > 0 and again[1][1]["dists"] > 0
+    run.remove(tmp_path / "run.partial")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]
+
+
 def test_what_a_codec_refuses_is_said_and_left_out(folder):
     class Refuses(WebP):
         def encode(self, image, **options):

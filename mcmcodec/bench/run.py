@@ -6,8 +6,10 @@ A run's rows go to a journal as they are measured: the same run, started again, 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +42,7 @@ class Clock:
 
 
 Decode = Callable[[bytes, tuple[int, int]], Image.Image | None]
+Key = tuple[str, float, str]
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,14 @@ def peer(one: Peer, scale: int, threads: int = 1) -> Candidate:
 
 
 class Journal:
-    """Rows measured so far, in a file of JSON lines that begins with what they were measured on."""
+    """Rows measured so far, in a file of JSON lines that begins with what they were measured on.
+
+    Features of patches, which a Frechet distance needs of all pictures at once, lie in a folder beside it.
+    """
 
     def __init__(self, path: Path | None, key: Mapping[str, Any]) -> None:
         self.path = path
-        self.rows: dict[tuple[str, float, str], Row] = {}
+        self.rows: dict[Key, Row] = {}
         head = json.dumps({"run": key}, sort_keys=True)
         if path is None:
             return
@@ -92,24 +98,52 @@ class Journal:
                 except ValueError:
                     break  # a line that was cut off when the run was stopped
                 self.rows[_key(row)] = row
+        else:
+            remove(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = [head, *(json.dumps(row) for row in self.rows.values())]
         path.write_text("\n".join(kept) + "\n")
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Row, features: np.ndarray | None = None) -> None:
         """Keep a row, on disk too."""
+        if features is not None:
+            self.keep(_key(row), features)
         self.rows[_key(row)] = row
         if self.path is not None:
             with self.path.open("a") as file:
                 file.write(json.dumps(row) + "\n")
 
-    def remove(self) -> None:
-        """The run is complete and stored elsewhere."""
+    def keep(self, key: Key, features: np.ndarray) -> None:
+        """Keep features of a picture's patches."""
         if self.path is not None:
-            self.path.unlink(missing_ok=True)
+            path = self._place(key)
+            path.parent.mkdir(exist_ok=True)
+            np.save(path.with_suffix(".new.npy"), features)
+            path.with_suffix(".new.npy").replace(path)
+
+    def features(self, key: Key) -> np.ndarray | None:
+        """What `keep` kept; None if there is nothing."""
+        if self.path is None or not self._place(key).exists():
+            return None
+        found: np.ndarray = np.load(self._place(key))
+        return found
+
+    def _place(self, key: Key) -> Path:
+        assert self.path is not None
+        return _features(self.path) / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}.npy"
 
 
-def _key(row: Row) -> tuple[str, float, str]:
+def remove(path: Path) -> None:
+    """Remove a journal and what lies beside it: the run is complete and stored elsewhere, or was another one."""
+    path.unlink(missing_ok=True)
+    shutil.rmtree(_features(path), ignore_errors=True)
+
+
+def _features(path: Path) -> Path:
+    return path.with_name(path.name + ".features")
+
+
+def _key(row: Row) -> Key:
     return row["curve"], float(row["setting"]), row["image"]
 
 
@@ -142,15 +176,17 @@ def sweep(
     rows: list[Row] = []
     for reference in references:
         judges_fd = "fd" in reference.judge_.wanted and reference.judge_.dists is not None
-        original = reference.patches() if judges_fd else None
+        original = _original(reference, journal) if judges_fd else None
         if original is not None:
             originals.append(original)
         for candidate in candidates:
             for setting in candidate.settings:
                 keys = [(curve, float(setting), reference.name) for curve in candidate.decoders]
-                # features are not journalled: with them every file is made again
-                if all(key in journal.rows for key in keys) and not judges_fd:
+                known = [found for key in keys if judges_fd and (found := journal.features(key)) is not None]
+                if all(key in journal.rows for key in keys) and len(known) == len(keys) * judges_fd:
                     rows += [journal.rows[key] for key in keys]
+                    for key, found in zip(keys, known, strict=False):
+                        patches.setdefault(key[:2], []).append(found)
                     advance(f"{reference.name}, {keys[0][0]}")
                     continue
                 try:
@@ -160,7 +196,7 @@ def sweep(
                         decode(candidate.encode(reference.image, setting), reference.image.size)
                         warm.add(id(candidate))
                     for row, features in measure(candidate, setting, reference):
-                        journal.add(row)
+                        journal.add(row, features)
                         rows.append(row)
                         if features is not None:
                             patches.setdefault((row["curve"], float(setting)), []).append(features)
@@ -173,6 +209,17 @@ def sweep(
         all_originals = np.concatenate(originals)
         distances = {key: frechet(all_originals, np.concatenate(found)) for key, found in patches.items()}
     return rows, points(rows, distances)
+
+
+def _original(reference: Reference, journal: Journal) -> np.ndarray | None:
+    """Features of the original's patches; None for a picture that is too small or too large."""
+    key = ("", 0.0, reference.name)
+    found = journal.features(key)
+    if found is None:
+        found = reference.patches()
+        if found is not None:
+            journal.keep(key, found)
+    return found
 
 
 def points(rows: Sequence[Row], distances: Mapping[tuple[str, float], float | None] | None = None) -> list[Row]:

@@ -46,7 +46,7 @@ def rate_distortion(
 def finish(content: dict[str, Any], path: Path, journal: Path) -> None:
     """Write the results file; the run need not go on any more."""
     facts.write_json(path, content)
-    journal.unlink(missing_ok=True)
+    run.remove(journal)
 
 
 def peer_candidates(found: Sequence[peers.Peer], scales: Sequence[int], threads: int = 1) -> list[Candidate]:
