@@ -31,6 +31,12 @@ def cells(curves: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> tup
     return [*head, "encode s", "decode s"], rows
 
 
+def markdown(curves: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The points of all curves as lines of a Markdown table."""
+    head, rows = cells(curves, points)
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+
+
 def table(curves: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> Table:
     """The points of all curves for the terminal; "consistency" and "perception" stand over their metrics."""
     from rich.table import Table
