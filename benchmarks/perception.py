@@ -4,8 +4,7 @@
 
 Both need a pass of VGG16 over every picture, several seconds on one core. So fewer pictures are taken, evenly spread,
 and every peer is judged only where it comes closest to some rates, in the variant (full, half or quarter size) that
-has the least LPIPS there by the results of ``peers.py``. A run that was stopped goes on where it was. ``report.py`` puts the
-numbers beside the others.
+has the least LPIPS there by the results of ``peers.py``. A run that was stopped goes on where it was.
 """
 
 from __future__ import annotations

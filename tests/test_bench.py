@@ -13,7 +13,7 @@ import pytest
 from models import smooth_noise
 from PIL import Image
 
-from mcmcodec.bench import equal, judge, page, peers, run, speed
+from mcmcodec.bench import batches, equal, judge, page, peers, run, speed
 from mcmcodec.cli.main import main
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -200,20 +200,30 @@ def test_speed_of_ours_and_a_peer(folder, tiny, monkeypatch, capsys):
     monkeypatch.setattr(speed, "FOLDERS", (2,))
     monkeypatch.setattr(speed, "fresh", lambda *arguments: {
         "pixels": 50000, "encode_s": 1.0, "decode_s": 1.0, "encode_cpu_s": 1.0, "decode_cpu_s": 1.0, "peak_mb": 100.0,
-        "load_s": 2.0, "repetitions": 2,
+        "load_s": 2.0, "idle_mb": 90.0, "repetitions": 2,
     })  # fmt: skip
+    monkeypatch.setattr("mcmcodec.bench.judge.device_of", lambda asked: "cuda")
+    whole = batches.batches
+    monkeypatch.setattr(batches, "batches", lambda path, model, device: whole(path, model, "cpu", (1, 3), 64))
     code, out, _ = codec(capsys, "bench", folder, "--speed", "--limit", 1, "--model", "tiny", "--device", "cpu")
     content = json.loads(Path("bench-set/speed.json").read_text())
-    assert code == 0 and "Side by side" in out
+    assert code == 0 and "Side by side" in out and content["model"] == "tiny"
     ours, theirs = content["side_by_side"]
     assert ours["codec"] == "mcmcodec" and ours["encode_ratio"] == ours["decode_ratio"] == 1
-    assert theirs["encode_s"] > 0 and theirs["threads"] == 1
+    assert theirs["encode_s"] > 0 and theirs["threads"] == 1 and theirs["clock"] == "CPU"
+    assert [row["codec"] for row in content["alone"]] == ["mcmcodec", "JPEG"]
+    # what a GPU is asked for runs on the processor too
+    assert {(row["what"], row["batch"]) for row in content["batches"]} >= {("analysis", 1), ("fidelity", 3)}
+    assert all(row["pictures_per_s"] > 0 for row in content["batches"])
+    text = Path("bench-set/speed.md").read_text()
+    assert "\n| JPEG | 1 | CPU | " in text and "\n| 2 | 2.00 | 0.500 |" in text and "\n| fidelity | 3 | " in text
 
 
-def test_a_fresh_process_says_its_seconds_and_memory(folder, tiny):
+@pytest.mark.parametrize("name", ["mcmcodec", "JPEG"])
+def test_a_fresh_process_says_its_seconds_and_memory(folder, tiny, name):
     said = []
-    watch = type("W", (), {"say": staticmethod(said.append)})
-    found = speed.fresh(next(folder.glob("one.png")), "cpu", 1, 0.01, 2, watch)
+    watch = type("W", (), {"say": staticmethod(said.append), "advance": staticmethod(lambda what: None)})
+    found = speed.fresh(next(folder.glob("one.png")), name, "tiny", "cpu", 0.01, 2, watch)
     assert not said and found["load_s"] > 0 and found["peak_mb"] >= found["idle_mb"] > 10
     assert found["pixels"] == pytest.approx(10000, rel=0.05) and found["repetitions"] == 2
 

@@ -1,7 +1,8 @@
 """Speed and memory: ours and the peers interleaved in one run, and how ours grows with pictures and folders.
 
 Every round times every codec once on every picture, so that whatever else the machine does falls on all alike; what is
-reported are medians and their ratios to ours. Loading is timed apart, in fresh processes, and so is peak memory.
+reported are medians and their ratios to ours: of CPU time for one thread, of wall-clock time for several. Loading is
+timed apart, in fresh processes, and so is peak memory.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,8 @@ import numpy as np
 from PIL import Image
 
 from ..image import open_image, to_rgb
-from .peers import Peer
+from .peers import Peer, find
+from .run import Clock
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,101 +35,116 @@ MEGAPIXELS = (0.1, 1.0, 10.0, 50.0)
 FOLDERS = (1, 4, 16)
 OURS = "mcmcodec"
 
-# What a fresh process does, and says about itself: argv is device, threads, picture, megapixels, repetitions.
+# What a fresh process does, and says about itself: argv is codec, model, device, threads, picture, megapixels, count.
 _PROGRAM = """
-import json, os, resource, sys, time
+import json, resource, sys, time
 start = time.perf_counter()
-device, threads, path, megapixels, count = sys.argv[1:]
-import cv2, torch
-torch.set_num_threads(int(threads)); cv2.setNumThreads(int(threads))
-from pathlib import Path
-from mcmcodec.bench.speed import enlarge
-from mcmcodec.codec import Codec
+name, model, device, threads, path, megapixels, count = sys.argv[1:]
+from mcmcodec.bench import speed
 from mcmcodec.image import open_image, to_rgb
 with open_image(path) as opened:
     picture = to_rgb(opened)
-codec = Codec(device=device)
-codec.decode(codec.encode(picture[:64, :64], quality=40))
-load = time.perf_counter() - start
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+encode, decode = speed.doer(name, model or None, device, int(threads))
+decode(encode(picture[:64, :64]))
+load, idle = time.perf_counter() - start, speed.peak()
 if float(megapixels):
-    picture = enlarge(picture, float(megapixels))
-start, cpu = time.perf_counter(), time.process_time()
-for _ in range(int(count)):
-    data = codec.encode(picture, quality=40)
-encode, encode_cpu = time.perf_counter() - start, time.process_time() - cpu
-start, cpu = time.perf_counter(), time.process_time()
-for _ in range(int(count)):
-    codec.decode(data)
-decode, decode_cpu = time.perf_counter() - start, time.process_time() - cpu
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"load_s": load, "encode_s": encode, "decode_s": decode, "encode_cpu_s": encode_cpu,
-                  "decode_cpu_s": decode_cpu, "idle_mb": before / 1024, "peak_mb": peak / 1024, "bytes": len(data),
+    picture = speed.enlarge(picture, float(megapixels))
+times = []
+for what in ("encode", "decode"):
+    start, cpu = time.perf_counter(), speed.Clock.cpu()
+    for _ in range(int(count)):
+        data = encode(picture) if what == "encode" else data
+        if what == "decode":
+            decode(data)
+    times.append((time.perf_counter() - start, speed.Clock.cpu() - cpu))
+print(json.dumps({"load_s": load, "encode_s": times[0][0], "decode_s": times[1][0], "encode_cpu_s": times[0][1],
+                  "decode_cpu_s": times[1][1], "idle_mb": idle, "peak_mb": speed.peak(), "bytes": len(data),
                   "pixels": picture.shape[0] * picture.shape[1], "repetitions": int(count)}))
 """
+_TIMES = ("encode_s", "decode_s", "encode_cpu_s", "decode_cpu_s")
+Doer = tuple[Callable[[Any], bytes], Callable[[bytes], Any]]
+Text = tuple[str, list[str], list[list[str]]]
 
 
 def measure(paths: Sequence[Path], peers: Sequence[Peer], settings: dict[str, Any], watch: Watch) -> dict[str, Any]:
     """All tables; `settings` holds model, device and threads (of the codecs, beside one thread).
 
-    Growth and folders are of the first picture and of the default model, in fresh processes.
+    Loading, growth and folders are of the first picture, one thread, in fresh processes. On CUDA, pictures a second at
+    several batches come along.
     """
-    device, every = settings["device"], settings["threads"]
+    from .judge import device_of
+
+    device, model, every = settings["device"], settings["model"] or "", settings["threads"]
     counts = sorted({1, every})
-    watch.start("speed", len(counts) * (ROUNDS + 1) * len(paths) + len(MEGAPIXELS) + len(FOLDERS))
+    names = [OURS, *(one.name for one in peers)]
+    total = len(counts) * (ROUNDS + 1) * len(paths) + len(names) + len(MEGAPIXELS) + len(FOLDERS)
+    watch.start("speed", total)
     side_by_side = [row for threads in counts for row in interleaved(paths, peers, settings, threads, watch)]
-    growth, folders = [], []
-    for megapixels in MEGAPIXELS:
-        growth.append({"megapixels": megapixels} | fresh(paths[0], device, 1, megapixels, 1, watch))
-        watch.advance(f"{megapixels:g} megapixels")
-    for count in FOLDERS:
-        folders.append({"pictures": count} | fresh(paths[0], device, 1, 0, count, watch))
-        watch.advance(f"{count} pictures")
-    return {"pictures": [path.name for path in paths], "rounds": ROUNDS, "side_by_side": side_by_side,
-            "growth": growth, "folders": folders}  # fmt: skip
+    alone = [{"codec": name} | fresh(paths[0], name, model, device, 0, 1, watch) for name in names]
+    growth = [{"megapixels": mp} | fresh(paths[0], OURS, model, device, mp, 1, watch) for mp in MEGAPIXELS]
+    folders = [{"pictures": count} | fresh(paths[0], OURS, model, device, 0, count, watch) for count in FOLDERS]
+    content = {"pictures": [path.name for path in paths], "rounds": ROUNDS, "quality": QUALITY,
+               "side_by_side": side_by_side, "alone": alone, "growth": growth, "folders": folders}  # fmt: skip
+    if device_of(device) == "cuda":
+        from .batches import batches
+
+        content["batches"] = batches(paths[0], settings["model"], device)
+    return content
+
+
+def doer(name: str, model: str | None, device: str, threads: int) -> Doer:
+    """What encodes and what decodes a picture, uint8 (H, W, 3): ours, or a peer in the middle of its ladder."""
+    import cv2
+    import torch
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    if name == OURS:
+        from ..codec import Codec
+
+        codec = Codec(model, device)
+        return lambda picture: codec.encode(picture, quality=QUALITY), codec.decode
+    (one,) = (peer for peer in find()[0] if peer.name == name)
+    return peer_doer(one, threads)
+
+
+def peer_doer(one: Peer, threads: int) -> Doer:
+    """The same of a peer that is at hand."""
+    setting = one.ladder[1][len(one.ladder[1]) // 2]
+    return lambda picture: one.encode(Image.fromarray(picture), setting, threads), one.decode
 
 
 def interleaved(
     paths: Sequence[Path], peers: Sequence[Peer], settings: dict[str, Any], threads: int, watch: Watch
 ) -> list[dict[str, Any]]:
-    """Median wall seconds per picture of ours and of every peer (the middle of its ladder), and ratios to ours."""
-    import cv2
-    import torch
-
-    from ..codec import Codec
-
-    codec = Codec(settings["model"], settings["device"])
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
-    doers: dict[str, tuple[Any, Any]] = {
-        OURS: (lambda image: codec.encode(image, quality=QUALITY), codec.decode),
+    """Median seconds per picture of ours and of every peer, and ratios to ours."""
+    device = settings["device"]
+    doers = {OURS: doer(OURS, settings["model"], device, threads)} | {
+        one.name: peer_doer(one, threads) for one in peers
     }
-    for one in peers:
-        setting = one.ladder[1][len(one.ladder[1]) // 2]
-        doers[one.name] = (lambda image, one=one, setting=setting: one.encode(image, setting, threads), one.decode)
+    # CPU time of one thread hardly changes with other work on the machine.
+    single = threads == 1 and device == "cpu"
+    clock = Clock.cpu if single else time.perf_counter
     seconds: dict[str, dict[str, list[float]]] = {name: {"encode": [], "decode": []} for name in doers}
     pixels = []
     for path in paths:
         with open_image(path) as opened:
-            image = Image.fromarray(to_rgb(opened))
-        pixels.append(image.width * image.height)
+            picture = to_rgb(opened)
+        pixels.append(picture.shape[0] * picture.shape[1])
         for turn in range(ROUNDS + 1):
             for name, (encode, decode) in doers.items():
-                start = time.perf_counter()
-                data = encode(image)
-                between = time.perf_counter()
+                start = clock()
+                data = encode(picture)
+                between = clock()
                 decode(data)
                 if turn:  # the first turn pays for memory and kernels being set up
                     seconds[name]["encode"].append(between - start)
-                    seconds[name]["decode"].append(time.perf_counter() - between)
+                    seconds[name]["decode"].append(clock() - between)
             watch.advance(path.name)
     rows = []
     for name, times in seconds.items():
-        row: dict[str, Any] = {
-            "codec": name,
-            "threads": threads,
-            "megapixels": round(sum(pixels) / len(pixels) / 1e6, 3),
-        }
+        row: dict[str, Any] = {"codec": name, "threads": threads, "clock": "CPU" if single else "wall"}
+        row["megapixels"] = round(sum(pixels) / len(pixels) / 1e6, 3)
         for what, values in times.items():
             median = statistics.median(values)
             row[f"{what}_s"] = round(median, 4)
@@ -136,16 +153,27 @@ def interleaved(
     return rows
 
 
-def fresh(path: Path, device: str, threads: int, megapixels: float, count: int, watch: Watch) -> dict[str, Any]:
+def fresh(
+    path: Path, name: str, model: str, device: str, megapixels: float, count: int, watch: Watch
+) -> dict[str, Any]:
     """Load, encode and decode in a process of its own: seconds (wall, CPU), idle and peak resident memory in MB."""
-    command = [sys.executable, "-c", _PROGRAM, device, str(threads), str(path), str(megapixels), str(count)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    arguments = [name, model, device, "1", str(path), str(megapixels), str(count)]
+    done = subprocess.run([sys.executable, "-c", _PROGRAM, *arguments], capture_output=True, text=True, check=False)
+    watch.advance(f"{name}, {megapixels:g} megapixels" if megapixels else f"{name}, {count} times")
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         watch.say(f"{path.name} at {megapixels:g} megapixels failed ({lines[-1] if lines else done.returncode})")
         return {}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return {key: round(value, 3) for key, value in found.items()}
+
+
+def peak() -> float:
+    """The most memory that this process, or a program that it has run, has had resident, in MB."""
+    import resource
+
+    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return most / (1024 if sys.platform != "darwin" else 1 << 20)
 
 
 def enlarge(picture: np.ndarray, megapixels: float) -> np.ndarray:
@@ -158,26 +186,70 @@ def enlarge(picture: np.ndarray, megapixels: float) -> np.ndarray:
     return np.ascontiguousarray(picture[np.minimum(rows, height - 1)][:, np.minimum(columns, width - 1)])
 
 
+def texts(content: dict[str, Any]) -> list[Text]:
+    """Titles, heads and rows of all tables."""
+    side = [
+        [row["codec"], str(row["threads"]), row["clock"], f"{row['encode_s']:.3f}", f"{row['encode_ratio']:.2f}",
+         f"{row['decode_s']:.3f}", f"{row['decode_ratio']:.2f}"]
+        for row in content["side_by_side"]
+    ]  # fmt: skip
+    alone = [
+        [row["codec"], f"{row['load_s']:.2f}", f"{row['idle_mb']:.0f}", f"{row['peak_mb']:.0f}"]
+        for row in content["alone"]
+        if "load_s" in row
+    ]
+    grown = [
+        [f"{row['pixels'] / 1e6:.1f}", *(f"{row[key]:.2f}" for key in _TIMES), f"{row['peak_mb']:.0f}"]
+        for row in content["growth"]
+        if "pixels" in row
+    ]
+    folders = [
+        [str(row["pictures"]), f"{row['load_s']:.2f}", *(f"{row[key] / row['repetitions']:.3f}" for key in _TIMES),
+         f"{row['peak_mb']:.0f}"]
+        for row in content["folders"]
+        if "load_s" in row
+    ]  # fmt: skip
+    batched = [
+        [row["what"], str(row["batch"]), f"{row['pictures_per_s']:.1f}", f"{row['milliseconds']:.2f}"]
+        for row in content.get("batches", [])
+    ]
+    times = ["encode s", "decode s", "encode CPU s", "decode CPU s"]
+    found: list[Text] = [
+        ("Side by side, medians", ["codec", "threads", "clock", "encode s", "ratio", "decode s", "ratio"], side),
+        ("Loading and memory", ["codec", "load s", "MB when loaded", "peak MB"], alone),
+        ("Larger pictures, ours", ["megapixels", *times, "peak MB"], grown),
+        ("Larger folders, ours, each picture", ["pictures", "load s", *times, "peak MB"], folders),
+        ("Batches, ours", ["what", "batch", "pictures a second", "ms a picture"], batched),
+    ]
+    return [one for one in found if one[2]]
+
+
 def tables(content: dict[str, Any]) -> list[Table]:
     """For the terminal."""
     from rich.table import Table
 
-    side = Table("codec", "threads", "encode s", "ratio", "decode s", "ratio", title="Side by side, medians")
-    for row in content["side_by_side"]:
-        side.add_row(row["codec"], str(row["threads"]), f"{row['encode_s']:.3f}", f"{row['encode_ratio']:.2f}",
-                     f"{row['decode_s']:.3f}", f"{row['decode_ratio']:.2f}")  # fmt: skip
-    grown = Table(
-        "megapixels", "encode s", "decode s", "encode CPU s", "decode CPU s", "peak MB", title="Larger pictures"
-    )
-    for row in content["growth"]:
-        if "pixels" in row:
-            grown.add_row(f"{row['pixels'] / 1e6:.1f}", *(f"{row[key]:.2f}" for key in _TIMES), f"{row['peak_mb']:.0f}")
-    folders = Table("pictures", "load s", "encode s each", "decode s each", "peak MB", title="Larger folders")
-    for row in content["folders"]:
-        if "load_s" in row:
-            each = [f"{row[key] / row['repetitions']:.3f}" for key in ("encode_s", "decode_s")]
-            folders.add_row(str(row["pictures"]), f"{row['load_s']:.2f}", *each, f"{row['peak_mb']:.0f}")
-    return [side, grown, folders]
+    found = []
+    for title, head, rows in texts(content):
+        table = Table(*head, title=title)
+        for row in rows:
+            table.add_row(*row)
+        found.append(table)
+    return found
 
 
-_TIMES = ("encode_s", "decode_s", "encode_cpu_s", "decode_cpu_s")
+def markdown(content: dict[str, Any]) -> str:
+    """For a file beside the JSON."""
+    machine, rounds = content["machine"], content["rounds"]
+    versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
+    lines = [
+        "# Speed",
+        "",
+        f"Model {content['model']} at quality {content['quality']}, {content['device']}; peers in the middle of "
+        f"their ladders, at full size. {machine['cpu']}; {len(content['pictures'])} pictures, {rounds} rounds, ours "
+        "and the peers taking turns. A ratio is to ours: below 1 is faster than ours. CPU seconds of one thread "
+        "hardly depend on what else runs; wall-clock seconds do, and this machine may not have been idle.",
+        "",
+    ]
+    for title, head, rows in texts(content):
+        lines += [f"## {title}", "", *(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)), ""]
+    return "\n".join([*lines, f"Commit {content['commit'] or 'unknown'}; {versions}."]) + "\n"

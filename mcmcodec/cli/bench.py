@@ -98,18 +98,20 @@ def _speed(paths: list[Path], target: Path, settings: dict[str, Any]) -> int:
     """Seconds and memory."""
     from ..bench import facts
     from ..bench import speed as stopwatch
+    from ..weights import find as model
 
-    about = _begin(settings)
+    about = _begin(settings) | {"model": model(settings["model"]).name}
     paths = paths[: settings["limit"]]
     with _Bars(quiet=settings["as_json"]) as bars:
         content = about | stopwatch.measure(paths, _peers(settings["names"]), settings, bars.watch)
     facts.write_json(target / "speed.json", content)
+    (target / "speed.md").write_text(stopwatch.markdown(content), encoding="utf-8")
     if settings["as_json"]:
         click.echo(json.dumps(content))
         return OK
     for one in stopwatch.tables(content):
         _print(one)
-    click.echo(printable(str(target / "speed.json")), err=True)
+    click.echo(printable(f"{target / 'speed.json'}, {target / 'speed.md'}"), err=True)
     return OK
 
 
