@@ -17,7 +17,10 @@ import common  # noqa: E402
 import compare  # noqa: E402
 import kodak  # noqa: E402
 import masks  # noqa: E402
+import modes  # noqa: E402
+import perception  # noqa: E402
 import report  # noqa: E402
+import val  # noqa: E402
 
 from mcmcodec.bench import curves, judge, ours, peers, run  # noqa: E402
 from mcmcodec.bench.facts import write_json  # noqa: E402
@@ -200,6 +203,60 @@ def test_kodak_from_its_command_line(folder, tiny, tmp_path, monkeypatch):
     assert [(point["curve"], point["setting"]) for point in content["points"]] == [
         ("mcm tiny fidelity", 20), ("mcm tiny fidelity", 60),
     ]  # fmt: skip
+
+
+def test_small_pictures_beside_the_published_numbers(folder, tiny, tmp_path, monkeypatch, capsys):
+    only = [one for one in peers.find()[0] if one.name == "WebP"]
+    monkeypatch.setattr(peers, "find", lambda: (only, []))
+    monkeypatch.setattr(val, "SIDE", 168)
+    out = tmp_path / "out" / "val256_tiny.json"
+    arguments = [str(folder), "--model", "tiny", "--qualities", "20,60", "--decoder", "fidelity", "--metrics", "psnr"]
+    monkeypatch.setattr(sys, "argv", ["val.py", *arguments, "--out", str(out)])
+    val.main()
+    assert capsys.readouterr().out.splitlines()[2:5] == [
+        "| MCM-base, published | 0.385 | 0.298 | 0.239 | 0.205 |", "| mcm tiny fidelity | – | – | – | – |",
+        "| WebP | – | – | – | – |",
+    ]  # fmt: skip
+    assert "| WebP, best variant |" in out.with_suffix(".md").read_text()
+    rivals = out.with_name("val256_peers.json")
+    before = rivals.stat().st_mtime_ns
+    val.main()
+    assert rivals.stat().st_mtime_ns == before, "peers are measured once"
+
+
+def test_modes_from_its_command_line(folder, tiny, tmp_path, monkeypatch):
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("name,kind,caption\np1.png,label,nothing\np1.png,human,A red house.\np1.png,human,Other words.\n")
+    out = tmp_path / "modes.json"
+    arguments = [str(folder), "--captions", str(pairs), "--model", "tiny", "--qualities", "60", "--metrics", "psnr"]
+    monkeypatch.setattr(sys, "argv", ["modes.py", *arguments, "--decoder", "fidelity", "--out", str(out)])
+    painted = []
+
+    def load(spec, device):
+        return lambda words, width, height: painted.append(words) or Image.new("RGB", (width, height))
+
+    for painter in ([], ["--painter", "toy:x"]):
+        monkeypatch.setattr("mcmcodec.plugins.painter", load)
+        monkeypatch.setattr(sys, "argv", [*sys.argv, *painter])
+        modes.main()
+        head, _, words, base, full = (line.split(" | ") for line in modes.table(json.loads(out.read_text())))
+        assert head[5:] == ["consistency: PSNR |"] and [words[0], base[0], full[0]] == [
+            "| words only", "| base layer only", "| full",
+        ]  # fmt: skip
+        assert float(words[3]) < float(base[3]) < float(full[3]) and float(base[5][:-2]) < float(full[5][:-2])
+        assert (words[5] == "– |") is not painted
+    assert painted and set(painted) == {"A red house."}
+
+
+def test_perception_takes_the_points_nearest_to_the_rates(results, tmp_path, monkeypatch):
+    content = json.loads((report.FOLDER / "results/kodak_peers.json").read_text())
+    scale, setting = perception.nearest(content, "AVIF", 0.1)
+    (point,) = [p for p in content["points"] if p["curve"] == "AVIF" and p["setting"] == setting]
+    assert scale == 1 and point["bpp"] == pytest.approx(0.1, rel=0.1)
+    found = perception.rivals(content, ["WebP"], [0.03, 0.1])
+    assert sum(len(one.settings) for one in found) == 2
+    with pytest.raises(SystemExit, match=r"nothing of WebP; measure it"):
+        perception.rivals(results, ["WebP"], [0.03])
 
 
 def test_square_takes_the_middle(folder):

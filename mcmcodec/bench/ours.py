@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
+from ..words import Painter
 from .run import Candidate, Decode
 
 QUALITIES = (5, 15, 25, 35, 45, 55, 65, 75)
@@ -23,12 +24,13 @@ class Coder(Protocol):
 
 
 def candidate(
-    coder: Coder, model: str, decoders: Sequence[str], qualities: Sequence[int], mode: str = "full", **options: Any
-) -> Candidate:
+    coder: Coder, model: str, decoders: Sequence[str], qualities: Sequence[int], mode: str = "full",
+    painter: Painter | None = None, **options: Any,
+) -> Candidate:  # fmt: skip
     """The candidate of a model at qualities, with curves named after model, decoder and, unless full, mode.
 
     `options` go to ``Codec.encode``. `mode` is ``full``; ``base``, for files without latents; or ``caption``, for files
-    of the words that stand in a text file beside the picture, which have a size but no metrics.
+    of the words that stand in a text file beside the picture, which have a size, but metrics only with a `painter`.
     """
     chosen = options if mode == "full" else options | {"mode": mode}
 
@@ -37,8 +39,10 @@ def candidate(
         return coder.encode(image, quality=int(setting), **chosen, **words)
 
     def reader(decoder: str) -> Decode:
+        if mode != "caption":
+            return lambda data, size: coder.decode(data, decoder=decoder)
         # words alone make no picture without a painter
-        return lambda data, size: None if mode == "caption" else coder.decode(data, decoder=decoder)
+        return lambda data, size: None if painter is None else coder.decode(data, painter=painter)
 
     tail = "" if mode == "full" else f", {mode}"
     curves = {f"mcm {model} {decoder}{tail}": reader(decoder) for decoder in decoders}
