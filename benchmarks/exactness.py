@@ -3,11 +3,12 @@
     python benchmarks/exactness.py FOLDER --qualities 10,50,90 --out benchmarks/results/exactness.json
 
 Every environment is a process of its own, because numerical libraries choose their kernels when they are loaded: one
-thread and two; the instructions that OpenBLAS (numpy), ATen and oneDNN (torch) may use, each alone and all at once; the
-precision that torch may drop to in float32 products; CUDA where there is one, with TF32 and without; and the parser
-in ``tests/``, which has nothing but numpy's integers. What the range decoder needs must agree to the bit (a SHA-256
-over hyper-decoder features, latents and mask); pixels, which are floating point, within one level of 255. Ends with
-status 1 where they do not. Says too how far the largest sum that the model's integers allow stays below 2**53.
+thread and two, with every pair of instructions that ATen and oneDNN (torch) may use; those that OpenBLAS (numpy) may
+use; the precision that torch may drop to in float32 products; other batches of positions in the integer networks;
+other tiles in the decoder; CUDA where there is one, with TF32 and without; and the parser in ``tests/``, which has
+nothing but numpy's integers. What the range decoder needs must agree to the bit (a SHA-256 over hyper-decoder features,
+latents and mask); pixels, which are floating point, within one level of 255. Ends with status 1 where they do not.
+Says too how far the largest sum that the model's integers allow stays below 2**53.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,9 @@ import numpy as np
 from PIL import Image
 
 import mcmcodec
+from mcmcodec import tiling
 from mcmcodec.codec import symbols
+from mcmcodec.entropy import networks
 from mcmcodec.entropy.checks import check
 from mcmcodec.entropy.stream import Decoded
 from mcmcodec.image import open_image
@@ -49,14 +53,20 @@ SSE = {
 }  # fmt: skip
 PRECISION = "FLOAT32_MATMUL_PRECISION"
 """Not a library's variable: the worker hands it to ``torch.set_float32_matmul_precision``, and allows TF32 with it."""
+BATCH, TILE = "POSITIONS_PER_PRODUCT", "PATCHES_PER_TILE"
+"""Nor these: other values for ``networks.ROWS`` and ``tiling.INTERIOR``, so that everything is computed elsewhere."""
 AXES = {
     "OPENBLAS_CORETYPE": {"Nehalem": "sse4_2", "Sandybridge": "avx", "Haswell": "avx2", "SkylakeX": "avx512f"},
     "ATEN_CPU_CAPABILITY": {"default": "", "avx2": "avx2", "avx512": "avx512f"},
-    "ONEDNN_MAX_CPU_ISA": {"SSE41": "", "AVX": "", "AVX2": "", "AVX2_VNNI": "", "AVX512_CORE": "", "DEFAULT": ""},
+    "ONEDNN_MAX_CPU_ISA": {"SSE41": "", "AVX": "", "AVX2": "avx2", "AVX512_CORE": "avx512f", "DEFAULT": ""},
     PRECISION: {"highest": "", "high": "", "medium": ""},
+    BATCH: {"1000": "", "61": ""},
+    TILE: {"8": "", "24": ""},
 }
 """Values of a variable, each with what the processor must be capable of."""
-VARIABLES = {*THREADS, *AVX2, *SSE, PRECISION}
+TOGETHER = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")
+"""Axes of which every pair of values is tried, with one thread and with two."""
+VARIABLES = {*THREADS, *AVX2, *SSE, PRECISION, BATCH, TILE}
 PIXEL_TOLERANCE = 1
 PARSER = "parser of tests/"
 
@@ -71,10 +81,15 @@ def environments(every: bool = False) -> dict[str, dict[str, str]]:
     if platform.machine().lower() in ("x86_64", "amd64"):
         least = SSE | {PRECISION: "medium"}
         found |= {"AVX2, 1 thread": ONE | AVX2, "SSE4, 2 threads": TWO | least}
-        for variable, values in AXES.items() if every else ():
-            for value, needed in values.items():
-                if needed in _abilities():
-                    found[f"{variable} {value}"] = ONE | {variable: value}
+        able = _abilities()
+        axes = {name: [value for value, needed in values.items() if needed in able] for name, values in AXES.items()}
+        for variable, values in axes.items() if every else ():
+            if variable not in TOGETHER:
+                found |= {f"{variable} {value}": ONE | {variable: value} for value in values}
+        for values in product((ONE, TWO), *(axes[name] for name in TOGETHER)) if every else ():
+            threads, *others = values
+            name = f"ATen {others[0]}, oneDNN {others[1]}, {threads[THREADS[0]]} thread{'s' * (threads == TWO)}"
+            found[name] = threads | dict(zip(TOGETHER, others, strict=True))
     return found
 
 
@@ -117,6 +132,8 @@ def decode(folder: Path, device: str) -> Row:
     # the model first, for it has a say in the precision too; what a program around us sets later must not matter
     mcmcodec.decode(paths[0].read_bytes(), device=device)
     _allow(os.environ.get(PRECISION, "highest"))
+    networks.ROWS = int(os.environ.get(BATCH, networks.ROWS))
+    tiling.INTERIOR = int(os.environ.get(TILE, tiling.INTERIOR))
     for path in paths:
         data = path.read_bytes()
         pixels = np.asarray(mcmcodec.decode(data, device=device), np.int16)
@@ -204,11 +221,11 @@ def compare(folder: Path, wanted: Mapping[str, Mapping[str, str]], cuda: bool = 
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as text."""
-    lines = [f"{'environment':32} {'files':>5} {'symbols':>9} {'pixels':>9}  kernels"]
+    lines = [f"{'environment':42} {'files':>5} {'symbols':>9} {'pixels':>9}  kernels"]
     for row in rows:
         symbols = f"{row['other_symbols']} differ" if row["other_symbols"] else "same"
         pixels = f"+-{row['pixel_difference']}"
-        lines.append(f"{row['environment']:32} {row['files']:5} {symbols:>9} {pixels:>9}  {row['kernels']}")
+        lines.append(f"{row['environment']:42} {row['files']:5} {symbols:>9} {pixels:>9}  {row['kernels']}")
     return "\n".join(lines)
 
 
