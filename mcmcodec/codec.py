@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import container, intake, tiling
+from .bands import Bands
 from .container import Header
 from .entropy.rangecoder import RangeEncoder
 from .entropy.stream import Decoded, Writer
@@ -156,6 +157,18 @@ class Codec:
             ModelError: the file's model, or the decoder, is not installed.
             UsageError: both a decoder and a realism, or a realism out of range, or another scale.
         """
+        return self.bands(
+            data, decoder, realism, painter, crop=crop, scale=scale, allow_truncated=allow_truncated
+        ).whole()
+
+    def bands(
+        self, data: bytes, decoder: str | None = None, realism: float | None = None, painter: Painter | None = None, *,
+        crop: tuple[int, int, int, int] | None = None, scale: float = 1, allow_truncated: bool = False,
+    ) -> Bands:  # fmt: skip
+        """Decode a file from the top, a row of tiles at a time: a huge picture need not be in memory whole.
+
+        Arguments and errors as :meth:`decode`; errors come at once, not while the bands are painted.
+        """
         if scale not in SCALES:
             raise UsageError(f"scale {scale} is not 1, 1/2, 1/4 or 1/8", "choose one of them")
         factor = round(1 / scale)
@@ -166,11 +179,17 @@ class Codec:
         view = tiling.View.of((header.height, header.width), crop, factor)
         if header.words_only:
             painted = paint(file, painter, self.max_pixels).reduce(factor)
-            return painted.crop((view.cols.start, view.rows.start, view.cols.stop, view.rows.stop))
+            part = painted.crop((view.cols.start, view.rows.start, view.cols.stop, view.rows.stop))
+            return Bands.of(part, header.pixels)
         decoded, _ = file.symbols(self.max_pixels, coarse=factor >= COARSE_FROM)
-        transforms = _transforms(weights, self.device)
+        transforms, extras = _transforms(weights, self.device), unpack(header)
         way = float(realism) if realism is not None else decoder or weights.decoders[0]
-        return intake.put(from_rgb(transforms.synthesise(decoded, header.quality, way, view)), unpack(header), view)
+        transforms.synthesis(way)
+
+        def band(part: tiling.View) -> Image:
+            return intake.put(from_rgb(transforms.synthesise(decoded, header.quality, way, part)), extras, part)
+
+        return Bands(view.size[::-1], map(band, view.bands(header.grid[0])), header.pixels)
 
 
 @dataclass(frozen=True)

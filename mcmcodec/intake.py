@@ -92,10 +92,9 @@ def put(picture: Image.Image, extras: Extras, view: View | None = None) -> Image
     if extras.grey:
         picture = picture.convert("L")
     if extras.alpha is not None:
-        alpha = Image.fromarray(extras.alpha)
-        if view:
-            alpha = alpha.reduce(view.factor).crop((view.cols.start, view.rows.start, view.cols.stop, view.rows.stop))
-        picture.putalpha(alpha)
+        rows, cols, factor = view or (slice(0, picture.height), slice(0, picture.width), 1)
+        spans = tuple(slice(span.start * factor, span.stop * factor) for span in (rows, cols))
+        picture.putalpha(Image.fromarray(np.ascontiguousarray(extras.alpha[spans])).reduce(factor))
     if extras.exif:
         picture.info["exif"] = _EXIF_START + extras.exif
     if extras.xmp:

@@ -73,6 +73,17 @@ class View(NamedTuple):
         rows, cols = (slice(s.start // side, -(-s.stop // side)) for s in self[:2])
         return rows, cols
 
+    def bands(self, rows: int) -> Iterator[View]:
+        """The view cut where one row of tiles ends and the next begins, from the top.
+
+        Args:
+            rows: height in patches of the grid of the whole picture.
+        """
+        side = PATCH // self.factor
+        for start, end in _spans(rows, self.patches()[0]):
+            part = slice(max(self.rows.start, start * side), min(self.rows.stop, end * side))
+            yield View(part, self.cols, self.factor)
+
     def place(self, tile: Tile) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """Where in the view a tile's pixels go, and which of the pixels of its outer part these are."""
         side = PATCH // self.factor

@@ -25,7 +25,7 @@ import PIL.PngImagePlugin  # noqa: E402, F401
 
 from mcmcodec.cli.main import main  # noqa: E402
 
-OPERATIONS = ("open", "os.rename", "os.remove", "os.chmod", "os.mkdir", "os.listdir", "os.scandir")
+OPERATIONS = ("open", "os.rename", "os.link", "os.remove", "os.chmod", "os.mkdir", "os.listdir", "os.scandir")
 
 
 def run(folder: Path, number: int, when: int, arguments: list[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL import Image
 
+from mcmcodec.bands import Bands
 from mcmcodec.errors import FormatError, McmError, UsageError
 
 # Pictures of these widths make the codec that stands in fail, each in its own way.
@@ -55,16 +56,20 @@ class FakeCodec:
         roi_sum = None if roi is None else int(roi.sum())
         return json.dumps({"size": [width, height], **settings, "roi": roi_sum}).encode() + b" " * quality
 
-    def decode(
+    def decode(self, data: bytes, *arguments: Any, **options: Any) -> Image.Image:
+        return self.bands(data, *arguments, **options).whole()
+
+    def bands(
         self, data: bytes, decoder: str | None = None, realism: float | None = None, painter: Any = None, *,
         crop: tuple[int, int, int, int] | None = None, scale: float = 1, allow_truncated: bool = False,
-    ) -> Image.Image:  # fmt: skip
+    ) -> Bands:  # fmt: skip
         try:
             size = json.loads(data.rstrip(b"~") if allow_truncated else data)["size"]
         except ValueError as error:
             raise FormatError("not an .mcm file", "give a file that codec encode wrote") from error
+        pixels = size[0] * size[1]
         size = [max(1, round(side * scale)) for side in (crop[2:] if crop else size)]
-        return Image.new("RGB", size, "red" if decoder == "perceptual" or realism == 1 else "blue")
+        return Bands.of(Image.new("RGB", size, "red" if decoder == "perceptual" or realism == 1 else "blue"), pixels)
 
 
 @dataclass

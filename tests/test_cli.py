@@ -54,6 +54,15 @@ def test_views_reach_the_codec(codec: Command, here: Path, picture: Picture) -> 
     codec("encode", "a.png")
     assert codec("decode", "a.mcm", "-f", "--crop", "3,4,20,8", "--scale", "1/4").code == 0
     assert Image.open("a.png").size == (5, 2)
+    # bits are those of the file, and so are the pixels that they are divided by
+    size, (row,) = os.path.getsize("a.mcm"), codec("decode", "a.mcm", "-f", "--scale", "1/2", "--json").out.splitlines()
+    bpp = 8 * size / (40 * 30)
+    assert {**json.loads(row), "seconds": 0} == {
+        "source": "a.mcm", "target": "a.png", "status": "ok", "width": 20, "height": 15, "bytes_in": size,
+        "bytes_out": os.path.getsize("a.png"), "bpp": round(bpp, 6), "seconds": 0,
+    }  # fmt: skip
+    done = codec("decode", "a.mcm", "-f", "-v", "--crop", "0,0,1,1")
+    assert all(f"{size} B -> {os.path.getsize('a.png')} B ({rate(bpp)} bpp)" in line for line in done.err.splitlines())
     Path("cut.mcm").write_bytes(Path("a.mcm").read_bytes() + b"~")
     assert codec("decode", "cut.mcm").code == 1
     assert codec("decode", "cut.mcm", "--allow-truncated").code == 0

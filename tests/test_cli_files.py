@@ -4,12 +4,14 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from mcmcodec.cli import files
-from mcmcodec.cli.files import Job, find, plan, write
-from mcmcodec.errors import InputError, UsageError
+from mcmcodec.cli.files import Job, find, plan
+from mcmcodec.cli.output import Taken, write
+from mcmcodec.errors import FormatError, InputError, UsageError
 
 PICTURES = frozenset((".png", ".jpg"))
 
@@ -174,6 +176,47 @@ def test_failed_write_leaves_the_old_file(
     assert Path("x.mcm").read_bytes() == b"old"
     if isinstance(caught.value, OSError):
         assert caught.value.filename == "x.mcm"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_came_meanwhile_stays(here: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    if not links:
+
+        def refuse(*_: object) -> None:
+            raise OSError(95, "Operation not supported")
+
+        monkeypatch.setattr(os, "link", refuse)
+    assert write("new/x.mcm", b"first", replace=False) == 5
+    with pytest.raises(Taken, match=r"^new/x\.mcm exists; give -f to overwrite it or --skip-existing$"):
+        write("new/x.mcm", b"second", replace=False)
+    assert Path("new/x.mcm").read_bytes() == b"first"
+    assert os.listdir("new") == ["x.mcm"]
+    # a file where a folder should be is another matter
+    with pytest.raises(OSError, match="new/x.mcm/y"):
+        write("new/x.mcm/y", b"", replace=False)
+    with pytest.raises(OSError, match="exists: 'new/x.mcm/y/z'|Not a directory"):
+        write("new/x.mcm/y/z", b"", replace=False)
+
+
+def test_pieces_are_written_as_they_come(here: Path) -> None:
+    def pieces(file: IO[bytes]) -> None:
+        file.write(b"ab")
+        file.flush()
+        (temporary,) = Path().glob(".codec-*.tmp")
+        assert temporary.read_bytes() == b"ab" and not Path("x").exists()
+        file.write(b"c")
+
+    assert write("x", pieces) == 3
+    assert Path("x").read_bytes() == b"abc"
+    assert write("/dev/null", lambda file: None) == 0
+
+    def broken(file: IO[bytes]) -> None:
+        file.write(b"new")
+        raise FormatError("no more")
+
+    with pytest.raises(FormatError):
+        write("x", broken)
+    assert (os.listdir(), Path("x").read_bytes()) == (["x"], b"abc")
 
 
 def test_write_to_a_folder_fails(here: Path) -> None:

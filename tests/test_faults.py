@@ -79,6 +79,34 @@ def test_two_at_once_into_one_folder(tmp_path: Path, picture: Picture) -> None:
     assert [json.loads(path.read_bytes())["size"] for path in written] == [[30 + number, 20] for number in range(12)]
 
 
+def test_two_at_once_without_force(tmp_path: Path, picture: Picture) -> None:
+    """Of what three processes make of the same pictures, each output is written by one and replaced by none."""
+    for number in range(12):
+        picture(tmp_path / "in" / f"{number:02}.png", 30 + number, 20)
+    command = [*DRIVER, str(tmp_path), "", "encode", "--json", "in", "-o", "out"]
+    made = [subprocess.Popen([*command, "-q", str(q)], stdout=subprocess.PIPE, text=True) for q in (1, 2, 3)]
+    rows = [[json.loads(line) for line in process.communicate()[0].splitlines()] for process in made]
+    for number in range(12):
+        (winner,) = (q for q, lines in enumerate(rows, 1) if lines[number]["status"] == "ok")
+        losers = [lines[number] for q, lines in enumerate(rows, 1) if q != winner]
+        assert json.loads((tmp_path / "out" / f"{number:02}.mcm").read_bytes())["quality"] == winner
+        assert {row["error"] for row in losers} == {
+            f"out/{number:02}.mcm exists; give -f to overwrite it or --skip-existing"
+        }
+    assert sorted(os.listdir(tmp_path / "out")) == [f"{number:02}.mcm" for number in range(12)]
+
+
+def test_killed_without_force(album: Path) -> None:
+    (album / "out" / "a.mcm").unlink()
+    done = run(album, "SIGKILL", "encode", "in", "-o", "out")
+    *disturbed, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert last["code"] == 0 and sorted(last["files"]) == ["out/a.mcm", "out/b.mcm"], done.stderr
+    assert len(disturbed) >= 7
+    for one in disturbed:
+        for name, content in one["files"].items():
+            assert name.endswith(".tmp") or content == last["files"][name]
+
+
 def limit_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))
 
@@ -140,17 +168,20 @@ def test_input_that_vanishes(codec: Command, here: Path, picture: Picture, monke
     assert sorted(os.listdir("out")) == ["a.mcm", "c.mcm"]
 
 
-def test_folder_that_vanishes(codec: Command, here: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("how", "force"), [("link", []), ("replace", ["-f"])])
+def test_folder_that_vanishes(
+    codec: Command, here: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch, how: str, force: list[str]
+) -> None:
     picture("a.png")
-    replace = os.replace
+    hand_over = getattr(os, how)
 
     def meanwhile(source: str, target: str) -> None:
         os.unlink(source)
         os.rmdir("out")
-        replace(source, target)
+        hand_over(source, target)
 
-    monkeypatch.setattr(os, "replace", meanwhile)
-    done = codec("encode", "a.png", "-o", "out/")
+    monkeypatch.setattr(os, how, meanwhile)
+    done = codec("encode", "a.png", "-o", "out/", *force)
     assert (done.code, done.err.splitlines()[0]) == (
         1, "codec: a.png: no such file or directory (out/a.mcm); check the name",
     )  # fmt: skip

@@ -12,7 +12,8 @@ import click
 
 from ..errors import UsageError
 from .console import Meter, complain, duration, explain, printable, rate, size
-from .files import STREAM, Job, exists, guard_terminal, write
+from .files import STREAM, Job, exists, guard_terminal
+from .output import Output, Taken, write
 from .pipeline import Behind
 
 OK: Final = 0
@@ -36,14 +37,22 @@ class Manners:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a job made: the output's bytes, the input's size, the picture's size, more facts for ``-v``, and losses."""
+    """What a job made: the output, the input's size, the picture's size, more facts for ``-v``, and losses.
 
-    data: bytes
+    ``pixels`` are those that the compressed side holds, where the picture is a part or a reduction of them.
+    """
+
+    data: Output
     bytes_in: int
     width: int
     height: int
     facts: Mapping[str, object] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
+    pixels: int = 0
+
+    def rate(self, size: int) -> float:
+        """Bits per pixel where the compressed side has so many bytes."""
+        return 8 * size / (self.pixels or self.width * self.height)
 
 
 Outcomes = Callable[[Sequence[Job]], Iterator[tuple[Job, Callable[[], Result]]]]
@@ -115,18 +124,24 @@ def run(
     start = time.monotonic()
     with Meter(len(jobs), quiet=manners.quiet) as meter:
 
-        def settle(turn: _Turn, written: Callable[[], None]) -> None:
+        def settle(turn: _Turn, written: Callable[[], int]) -> None:
             _settle(turn, written, manners, tally, compressed)
             meter.step()
 
+        hand_over = partial(_write, replace=manners.force)
         turns = _turns(jobs, prepare, manners, meter)
         if len(jobs) == 1:
             for turn in turns:
-                settle(turn, partial(_write, turn))
+                settle(turn, partial(hand_over, turn))
         else:
-            with closing(turns), closing(Behind(_write, settle, _weight)) as behind:
+            with closing(turns), closing(Behind(hand_over, settle, _weight)) as behind:
                 for turn in turns:
-                    behind.put(turn)
+                    if turn.result and not isinstance(turn.result.data, bytes):
+                        # made while it is written: another thread would take the processor from the next file
+                        behind.flush()
+                        settle(turn, partial(hand_over, turn))
+                    else:
+                        behind.put(turn)
     if not manners.quiet and not to_stdout:
         click.echo(_summary(tally, time.monotonic() - start, compressed), err=True)
     return tally.exit_code()
@@ -142,7 +157,7 @@ def fate(job: Job, manners: Manners) -> str:
         return explain(error)
     if not there:
         return "do"
-    return "skip" if manners.skip_existing else f"{job.target} exists; give -f to overwrite it or --skip-existing"
+    return "skip" if manners.skip_existing else str(Taken.of(job.target))
 
 
 def _turns(
@@ -172,28 +187,35 @@ def _turns(
         yield _Turn(job, what, result, seconds=time.monotonic() - start)
 
 
-def _write(turn: _Turn) -> None:
-    """Write a job's output, if there is one."""
-    if turn.result is not None:
-        write(turn.job.target, turn.result.data)
+def _write(turn: _Turn, replace: bool) -> int:
+    """Write a job's output, if there is one; return its bytes."""
+    return write(turn.job.target, turn.result.data, replace=replace) if turn.result else 0
 
 
 def _weight(turn: _Turn) -> int:
     """Bytes that a turn holds while it waits to be written."""
-    return len(turn.result.data) if turn.result else 0
+    return len(turn.result.data) if turn.result and isinstance(turn.result.data, bytes) else 0
 
 
-def _settle(turn: _Turn, written: Callable[[], None], manners: Manners, tally: _Tally, compressed: str) -> None:
+def _settle(turn: _Turn, written: Callable[[], int], manners: Manners, tally: _Tally, compressed: str) -> None:
     """Report what came of a job once its output is written."""
     job, result, error = turn.job, turn.result, turn.error
     if turn.what == "skip":
         tally.skipped += 1
         _report(job, manners, "skipped")
         return
+    start, bytes_out = time.monotonic(), 0
     try:
-        written()
+        bytes_out = written()
     except BrokenPipeError:
         raise
+    except Taken as failure:
+        if manners.skip_existing:
+            # another process was faster
+            tally.skipped += 1
+            _report(job, manners, "skipped")
+            return
+        error = failure
     except Exception as failure:
         error = failure
     if error or result is None:
@@ -201,9 +223,10 @@ def _settle(turn: _Turn, written: Callable[[], None], manners: Manners, tally: _
         return
     tally.done += 1
     tally.bytes_in += result.bytes_in
-    tally.bytes_out += len(result.data)
-    tally.pixels += result.width * result.height
-    coded = len(result.data) if compressed == "out" else result.bytes_in
+    tally.bytes_out += bytes_out
+    tally.pixels += result.pixels or result.width * result.height
+    bpp = result.rate(bytes_out if compressed == "out" else result.bytes_in)
+    seconds = turn.seconds + (0 if isinstance(result.data, bytes) else time.monotonic() - start)
     for loss in () if manners.quiet else result.lost:
         complain(f"warning: {loss}", job.name)
     _report(
@@ -213,21 +236,20 @@ def _settle(turn: _Turn, written: Callable[[], None], manners: Manners, tally: _
         width=result.width,
         height=result.height,
         bytes_in=result.bytes_in,
-        bytes_out=len(result.data),
-        bpp=round(8 * coded / (result.width * result.height), 6),
-        seconds=round(turn.seconds, 3),
+        bytes_out=bytes_out,
+        bpp=round(bpp, 6),
+        seconds=round(seconds, 3),
         **result.facts,
         **({"lost": result.lost} if result.lost else {}),
     )
     if manners.verbose:
-        _tell(job, result, coded, turn.seconds)
+        _tell(job, result, bytes_out, bpp, seconds)
 
 
-def _tell(job: Job, result: Result, coded: int, seconds: float) -> None:
+def _tell(job: Job, result: Result, bytes_out: int, bpp: float, seconds: float) -> None:
     """``a.png -> a.mcm: 41.2 kB -> 512 B (0.041 bpp), 0.4 s, quality 43, encodes 4`` on stderr."""
     target = "stdout" if job.target == STREAM else job.target
-    sizes = f"{size(result.bytes_in)} -> {size(len(result.data))}"
-    parts = [f"{sizes} ({rate(8 * coded / (result.width * result.height))} bpp)", duration(seconds)]
+    parts = [f"{size(result.bytes_in)} -> {size(bytes_out)} ({rate(bpp)} bpp)", duration(seconds)]
     parts += [f"{name} {fact}" for name, fact in result.facts.items()]
     click.echo(printable(f"{job.name} -> {target}: {', '.join(parts)}"), err=True)
 

@@ -8,7 +8,8 @@ import click
 from ..errors import UsageError
 from .batch import FAILED, OK
 from .console import complain, explain, printable
-from .files import STREAM, Job, find, guard_terminal, read, write
+from .files import STREAM, Job, find, guard_terminal, read
+from .output import write
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """``codec decode``: .mcm files to pictures."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,7 +15,10 @@ from .pipeline import local
 from .preview import preview as show
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from ..bands import Bands
+
+LARGE: Final = 2**24
+"""Pixels from which on a PNG is written while the picture is painted."""
 
 
 @click.command(short_help="Turn .mcm files into pictures.")
@@ -64,7 +68,7 @@ def _formats(jobs: list[Job]) -> dict[str, str]:
 
 def _decoder(
     *, device: str, background: str | None, painter: str | None, **settings: Any
-) -> Callable[[bytes], "Image"]:
+) -> Callable[[bytes], "Bands"]:
     """Load the model once; return what decodes a file."""
     from ..codec import Codec
     from ..intake import over
@@ -75,24 +79,29 @@ def _decoder(
         settings["painter"] = load(painter, device)
     codec = Codec(device=device)
 
-    def decode(data: bytes) -> "Image":
-        image = codec.decode(data, **settings)
-        return over(image, background) if background is not None else image
+    def decode(data: bytes) -> "Bands":
+        bands = codec.bands(data, **settings)
+        return bands if background is None else bands.map(partial(over, background=background))
 
     return decode
 
 
 def _prepare(formats: dict[str, str], **settings: Any) -> Outcomes:
     """Load the model once; return what does the jobs."""
+    from ..bands import write_png
     from ..image import holds_alpha, save_bytes
     from ..intake import over
 
     decode = _decoder(**settings)
 
     def work(job: Job, data: bytes) -> Result:
-        image = decode(data)
-        if not holds_alpha(formats[job.target]):
-            image = over(image, "white")
-        return Result(save_bytes(image, formats[job.target]), len(data), image.width, image.height)
+        name = formats[job.target]
+        bands = decode(data)
+        if not holds_alpha(name):
+            bands = bands.map(partial(over, background="white"))
+        width, height = bands.size
+        stream = name == "PNG" and width * height >= LARGE
+        out = partial(write_png, bands) if stream else save_bytes(bands.whole(), name)
+        return Result(out, len(data), width, height, pixels=bands.pixels)
 
     return local(lambda job: read(job.source), work, len)

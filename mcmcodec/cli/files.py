@@ -1,8 +1,6 @@
-"""Files of the command line: which inputs become which outputs, decided before any work; safe writing."""
+"""Files of the command line: which inputs become which outputs, decided before any work; reading."""
 
-import contextlib
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -146,50 +144,6 @@ def seekable(source: str) -> str | BytesIO:
     if source != STREAM and os.path.isfile(source):
         return source
     return BytesIO(read(source))
-
-
-def write(target: str, data: bytes) -> None:
-    """Write an output whole or not at all.
-
-    A plain file is written under a temporary name in its folder and then renamed; a symbolic link is
-    followed; a device or pipe is written directly. Folders on the way are made.
-
-    Raises:
-        OSError: It cannot be written; nothing is left behind.
-    """
-    if target == STREAM:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
-    if is_address(target):
-        remote.write(target, data)
-        return
-    try:
-        _write_file(os.path.realpath(target), data)
-    except OSError as error:
-        # The caller knows the output by the name that it gave, not by the temporary one.
-        raise OSError(error.errno, error.strerror, target) from error
-
-
-def _write_file(target: str, data: bytes) -> None:
-    if os.path.exists(target) and not os.path.isfile(target):
-        with open(target, "wb") as file:
-            file.write(data)
-        return
-    folder = os.path.dirname(target)
-    os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f".codec-{secrets.token_hex(6)}.tmp")
-    try:
-        # Not the tempfile module: its files are private, and an output has the permissions of any new file.
-        with open(temporary, "xb") as file:
-            file.write(data)
-        if os.path.exists(target):
-            os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 def guard_terminal(jobs: Sequence[Job]) -> None:

@@ -120,11 +120,15 @@ class Behind(Generic[A, B]):
         while self._waiting and (self._waiting[0][1].done() or len(self._waiting) > MOST or self._held > BUDGET):
             self._settle_one()
 
+    def flush(self) -> None:
+        """Settle everything that was put."""
+        while self._waiting:
+            self._settle_one()
+
     def close(self) -> None:
-        """Settle everything."""
+        """Settle everything, and end."""
         try:
-            while self._waiting:
-                self._settle_one()
+            self.flush()
         finally:
             self._drain()
 

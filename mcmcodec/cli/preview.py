@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from rich.console import Console
 
+    from ..bands import Bands
+
 ROWS = 40
 """Lines of the terminal that a picture takes at most, so that several can be seen."""
 
 
-def preview(inputs: Sequence[str], *, recursive: bool, load: Callable[[], Callable[[bytes], "Image"]]) -> int:
+def preview(inputs: Sequence[str], *, recursive: bool, load: Callable[[], Callable[[bytes], "Bands"]]) -> int:
     """Show the pictures one after the other, names between them if there are several.
 
     Args:
@@ -41,7 +43,7 @@ def preview(inputs: Sequence[str], *, recursive: bool, load: Callable[[], Callab
     for one in found:
         name = "stdin" if one.path == STREAM else one.path
         try:
-            image = decode(read(one.path))
+            image = decode(read(one.path)).whole()
         # As in batch: one bad file must not cost the others.
         except Exception as error:
             code = FAILED

@@ -3,8 +3,9 @@
 import click
 
 from . import options
-from .files import read, write
+from .files import read
 from .limit_options import limits
+from .output import write
 
 
 @click.command(short_help="Make a small PNG, for file managers.")

@@ -1,0 +1,120 @@
+"""Writing outputs: whole or not at all, and without a file being lost that another process has written meanwhile."""
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Callable
+from io import BytesIO
+from typing import IO, Self
+
+from ..errors import InputError
+from . import remote
+from .files import STREAM
+from .remote import is_address
+
+Output = bytes | Callable[[IO[bytes]], None]
+"""What becomes a file: its bytes, or what writes them into one, piece by piece."""
+
+
+class Taken(InputError):
+    """An output would replace a file that may not go."""
+
+    @classmethod
+    def of(cls, target: str) -> Self:
+        """The error about one output."""
+        return cls(f"{target} exists", "give -f to overwrite it or --skip-existing")
+
+
+def write(target: str, data: Output, *, replace: bool = True) -> int:
+    """Write an output whole or not at all.
+
+    A plain file is written under a temporary name in its folder and then renamed; a symbolic link is
+    followed; a device or pipe is written directly. Folders on the way are made.
+
+    Args:
+        target: Where to.
+        data: Its bytes, or what writes them into a binary file.
+        replace: Whether a file that is there may go, even if it came while this one was made.
+
+    Returns:
+        How many bytes were written.
+
+    Raises:
+        Taken: There is a file, and it may not go.
+        OSError: It cannot be written; nothing is left behind.
+    """
+    if target == STREAM or is_address(target):
+        whole = _whole(data)
+        if target == STREAM:
+            sys.stdout.buffer.write(whole)
+            sys.stdout.buffer.flush()
+        else:
+            remote.write(target, whole)
+        return len(whole)
+    try:
+        return _write_file(os.path.realpath(target), data, replace=replace)
+    except FileExistsError as error:
+        if replace or error.filename2 is None:
+            raise OSError(error.errno, error.strerror, target) from error
+        raise Taken.of(target) from None
+    except OSError as error:
+        # The caller knows the output by the name that it gave, not by the temporary one.
+        raise OSError(error.errno, error.strerror, target) from error
+
+
+def _whole(data: Output) -> bytes:
+    if isinstance(data, bytes):
+        return data
+    data(out := BytesIO())
+    return out.getvalue()
+
+
+def _pour(data: Output, file: IO[bytes]) -> int:
+    if isinstance(data, bytes):
+        return file.write(data)
+    data(file)
+    return file.tell()
+
+
+def _write_file(target: str, data: Output, *, replace: bool) -> int:
+    if os.path.exists(target) and not os.path.isfile(target):
+        whole = _whole(data)  # a device has no place to tell
+        with open(target, "wb") as file:
+            return file.write(whole)
+    folder = os.path.dirname(target)
+    os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(folder, f".codec-{secrets.token_hex(6)}.tmp")
+    try:
+        # Not the tempfile module: its files are private, and an output has the permissions of any new file.
+        with open(temporary, "xb") as file:
+            size = _pour(data, file)
+        if not replace:
+            _give(temporary, target)
+            return size
+        if os.path.exists(target):
+            os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    return size
+
+
+def _give(temporary: str, target: str) -> None:
+    """Rename a file unless there is one of that name; of several processes that try, one does."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    # A file system without hard links (FAT, some of those over a network) or a Python without them: what is left is
+    # to look and to rename, which two processes may do within the same moment.
+    except (OSError, AttributeError):
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), temporary, None, target) from None
+        os.replace(temporary, target)
+        return
+    os.unlink(temporary)
