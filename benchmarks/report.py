@@ -25,12 +25,14 @@ import mcmcodec
 from mcmcodec.bench import curves, judge, ours, peers, suite
 from mcmcodec.bench.curves import Curve
 from mcmcodec.bench.judge import METRICS
+from mcmcodec.bench.table import markdown
 
 FOLDER = Path(__file__).parent
 RATES = (0.01, 0.02, 0.03, 0.05, 0.075, 0.10, 0.15)
 PLOTTED = (0.004, 0.25)
 ANCHORS = ("VVC", "AVIF")
-PALETTE = ("tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:grey", "tab:olive", "tab:cyan", "black")
+PALETTE = ("tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:grey", "tab:olive", "tab:cyan", "black", "rosybrown")
+OURS = ("tab:blue", "tab:orange", "tab:green", "gold", "navy", "sienna")
 EXPLANATION = (
     "Means over all pictures at fixed quality, interpolated linearly in log rate; rates are those of whole "
     'files. A dash: the codec cannot go there, or nothing was measured there. "Best variant" may scale the '
@@ -126,9 +128,24 @@ def measured(contents: list[dict[str, Any]]) -> list[str]:
     return out
 
 
+def perception(path: Path, name: str) -> list[str]:
+    """The section of perception.py's results; nothing when there are none of this set."""
+    if not path.exists():
+        return []
+    content = json.loads(path.read_text())
+    if content["set"] != name:
+        return []
+    return ["### DISTS and Frechet distance of patches, lower is better", "",
+            f"Means over {content['images']} pictures, evenly spread; peers at the settings closest to two rates. The "
+            "Frechet distance is of features of 64x64 patches (VGG16, relu4_3) over all these pictures together: it is "
+            "not FID, and only numbers of this table compare. Model "
+            f"{content['model']['name']}, commit {content['commit'] or '?'}; `benchmarks/perception.py`.", "",
+            *markdown(content["curves"], content["points"]), ""]  # fmt: skip
+
+
 def plot(metric: str, ours: list[Curve], others: list[Curve], path: Path) -> None:
     """One metric over log rate; full-size competitors solid, best variants dotted in the same colour."""
-    figure, axes = plt.subplots(figsize=(8, 5.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(10, 5.5), layout="constrained")
     colours = {}
     for curve in others:
         family = curve.name.split(",")[0]
@@ -144,8 +161,8 @@ def plot(metric: str, ours: list[Curve], others: list[Curve], path: Path) -> Non
             axes.plot(*zip(*pairs, strict=True), color=colour, label=curve.name, **style)
     for index, curve in enumerate(ours):
         if curve.points[metric]:
-            axes.plot(*zip(*curve.points[metric], strict=True), color=f"C{index}", marker="o", linewidth=2.2,
-                      label=curve.name, zorder=3)  # fmt: skip
+            axes.plot(*zip(*curve.points[metric], strict=True), color=OURS[index % len(OURS)], marker="o",
+                      linewidth=2.2, label=curve.name, zorder=3)  # fmt: skip
     axes.set_xscale("log")
     axes.set_xlim(*PLOTTED)
     shown = [value for curve in ours for rate, value in curve.points[metric] if rate <= PLOTTED[1]]
@@ -160,7 +177,8 @@ def plot(metric: str, ours: list[Curve], others: list[Curve], path: Path) -> Non
     axes.set_xlabel("bits per pixel (whole file)")
     axes.set_ylabel(METRICS[metric].title + ("" if METRICS[metric].more else ", lower is better"))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    # beside the curves, not over them
+    figure.legend(loc="outside right upper", fontsize=8)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
@@ -186,6 +204,9 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="+", help="results files of kodak.py")
     parser.add_argument(
         "--peers", type=Path, default=FOLDER / "results/kodak_peers.json", help="results file of peers.py"
+    )
+    parser.add_argument(
+        "--perception", type=Path, default=FOLDER / "results/perception.json", help="results file of perception.py"
     )
     parser.add_argument("--out", type=Path, default=FOLDER / "results", help="folder [benchmarks/results]")
     parser.add_argument("--html", type=Path, help="write a page with plots to hover over, too")
@@ -214,7 +235,7 @@ def main() -> None:
             "",
         ]
     anchors = [curve for curve in rivals if curve.name in ANCHORS]
-    lines += rate_differences(mine, anchors) + measured(contents)
+    lines += rate_differences(mine, anchors) + perception(options.perception, name) + measured(contents)
     (options.out / f"{name}.md").write_text("\n".join(lines).rstrip() + "\n")
     if options.html:
         shown = pictures(options.pictures, contents, options.count) if options.pictures else []

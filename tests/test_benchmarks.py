@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 for package in ("scipy", "matplotlib"):
     pytest.importorskip(package, reason="needs the bench extra")
 
+import anchors  # noqa: E402
 import common  # noqa: E402
 import compare  # noqa: E402
 import kodak  # noqa: E402
@@ -287,6 +288,17 @@ def test_committed_peers_give_the_known_numbers():
     assert {point["images"] for point in content["points"]} == {24}
 
 
+def test_committed_peers_agree_with_the_independent_measurement(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["anchors.py"])
+    anchors.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 14 and "| AVIF | 6 | 0.00 % | 0.00000 | 0.00000 | 0.00000 |" in lines
+    content = json.loads((report.FOLDER / "results/kodak_peers.json").read_text())
+    found = anchors.differences(content, {"points": [content["points"][0] | {"psnr": 1.0, "lpips": None}]})
+    (said,) = anchors.beyond(found)
+    assert "psnr differs by" in said
+
+
 def test_curves_and_their_best_variant(results):
     (found,) = curves.of(results).values()
     assert [curve.name for curve in found] == ["mcm toy fidelity", "mcm toy brighter"]
@@ -308,7 +320,7 @@ def test_report_writes_table_and_plots(tmp_path, results, monkeypatch):
         assert f"| {name} |" in text
     for metric in ("psnr", "msssim"):
         with Image.open(tmp_path / f"kodak_{metric}.png") as plot:
-            assert plot.size == (880, 605)
+            assert plot.size == (1100, 605)
 
 
 def test_report_refuses_a_part_of_the_set(tmp_path, results, monkeypatch):
