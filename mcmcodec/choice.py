@@ -5,6 +5,7 @@ The decoder needs nothing of this file: it is told the outcome.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import container, masking, tiling
+from .container import Header
 from .entropy.networks import Reals
 from .entropy.stream import Counter, Decoded, EntropyModel, Port, walk
 from .errors import UsageError
@@ -24,7 +26,7 @@ from .words import MODES
 if TYPE_CHECKING:
     from .model.transforms import Transforms
 
-__all__ = ["Plan", "bit_weight", "check", "check_picture", "patch_roi", "plans"]
+__all__ = ["Analysed", "Coded", "Plan", "best", "bit_weight", "check", "check_picture", "patch_roi"]
 
 
 @dataclass(frozen=True)
@@ -69,36 +71,67 @@ class Plan:
         return 8 * len(payload) + self.hidden_loss + float(weighted(error, self.worth).sum())
 
 
-def plans(
+@dataclass(frozen=True)
+class Coded:
+    """What became of a plan: its header, payload and Lagrangian cost in bits."""
+
+    plan: Plan
+    header: Header
+    payload: bytes
+    cost: float
+
+
+Analysed = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""v (h, w, channels) and z (cells, hyper) of a picture, see :meth:`mcmcodec.model.transforms.Transforms.analyse`."""
+Code = Callable[[Plan], tuple[Header, bytes, Counter]]
+"""Codes a plan: header, payload, and the account of what each patch cost and lost."""
+
+
+def best(
     weights: Weights, transforms: Transforms, padded: NDArray[np.uint8], quality: int, keep: float | None, mode: str,
-    roi: NDArray[np.float64] | None, layers: str = "full",
-) -> list[Plan]:  # fmt: skip
-    """The ways worth trying: one, but two where ``rd`` is free to find that a mask does not pay."""
+    roi: NDArray[np.float64] | None, code: Code, layers: str = "full", known: Analysed | None = None,
+) -> Coded:  # fmt: skip
+    """The best of the ways worth trying: one, but two where ``rd`` is free to find that a mask does not pay.
+
+    ``known`` is what the analysis says with every patch visible, if that was asked before.
+    """
     every = np.ones((padded.shape[0] // tiling.PATCH, padded.shape[1] // tiling.PATCH), bool)
     worth = 1 / error_per_bit(quality, transforms.gains(quality))
     if layers == "base":
-        return [Plan(~every, *transforms.analyse(padded, ~every, quality), worth)]
+        return _coded(Plan(~every, *transforms.analyse(padded, ~every, quality), worth), code)[0]
     if mode not in ("rd", "none"):
         visible = masking.choose(masking.scores(padded, mode), 0.5 if keep is None else keep, roi)
-        return [Plan(visible, *transforms.analyse(padded, visible, quality), worth)]
-    whole = Plan(every, *transforms.analyse(padded, every, quality), worth)
+        return _coded(Plan(visible, *transforms.analyse(padded, visible, quality), worth), code)[0]
+    whole = Plan(every, *(known or transforms.analyse(padded, every, quality)), worth)
     if mode == "none" or keep == 1:
-        return [whole]
+        return _coded(whole, code)[0]
+    free, unmasked = keep is None and roi is None, None
+    account: Counter
+    if free:
+        # the account that the choice needs is that of coding all patches, which has to be tried in any case
+        unmasked, account = _coded(whole, code)
+    else:
+        price = bit_weight(weights, transforms, quality)
+        account = Counter(whole.v, whole.z, every, weights.entropy.tables, price)
+        whole.through(weights.entropy, account, quality)
     base = weights.config.base
-    port = Counter(whole.v, whole.z, every, weights.entropy.tables, bit_weight(weights, transforms, quality))
-    walk(weights.entropy, port, every.shape, quality, 255, True)
     hidden = weighted(whole.v[..., base:], worth[base:])
-    gain = hidden - weighted(port.error[..., base:], worth[base:])
+    gain = hidden - weighted(account.error[..., base:], worth[base:])
     if roi is not None:
         gain = gain * roi
-    score = masking.rate_distortion_score(gain, port.bits, weights.card["tuning"]["mask_price"])
+    score = masking.rate_distortion_score(gain, account.bits, weights.card["tuning"]["mask_price"])
     visible = score > 0 if keep is None else masking.choose(score, keep)
     if visible.all():
-        return [whole]
+        return unmasked or _coded(whole, code)[0]
     loss = float(hidden[~visible].sum())
-    masked = Plan(visible, *transforms.analyse(padded, visible, quality), worth, loss)
-    free = keep is None and roi is None
-    return [masked, whole] if free else [masked]
+    del account
+    masked, _ = _coded(Plan(visible, *transforms.analyse(padded, visible, quality), worth, loss), code)
+    return unmasked if unmasked and unmasked.cost < masked.cost else masked
+
+
+def _coded(plan: Plan, code: Code) -> tuple[Coded, Counter]:
+    header, payload, account = code(plan)
+    return Coded(plan, header, payload, plan.cost(payload, account.error)), account
 
 
 def weighted(error: Reals, worth: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from . import container, intake, tiling
 from .bands import Bands
 from .container import Header
 from .entropy.rangecoder import RangeEncoder
-from .entropy.stream import Decoded, Writer
+from .entropy.stream import Counter, Decoded, Writer
 from .errors import FormatError, UsageError
 from .extras import Extras, pack, sizes, unpack
 from .image import from_rgb
@@ -105,19 +105,20 @@ class Codec:
         transforms = _transforms(self.weights, self.device)
         price = choice.bit_weight(self.weights, transforms, quality) * how.thrift
         ways = "none" if mask == "rd" and keep is None and roi is None and not how.mask else mask
-        plans = choice.plans(self.weights, transforms, padded, quality, keep, ways, region, mode)
-        coded = [(*self._code(plan, rgb.shape, quality, words, price), plan) for plan in plans]
-        _, header, payload, plan = min(coded, key=lambda one: one[0])
+        code = partial(self._code, rgb.shape, quality, words, price)
+        coded = choice.best(self.weights, transforms, padded, quality, keep, ways, region, code, mode)
         if how.rounds:
-            plan = refine(self.weights, transforms, plan, padded, quality, price, how.rounds)
-            _, header, payload = self._code(plan, rgb.shape, quality, words, price)
+            plan = refine(self.weights, transforms, coded.plan, padded, quality, price, how.rounds)
+            header, payload, _ = code(plan)
+        else:
+            header, payload = coded.header, coded.payload
         header = replace(header, extensions=pack(taken.extras, quality))
         return container.pack(header, payload, self.weights.fingerprint)
 
     def _code(
-        self, plan: Plan, shape: tuple[int, ...], quality: int, words: Words, price: NDArray[np.float64]
-    ) -> tuple[float, Header, bytes]:
-        """The exact half of encoding: the plan's Lagrangian cost, header and payload."""
+        self, shape: tuple[int, ...], quality: int, words: Words, price: NDArray[np.float64], plan: Plan
+    ) -> tuple[Header, bytes, Counter]:
+        """The exact half of encoding: a plan's header and payload, and the account of its patches."""
         header = Header(
             shape[1], shape[0], self.weights.number, 0, quality, plan.keep,
             caption=bool(words), all_visible=plan.all_visible, none_visible=plan.none_visible,
@@ -128,7 +129,7 @@ class Codec:
         port = Writer(encoder, plan.v, plan.z, plan.visible, self.weights.entropy.tables, price)
         plan.through(self.weights.entropy, port, quality)
         payload = encoder.finish()
-        return plan.cost(payload, port.error), header, payload
+        return header, payload, port
 
     def decode(
         self, data: bytes, decoder: str | None = None, realism: float | None = None, painter: Painter | None = None, *,

@@ -68,7 +68,8 @@ def test_other_levels_are_refused(tiny_codec: Any, level: int) -> None:
 def test_no_rounds_leave_the_plan_alone(tiny_codec: Any) -> None:
     weights, transforms = tiny_codec.weights, _transforms(tiny_codec.weights, "cpu")
     padded = tiling.pad(PICTURE)
-    plan = choice.plans(weights, transforms, padded, QUALITY, None, "none", None)[0]
+    every = np.ones((padded.shape[0] // tiling.PATCH, padded.shape[1] // tiling.PATCH), bool)
+    plan = choice.Plan(every, *transforms.analyse(padded, every, QUALITY), np.ones(1))
     assert effort.refine(weights, transforms, plan, padded, QUALITY, plan.worth, 0) is plan
 
 

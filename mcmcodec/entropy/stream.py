@@ -234,10 +234,11 @@ class Counter:
         best = np.clip(np.rint(r), -MAX_SYMBOL, MAX_SYMBOL).astype(np.int64)
         best[index == 0] = 0
         lower = best - np.sign(best)
-        saved = self.tables.cost(best, index) - self.tables.cost(lower, index)
+        cost, less = self.tables.cost(best, index), self.tables.cost(lower, index)
         worse = (r - lower) ** 2 - (r - best) ** 2
-        best = np.where(worse < self.weight[channels] * saved, lower, best)
-        bits = self.tables.cost(best, index).sum(1)
+        thrifty = worse < self.weight[channels] * (cost - less)
+        best = np.where(thrifty, lower, best)
+        bits = np.where(thrifty, less, cost).sum(1)
         self.total += float(bits.sum())
         if self.visible_slices:
             self.bits[where] += bits

@@ -48,15 +48,21 @@ class SymbolTables:
 
     def encode(self, encoder: RangeEncoder, symbols: Ints, index: Ints) -> None:
         """Code symbols (n,) with tables ``index`` (n,): table by table, in the given order within a table."""
-        for i in _present(index):
-            table, reach = self.tables[i], int(self.reach[i])
-            values = symbols[index == i]
-            if table is None:
+        order = np.argsort(index, kind="stable")
+        values, reach = symbols[order], self.reach.astype(np.int32)[index[order]]
+        outside = np.abs(values) > reach
+        entries = np.where(outside, 2 * reach + 1, values + reach)
+        escapes = bool(outside.any())
+        end = 0
+        for i, count in enumerate(np.bincount(index, minlength=SCALES).tolist()):
+            start, end = end, end + count
+            table = self.tables[i]
+            if table is None or not count:
                 continue
-            outside = np.abs(values) > reach
-            encoder.symbols(np.where(outside, 2 * reach + 1, values + reach), table)
-            for value in values[outside].tolist():
-                _encode_excess(encoder, abs(value) - reach - 1, value < 0)
+            encoder.symbols(entries[start:end], table)
+            if escapes:
+                for value in values[start:end][outside[start:end]].tolist():
+                    _encode_excess(encoder, abs(value) - int(self.reach[i]) - 1, value < 0)
 
     def decode(self, decoder: RangeDecoder, index: Ints) -> Ints:
         """Mirror of :meth:`encode`: symbols (n,). FormatError on visible damage.
@@ -64,10 +70,13 @@ class SymbolTables:
         CutShort, from a decoder that raises it, carries the symbols (n,) with zeros for those that are not certain.
         """
         symbols = np.zeros(len(index), np.int32)
+        order = np.argsort(index, kind="stable")
+        end = 0
         try:
-            for i in _present(index):
-                if (table := self.tables[i]) is not None:
-                    _decode_group(decoder, table, int(self.reach[i]), np.flatnonzero(index == i), symbols)
+            for i, count in enumerate(np.bincount(index, minlength=SCALES).tolist()):
+                start, end = end, end + count
+                if count and (table := self.tables[i]) is not None:
+                    _decode_group(decoder, table, int(self.reach[i]), order[start:end], symbols)
         except CutShort:
             raise CutShort(symbols) from None
         return symbols
@@ -85,10 +94,6 @@ def _decode_group(decoder: RangeDecoder, table: Table, reach: int, here: Ints, s
     for at in here[values > reach].tolist():
         excess, negative = _decode_excess(decoder)
         symbols[at] = -(reach + 1 + excess) if negative else reach + 1 + excess
-
-
-def _present(index: Ints) -> list[int]:
-    return np.flatnonzero(np.bincount(index, minlength=SCALES)).tolist()
 
 
 def _encode_excess(encoder: RangeEncoder, excess: int, negative: bool) -> None:

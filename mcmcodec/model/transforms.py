@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -51,7 +52,6 @@ class Transforms:
         with torch.inference_mode():
             return self.analysis.gains(self._knots(quality))[0].double().cpu().numpy()
 
-    @torch.inference_mode()
     def analyse(
         self, padded: NDArray[np.uint8], visible: NDArray[np.bool_], quality: int
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -65,24 +65,40 @@ class Transforms:
         Returns:
             v (h, w, channels), zero beyond the base channels where hidden, and z (ceil(h/4) * ceil(w/4), hyper).
         """
-        rows, cols = visible.shape
-        a, knots = self.analysis, self._knots(quality)
-        gain = a.gains(knots)
-        v = np.empty((rows, cols, self.weights.config.latents), np.float32)
-        z = np.empty((-(-rows // HYPER), -(-cols // HYPER), self.weights.config.hyper), np.float32)
-        # attention stays inside its window and the convolutions reach three patches: context of a window is exact
-        for tile in tiling.tiles(rows, cols, halo=tiling.ALIGN):
-            x = self._pixels(padded[tiling.pixels(tile.outer)])
-            mask = torch.from_numpy(visible[tile.outer]).to(self.device)[None]
-            t = a.tokens(x)
-            y = (a.latents(t, mask, knots) * gain)[0].cpu().numpy()
-            v[tile.inner] = y[tile.local]
-            hyper = a.hyper(t, knots)[0].cpu().numpy()
-            inner, local = _cells(tile.inner), _cells(tile.local)
-            z[inner] = hyper[local]
-        return v, z.reshape(-1, z.shape[2])
+        v, z = self.analyse_batch(padded[None], visible[None], [quality])
+        return v[0], z[0]
 
     @torch.inference_mode()
+    def analyse_batch(
+        self, padded: NDArray[np.uint8], visible: NDArray[np.bool_], qualities: Sequence[int]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As :meth:`analyse`, for B pictures of one shape at once.
+
+        Args:
+            padded: (B, 16h, 16w, 3) uint8.
+            visible: (B, h, w) bool.
+            qualities: B of them.
+
+        Returns:
+            v (B, h, w, channels) and z (B, ceil(h/4) * ceil(w/4), hyper).
+        """
+        count, rows, cols = visible.shape
+        a, knots = self.analysis, self._knots(*qualities)
+        gain = a.gains(knots)[:, None, None, :]
+        v = np.empty((count, rows, cols, self.weights.config.latents), np.float32)
+        z = np.empty((count, -(-rows // HYPER), -(-cols // HYPER), self.weights.config.hyper), np.float32)
+        # attention stays inside its window and the convolutions reach three patches: context of a window is exact
+        for tile in tiling.tiles(rows, cols, halo=tiling.ALIGN):
+            x = self._pixels(padded[_every(tiling.pixels(tile.outer))])
+            mask = torch.from_numpy(visible[_every(tile.outer)]).to(self.device)
+            t = a.tokens(x)
+            y = (a.latents(t, mask, knots) * gain).cpu().numpy()
+            v[_every(tile.inner)] = y[_every(tile.local)]
+            hyper = a.hyper(t, knots).cpu().numpy()
+            inner, local = _cells(tile.inner), _cells(tile.local)
+            z[_every(inner)] = hyper[_every(local)]
+        return v, z.reshape(count, -1, z.shape[3])
+
     def synthesise(self, decoded: Decoded, quality: int, decoder: str | float, view: tiling.View) -> NDArray[np.uint8]:
         """Decoded integers to the pixels of a view, uint8 (height, width, 3); only tiles that it touches are painted.
 
@@ -92,20 +108,33 @@ class Transforms:
             decoder: the decoder's name, or a realism of 0 to 1.
             view: what is wanted. At a factor of 4 and above only the linear part of the decoder is used.
         """
-        rows, cols = decoded.mask.shape
-        g_s, knots = self.synthesis(decoder), self._knots(quality)
-        gain = self.analysis.gains(knots) * (1 << ACT_BITS)
         out = np.empty((*view.size, 3), np.uint8)
+        for to, pixels in self.paint([decoded], [quality], decoder, view):
+            out[to] = pixels[0].cpu().numpy()
+        return out
+
+    def paint(
+        self, decoded: Sequence[Decoded], qualities: Sequence[int], decoder: str | float, view: tiling.View
+    ) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
+        """As :meth:`synthesise`, for B pictures of one shape at once, tile by tile.
+
+        Yields:
+            Rows and columns of the view, and the pixels that belong there: (B, rows, columns, 3) uint8 on the device.
+        """
+        rows, cols = decoded[0].mask.shape
+        g_s, knots = self.synthesis(decoder), self._knots(*qualities)
+        gain = self.analysis.gains(knots)[:, None, None, :] * (1 << ACT_BITS)
         linear = view.factor >= LINEAR_FROM
         for tile in tiling.tiles(rows, cols, view.patches(), halo=0 if linear else None):
-            y_hat = self._tensor(decoded.v_hat[tile.outer]) / gain
-            if linear:
-                x = g_s.reduced(y_hat, view.factor)
-            else:
-                x = avg_pool2d(g_s(y_hat, *self._beside(decoded, tile), knots), view.factor)
-            to, of = view.place(tile)
-            out[to] = (x[0].permute(1, 2, 0)[of] * 255).round_().clamp_(0, 255).byte().cpu().numpy()
-        return out
+            with torch.inference_mode():
+                y_hat = self._tensor(np.stack([one.v_hat[tile.outer] for one in decoded])) / gain
+                if linear:
+                    x = g_s.reduced(y_hat, view.factor)
+                else:
+                    x = avg_pool2d(g_s(y_hat, *self._beside(decoded, tile), knots), view.factor)
+                to, of = view.place(tile)
+                pixels = (x.permute(0, 2, 3, 1)[_every(of)] * 255).round_().clamp_(0, 255).byte()
+            yield to, pixels
 
     def distortion(
         self, decoded: Decoded, quality: int, decoder: str, padded: NDArray[np.uint8]
@@ -127,9 +156,9 @@ class Transforms:
         gain = self.analysis.gains(knots) * (1 << ACT_BITS)
         total, gradient = 0.0, np.empty(decoded.v_hat.shape)
         for tile in tiling.tiles(rows, cols):
-            v_hat = self._tensor(decoded.v_hat[tile.outer]).requires_grad_()
-            x_hat = g_s(v_hat / gain, *self._beside(decoded, tile), knots)[0].permute(1, 2, 0)
-            x = self._pixels(padded[tiling.pixels(tile.outer)])[0].permute(1, 2, 0)
+            v_hat = self._tensor(decoded.v_hat[tile.outer][None]).requires_grad_()
+            x_hat = g_s(v_hat / gain, *self._beside([decoded], tile), knots)[0].permute(1, 2, 0)
+            x = self._pixels(padded[tiling.pixels(tile.outer)][None])[0].permute(1, 2, 0)
             local = tiling.pixels(tile.local)
             # pixels of the halo are counted with the tile whose own they are
             error = (x_hat - x)[local].square().sum() / 3
@@ -139,10 +168,10 @@ class Transforms:
                 gradient[tile.inner] = v_hat.grad[0].double().cpu().numpy()[tile.local] * (1 << ACT_BITS)
         return total, gradient
 
-    def _beside(self, decoded: Decoded, tile: tiling.Tile) -> tuple[Tensor, Tensor]:
-        """What a decoder gets beside the latents of a tile: psi and mask."""
-        mask = torch.from_numpy(decoded.mask[tile.outer]).to(self.device)[None]
-        return self._tensor(decoded.psi[tile.outer]) / (1 << ACT_BITS), mask
+    def _beside(self, decoded: Sequence[Decoded], tile: tiling.Tile) -> tuple[Tensor, Tensor]:
+        """What a decoder gets beside the latents of a tile: psi and masks."""
+        psi = self._tensor(np.stack([one.psi[tile.outer] for one in decoded])) / (1 << ACT_BITS)
+        return psi, torch.from_numpy(np.stack([one.mask[tile.outer] for one in decoded])).to(self.device)
 
     # weights made inside inference mode, where decoding runs, could not take part in a gradient later
     @torch.inference_mode(False)
@@ -163,14 +192,19 @@ class Transforms:
             raise ModelError(f"weights of {self.weights.name} do not fit its card", "install mcmcodec again") from None
         return module.eval().requires_grad_(False).to(self.device)
 
-    def _knots(self, quality: int) -> Tensor:
-        return knot_weights(torch.tensor([quality], device=self.device))
+    def _knots(self, *qualities: int) -> Tensor:
+        return knot_weights(torch.tensor(qualities, device=self.device))
 
     def _pixels(self, rgb: NDArray[np.uint8]) -> Tensor:
         return self._tensor(rgb).permute(0, 3, 1, 2) / 255
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.require(values, requirements=("C", "W"))).to(self.device).float()[None]
+        return torch.from_numpy(np.require(values, requirements=("C", "W"))).to(self.device).float()
+
+
+def _every(span: tuple[slice, slice]) -> tuple[slice, slice, slice]:
+    """A span of rows and columns, in every picture of a batch."""
+    return (slice(None), *span)
 
 
 def _cells(span: tuple[slice, slice]) -> tuple[slice, slice]:
