@@ -15,9 +15,10 @@ from mcmcodec.errors import UsageError
 from mcmcodec.model.config import PRESETS
 from mcmcodec.training.data import Crops, jitter, plain
 from mcmcodec.training.export import thaw, write
-from mcmcodec.training.grow import carry, grow
+from mcmcodec.training.grow import adopt, carry, grow
 from mcmcodec.training.light import Imitation, operations, replacements
 from mcmcodec.training.losses import Adversary, ms_ssim
+from mcmcodec.training.network import Network
 from mcmcodec.training.stages import Check, DecoderOnly, Judges
 
 
@@ -62,6 +63,14 @@ def test_carrying_adds_what_was_learnt() -> None:
         assert torch.allclose(carried[name], values, atol=1e-6)
     with pytest.raises(UsageError, match="has no place"):
         carry(tiny_network(3), mine.synthesis, mine.synthesis)
+
+
+def test_a_decoder_is_adopted_where_its_latents_are_the_same() -> None:
+    network, other = tiny_network(3), tiny_network(4)
+    assert adopt(network, other.synthesis).synthesis is other.synthesis
+    wider = Network(replace(PRESETS["tiny"], slices=(1, 3, 16)))
+    with pytest.raises(UsageError, match="other latents"):
+        adopt(network, wider.synthesis)
 
 
 def test_replacements_get_cheaper_and_end_light() -> None:

@@ -12,7 +12,7 @@ import torch.multiprocessing as mp
 from ..model.config import PRESETS
 from .data import Crops
 from .export import thaw, write
-from .grow import carry
+from .grow import adopt, carry
 from .loop import LoopConfig, save
 from .network import Network
 from .work import load, work
@@ -91,6 +91,20 @@ def carry_(init: Path, model: Path, before: str, after: str, out: Path) -> None:
     ends = [thaw(model, name)[0].synthesis for name in (before, after)]
     out.mkdir(parents=True, exist_ok=True)
     save(out / "last.pt", carry(network, *ends), history, LoopConfig("carry", 0))
+
+
+@main.command("adopt")
+@click.option("--init", type=click.Path(exists=True, path_type=Path), required=True, help="Checkpoint to change.")
+@click.option(
+    "--model", type=click.Path(exists=True, path_type=Path), required=True, help="NAME.json of a frozen model."
+)
+@click.option("--decoder", default="light", show_default=True, help="Its decoder that the checkpoint gets.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the checkpoint.")
+def adopt_(init: Path, model: Path, decoder: str, out: Path) -> None:
+    """Give a checkpoint a decoder of another model, to be trained on."""
+    network, history = load(init)
+    out.mkdir(parents=True, exist_ok=True)
+    save(out / "last.pt", adopt(network, thaw(model, decoder)[0].synthesis), history, LoopConfig("adopt", 0))
 
 
 @main.command()

@@ -59,6 +59,19 @@ def carry(network: Network, before: Synthesis, after: Synthesis) -> Network:
     return network
 
 
+def adopt(network: Network, synthesis: Synthesis) -> Network:
+    """Give a network another model's decoder as it is, to be trained on: a retrained stream keeps its latents' meaning.
+
+    Raises:
+        UsageError: the decoder was made for other latents or features.
+    """
+    mine, its = network.config, synthesis.config
+    if (mine.latents, mine.features) != (its.latents, its.features):
+        raise UsageError(f"{mine.name} has other latents than this decoder reads", "grow a decoder with run light")
+    network.synthesis = synthesis
+    return network
+
+
 def _fits(values: Tensor, room: Tensor) -> bool:
     return values.ndim == room.ndim and all(a <= b for a, b in zip(values.shape, room.shape, strict=True))
 
