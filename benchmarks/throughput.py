@@ -24,6 +24,7 @@ from PIL import Image
 
 from mcmcodec.bench import facts
 from mcmcodec.image import open_image, readable_extensions, to_rgb
+from mcmcodec.weights import find
 
 CODEC = [sys.executable, "-m", "mcmcodec"]
 
@@ -82,9 +83,12 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=256, help="pixels [256]")
     parser.add_argument("--apart", type=int, default=10, help="files that get a process each [10]")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--model", help="[the default one]")
+    parser.add_argument("--note", default="", help="what else the machine did meanwhile, for the results")
     parser.add_argument("--options", default="", help="more options of codec encode, such as '-q 30 --effort 1'")
     options = parser.parse_args()
-    more = [*options.options.split(), "--device", options.device]
+    model = find(options.model).name
+    more = [*options.options.split(), "--device", options.device, "--model", model]
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         squares, few, packed, part = (Path(folder) / name for name in ("squares", "few", "packed", "part"))
@@ -111,6 +115,8 @@ def main() -> None:
         lines.append(row("encode, one process per file", options.apart, alone))
         size = sum(path.stat().st_size for path in packed.iterdir())
     report = facts.gather(options.device, 1) | {
+        "model": model,
+        "note": options.note,
         "side": options.side,
         "options": options.options,
         "bpp": round(8 * size / (options.count * options.side**2), 4),
