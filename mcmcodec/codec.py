@@ -7,7 +7,7 @@ container -> range decoder -> integer symbols -> synthesis (g_s) -> cropped -> p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,9 @@ from .container import Header
 from .entropy.rangecoder import RangeEncoder
 from .entropy.stream import Counter, Decoded, Writer
 from .errors import FormatError, UsageError
-from .extras import Extras, pack, sizes, unpack
+from .extras import Extras, pack, unpack
+from .facts import Info as Info
+from .facts import info as info
 from .image import from_rgb
 from .text import Region, Words, coders
 from .weights import Weights, find, find_number
@@ -28,8 +30,10 @@ from .words import Painter, opened, paint, words_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
-    from .choice import Plan
+    from .choice import Analysed, Plan
+    from .intake import Taken
     from .model.transforms import Transforms
 
 Picture = NDArray[np.uint8]
@@ -89,24 +93,33 @@ class Codec:
         """
         # here, because it brings OpenCV, which is slow to load and of no use to decode or info
         from . import choice
-        from .effort import refine, settings
+        from .effort import settings
 
-        how = settings(effort)
-        words = Words(caption, tuple(regions))
+        settings(effort)
         choice.check(quality, keep, mask, roi, mode)
         taken = intake.taken(image, extras, self.max_pixels)
-        rgb = taken.rgb
+        return self.encode_taken(taken, Words(caption, tuple(regions)), quality, keep, mask, roi, effort, mode)
+
+    def encode_taken(
+        self, taken: Taken, words: Words, quality: int, keep: float | None, mask: str, roi: NDArray[Any] | None,
+        effort: int, mode: str, known: Analysed | None = None,
+    ) -> bytes:  # fmt: skip
+        """As :meth:`encode`, once the picture is taken in; ``known``: see :func:`mcmcodec.choice.best`."""
+        from . import choice
+        from .effort import refine, settings
+
+        how, rgb = settings(effort), taken.rgb
         choice.check_picture(rgb, self.max_pixels)
         if mode == "caption":
             return words_file(self.weights, rgb.shape[1], rgb.shape[0], words)
         padded = tiling.pad(rgb)
         region = None if roi is None else choice.patch_roi(roi, rgb.shape[:2])
 
-        transforms = _transforms(self.weights, self.device)
+        transforms = self.transforms()
         price = choice.bit_weight(self.weights, transforms, quality) * how.thrift
         ways = "none" if mask == "rd" and keep is None and roi is None and not how.mask else mask
         code = partial(self._code, rgb.shape, quality, words, price)
-        coded = choice.best(self.weights, transforms, padded, quality, keep, ways, region, code, mode)
+        coded = choice.best(self.weights, transforms, padded, quality, keep, ways, region, code, mode, known)
         if how.rounds:
             plan = refine(self.weights, transforms, coded.plan, padded, quality, price, how.rounds)
             header, payload, _ = code(plan)
@@ -173,8 +186,7 @@ class Codec:
         if scale not in SCALES:
             raise UsageError(f"scale {scale} is not 1, 1/2, 1/4 or 1/8", "choose one of them")
         factor = round(1 / scale)
-        if realism is not None and (decoder or not 0 <= realism <= 1):
-            raise UsageError("realism is 0 to 1 and stands for a decoder", "give either of them")
+        check_way(decoder, realism)
         file = opened(data, allow_truncated=allow_truncated)
         header, weights = file.header, file.weights
         view = tiling.View.of((header.height, header.width), crop, factor)
@@ -183,7 +195,7 @@ class Codec:
             part = painted.crop((view.cols.start, view.rows.start, view.cols.stop, view.rows.stop))
             return Bands.of(part, header.pixels)
         decoded, _ = file.symbols(self.max_pixels, coarse=factor >= COARSE_FROM)
-        transforms, extras = _transforms(weights, self.device), unpack(header)
+        transforms, extras = self.transforms(weights), unpack(header)
         way = float(realism) if realism is not None else decoder or weights.decoders[0]
         transforms.synthesis(way)
 
@@ -192,61 +204,36 @@ class Codec:
 
         return Bands(view.size[::-1], map(band, view.bands(header.grid[0])), header.pixels)
 
+    def encode_batch(
+        self, images: Tensor, *, quality: int | Sequence[int] = DEFAULT_QUALITY, captions: Sequence[str] = (),
+        keep: float | None = None, mask: str = "rd", effort: int = DEFAULT_EFFORT, mode: str = "full",
+    ) -> list[bytes]:  # fmt: skip
+        """Encode pictures (B, 3, H, W), uint8 or floating point in [0, 1], on any device, to B files.
 
-@dataclass(frozen=True)
-class Info:
-    """What a file says about itself; see :func:`info`."""
+        See :func:`mcmcodec.batches.encode` for arguments and errors.
+        """
+        from . import batches
 
-    width: int
-    height: int
-    version: int
-    model: str
-    variant: int
-    quality: int
-    keep: float
-    visible: int
-    patches: int
-    caption: str
-    bytes: dict[str, float]
-    total: int
-    bpp: float
-    crc: int
-    fingerprint: str
-    mode: str = "full"
-    regions: tuple[Region, ...] = ()
+        return batches.encode(self, images, quality, captions, keep, mask, effort, mode)
+
+    def decode_batch(
+        self, files: Sequence[bytes], decoder: str | None = None, realism: float | None = None
+    ) -> list[Tensor]:
+        """Decode files to pictures (3, H, W) uint8 on the codec's device; see :func:`mcmcodec.batches.decode`."""
+        from . import batches
+
+        check_way(decoder, realism)
+        return batches.decode(self, files, decoder, realism)
+
+    def transforms(self, weights: Weights | None = None) -> Transforms:
+        """The float half of a model, by default the codec's own, on its device; loaded on first use and kept."""
+        return _transforms(weights or self.weights, self.device)
 
 
-def info(data: bytes, max_pixels: int | None = None) -> Info:
-    """Read a file's facts and where its bytes went, without torch: symbols are decoded, pixels are not.
-
-    ``bytes`` maps header, extension sections if any (``metadata``, ``alpha``, ``grey``), caption, base, mask, latents,
-    tail and crc to bytes (fractional inside the payload); they add up to ``total``. FormatError when the file is
-    damaged, InputError when its picture is over the limit of pixels, ModelError when its model is not installed.
-    """
-    file = opened(data)
-    header, weights = file.header, file.weights
-    sections = {"caption": file.decoder.position()}
-    visible, patches = 0, header.grid[0] * header.grid[1]
-    if not header.words_only:
-        decoded, rest = file.symbols(max_pixels)
-        visible, sections = int(decoded.mask.sum()), sections | rest
-    at = container.parse_header(data)[1]
-    beside = sizes(header)
-    split = {"header": at - sum(beside.values()), **beside, **{k: v / 8 for k, v in sections.items()}}
-    split["crc"] = float(container.CRC_SIZE)
-    order = ("header", *beside, "caption", "base", "mask", "latents", "tail", "crc")
-    split["tail"] = len(data) - sum(split.values())
-    # a payload that ends in zero bytes does without them: the sections before the tail cost that much less
-    for name in ("latents", "mask", "base", "caption"):
-        spare = min(max(-split["tail"], 0.0), split.get(name, 0.0))
-        split[name] = split.get(name, 0.0) - spare
-        split["tail"] += spare
-    return Info(
-        header.width, header.height, container.VERSION, weights.name, header.variant, header.quality,
-        visible / patches, visible, patches, file.caption,
-        {k: split.get(k, 0.0) for k in order}, len(data), 8 * len(data) / header.pixels, container.crc_of(data),
-        weights.fingerprint.hex(), file.mode, file.words.regions,
-    )  # fmt: skip
+def check_way(decoder: str | None, realism: float | None) -> None:
+    """UsageError when a decoder and a realism are given, or a realism out of range."""
+    if realism is not None and (decoder or not 0 <= realism <= 1):
+        raise UsageError("realism is 0 to 1 and stands for a decoder", "give either of them")
 
 
 def encode(image: Image | Picture, *, model: str | None = None, device: str = "auto", max_pixels: int | None = None,
