@@ -1,4 +1,7 @@
-"""Stage: last of decoding. A picture that comes in bands of rows is put together, or written to disk as it comes."""
+"""Stage: first of encoding, last of decoding. Pictures in bands of rows: whole ones would be copied.
+
+What is to be encoded becomes an array band by band; what is decoded is put together, or written to disk, as it comes.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,13 @@ from io import BytesIO
 from itertools import chain
 from typing import IO, Final
 
+import numpy as np
 from PIL import Image
 
-from .image import save_bytes
+from .image import Pixels, save_bytes
 
 ROWS: Final = 256
-"""Rows that are filtered at once when a PNG is written."""
+"""Rows that are taken, or filtered for a PNG, at once."""
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
 
@@ -54,6 +58,14 @@ class Bands:
             out.paste(band, (0, top))
             top += band.height
         return out
+
+
+def array(picture: Image.Image) -> Pixels:
+    """An RGB picture as uint8 (height, width, 3): the copies that Pillow makes on the way are of a band at a time."""
+    out = np.empty((picture.height, picture.width, 3), np.uint8)
+    for top in range(0, picture.height, ROWS):
+        out[top : top + ROWS] = np.asarray(picture.crop((0, top, picture.width, min(top + ROWS, picture.height))))
+    return out
 
 
 def write_png(bands: Bands, file: IO[bytes]) -> None:

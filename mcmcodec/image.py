@@ -131,7 +131,7 @@ def to_srgb(image: Image.Image, limit: int | None = None) -> Image.Image:
         limit: Largest number of pixels; see ``limits.max_pixels``.
 
     Returns:
-        An RGB picture, or RGBA if the picture has transparency.
+        An RGB picture, or RGBA if the picture has transparency; the given one if there is nothing to do.
 
     Raises:
         InputError: The picture is damaged or outside the limits.
@@ -260,7 +260,7 @@ def _from_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
         # A broken profile is common and harmless: viewers ignore it as well.
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
             pass
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _transform(image: Image.Image, source: Any) -> Image.Image:

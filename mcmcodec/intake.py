@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import ExifTags, Image, ImageColor
 
+from .bands import array
 from .errors import UsageError
 from .extras import MAX_METADATA, Extras
 from .image import Pixels, to_srgb
@@ -76,7 +77,7 @@ def take(
     if len(exif) + len(xmp) > MAX_METADATA - 4:
         exif = xmp = b""
         lost.append("the metadata is too large and is left out")
-    return Taken(np.array(picture), Extras(grey, alpha, exif, xmp), tuple(lost))
+    return Taken(array(picture), Extras(grey, alpha, exif, xmp), tuple(lost))
 
 
 def taken(picture: Image.Image | Pixels, extras: Extras | None, limit: int | None) -> Taken:

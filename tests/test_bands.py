@@ -157,3 +157,11 @@ def test_nothing_stays_of_a_picture_that_fails_half_way(
         1, "codec: b.mcm: not enough memory; close other programs or scale the picture down",
     )  # fmt: skip
     assert sorted(path.name for path in here.iterdir()) == ["a.png", "b.mcm"]
+
+
+@pytest.mark.parametrize("height", [1, 15, 16, 17, 48])
+def test_arrays_of_pictures(height: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "ROWS", 16)
+    rgb = smooth_noise(height, 9)
+    found = room.array(Image.fromarray(rgb))
+    assert (found == rgb).all() and found.flags.c_contiguous and found.flags.writeable
