@@ -56,6 +56,8 @@ class Mutator:
         self.start = zlib.crc32(fingerprint)
         self.model = model
         self.rng = random.Random(seed)
+        self.right = 0
+        """Files drawn whose checksums are right."""
         self.ways = (self.flip, self.flip, self.overwrite, self.insert, self.remove, self.cut, self.splice, self.repeat)
 
     def draw(self) -> bytes:
@@ -72,6 +74,7 @@ class Mutator:
             return bytes(body)
         if kind < 1 / 6:
             return bytes(body) + rng.randbytes(4)
+        self.right += 1
         return bytes(body) + zlib.crc32(body, self.start).to_bytes(4, "little")
 
     def build(self) -> bytearray:

@@ -4,15 +4,19 @@
     python tests/fuzz/run.py exact 100000
     python tests/fuzz/run.py pixel 2000
     python tests/fuzz/run.py command 5000
+    python tests/fuzz/run.py picture 20000      (pictures to encode; ``words`` and ``weights`` likewise)
+    python tests/fuzz/run.py exact 100000 --out benchmarks/results/fuzz.json
 
 A file that brings anything but one of the codec's errors, a wrong result, a hang or a word of a panic is written to
-``--found`` and ends the run with status 1. At the end stand the counts, the rate and the growth of memory.
+``--found`` and ends the run with status 1. At the end stand the counts, the rate and the growth of memory; ``--out``
+adds them to a results file, one row for each level and seed.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import resource
 import sys
@@ -22,18 +26,22 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent), str(TESTS / "fuzz")]
 
+import strangers  # noqa: E402
 import targets  # noqa: E402
 from models import NUMBER, export_tiny, smooth_noise  # noqa: E402
 from mutate import Mutator  # noqa: E402
 
+from mcmcodec.bench import facts  # noqa: E402
 from mcmcodec.codec import Codec  # noqa: E402
 from mcmcodec.weights import FOLDER_VARIABLE  # noqa: E402
 
 LEVELS = {"container": targets.container_level, "exact": targets.exact_level, "pixel": targets.pixel_level}
+LEVELS |= strangers.LEVELS
 
 
 @contextlib.contextmanager
@@ -89,6 +97,7 @@ def main() -> None:
     parser.add_argument("count", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--found", type=Path, default=Path("."), help="folder for files that do harm [.]")
+    parser.add_argument("--out", type=Path, help="results file, JSON; other rows in it are kept")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         export_tiny(Path(folder))
@@ -96,6 +105,8 @@ def main() -> None:
         codec = Codec("tiny", "cpu")
         start = targets.seeds(codec, smooth_noise)
         mutator = Mutator(start, codec.weights.fingerprint, 8 * NUMBER, options.seed)
+        if options.level in strangers.LEVELS:
+            mutator = strangers.changer(options.level, codec, smooth_noise, options.seed)
         for data in start:
             targets.exact_level(data, codec)
         before, clock = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
@@ -106,11 +117,29 @@ def main() -> None:
             traceback.print_exc()
             raise SystemExit(1) from None
         seconds = time.monotonic() - clock
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    grown = (peak - before) / 1024
     print(
         f"{options.level}: {counts.total()} files, seed {options.seed}: {counts['refused']} refused, "
         f"{counts['accepted']} accepted, {counts.total() / seconds:.0f} a second, memory +{grown:.1f} MB"
     )
+    if options.out:
+        row = {
+            "level": options.level, "seed": options.seed, "files": counts.total(), "checksum_right": mutator.right,
+            "refused": counts["refused"], "accepted": counts["accepted"], "failures": 0, "seconds": round(seconds),
+            "peak_mb": round(peak / 1024, 1), "grown_mb": round(grown, 1), "commit": facts.gather("cpu", 1)["commit"],
+        }  # fmt: skip
+        add(options.out, row)
+
+
+def add(path: Path, row: dict[str, Any]) -> None:
+    """Put a row into a results file, in the place of an older one of its level and seed."""
+    rows = json.loads(path.read_text())["rows"] if path.exists() else []
+    rows = [one for one in rows if (one["level"], one["seed"]) != (row["level"], row["seed"])] + [row]
+    rows.sort(key=lambda one: (one["level"], one["seed"]))
+    sums = {name: sum(one[name] for one in rows) for name in ("files", "checksum_right", "failures")}
+    about = {key: value for key, value in facts.gather("cpu", 1).items() if key in ("machine", "versions")}
+    facts.write_json(path, about | {"sums": sums, "rows": rows})
 
 
 if __name__ == "__main__":
