@@ -8,8 +8,16 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import reference_extensions
 import reference_parser
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference_rangecoder import Damaged
+
+from mcmcodec import alpha, container, extras
+from mcmcodec.errors import FormatError
 
 ROOT = Path(__file__).parents[1]
 VECTORS = ROOT / "formats" / "vectors"
@@ -43,7 +51,55 @@ def test_independent_parser_refuses_for_the_same_reason(name: str) -> None:
     assert (str(caught.value) or "damaged") == INVALID[name]["reason"]
 
 
-@pytest.mark.parametrize("name", ["reference_parser.py", "reference_rangecoder.py", "reference_captions.py"])
+def same_alpha(body: bytes, size: tuple[int, int]) -> bool:
+    """Whether both readers find alpha that is as near as the specification wants it."""
+    found, wanted = reference_extensions.alpha(body, *size), alpha.decode(body, size)
+    if body[0] < 64:
+        return bool((np.abs(found - wanted) <= 1).all())
+    return bool(((wanted == np.where(found < 128, 0, 255)) | (np.abs(found - 128) <= 1)).all())
+
+
+def test_independent_reader_finds_the_extensions() -> None:
+    read = set()
+    for name in VALID:
+        header, _ = container.parse_header((VECTORS / name).read_bytes())
+        sections, size = dict(header.extensions), (header.width, header.height)
+        if 2 in sections:
+            assert reference_extensions.metadata(sections[2]) == extras.metadata(sections)
+            read.add("metadata")
+        if 4 in sections and sections[4][0] % 4 < 2:
+            assert same_alpha(sections[4], size), name
+            read.add(sections[4][0] % 4)
+    assert read == {"metadata", 0, 1}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    head=st.sampled_from([1, 5, 1 + 32, 9 + 32, 1 + 64, 13 + 96]), seed=st.integers(0, 2**32), cut=st.integers(0, 40),
+    size=st.tuples(st.integers(1, 70), st.integers(1, 60)),
+)  # fmt: skip
+def test_independent_reader_agrees_about_alpha(head: int, seed: int, cut: int, size: tuple[int, int]) -> None:
+    """Shapes of any kind, and what is left of their bytes."""
+    rng = np.random.default_rng(seed)
+    rows, cols = -(-size[1] >> (head // 4 % 8)), -(-size[0] >> (head // 4 % 8))
+    coarse = rng.integers(0, 4 if head & 32 else 2, (-(-rows // 5), -(-cols // 5))) * (1 if head & 32 else 3)
+    plane = np.kron(coarse, np.ones((5, 5), int))[:rows, :cols].astype(np.uint8)
+    encoder = alpha.RangeEncoder()
+    alpha._walk(encoder, plane, bool(head & 32))
+    body = bytes((head,)) + encoder.finish()
+    body = body[: max(1, len(body) - cut)] if cut > 20 else body
+    try:
+        alpha.decode(body, size)
+    except FormatError:
+        with pytest.raises(Damaged):
+            reference_extensions.alpha(body, *size)
+        return
+    assert same_alpha(body, size)
+
+
+@pytest.mark.parametrize(
+    "name", ["reference_parser.py", "reference_rangecoder.py", "reference_captions.py", "reference_extensions.py"]
+)
 def test_parser_is_independent(name: str) -> None:
     """Nothing of the package, and no library but numpy."""
     tree = ast.parse((Path(__file__).parent / name).read_text(encoding="utf-8"))
