@@ -17,6 +17,7 @@ from mcmcodec.weights import find
 
 sys.path.insert(0, str(Path(__file__).parent / "fuzz"))
 
+import strangers  # noqa: E402
 import targets  # noqa: E402
 from mutate import Mutator  # noqa: E402
 
@@ -50,6 +51,27 @@ def test_pixels(tiny_codec: Codec, mutator: Mutator) -> None:
 
 def test_command(mutator: Mutator, tmp_path: Path) -> None:
     assert targets.command_level([mutator.draw() for _ in range(60)], tmp_path / "in")["refused"]
+
+
+@pytest.mark.parametrize(("level", "count"), [("picture", 400), ("words", 25), ("weights", 60)])
+def test_what_is_not_ours(tiny_codec: Codec, level: str, count: int) -> None:
+    changer = strangers.changer(level, tiny_codec, smooth_noise, 77)
+    with targets.alarm():
+        found = [strangers.LEVELS[level](changer.draw(), tiny_codec) for _ in range(count)]
+    assert "refused" in found and (level == "weights" or "accepted" in found)
+    assert 0.7 < changer.right / count < 0.95
+
+
+def test_seeds_are_accepted(tiny_codec: Codec) -> None:
+    """What is changed is sound before, so that changes and nothing else are what is refused."""
+    for level in strangers.LEVELS:
+        seeds = strangers.changer(level, tiny_codec, smooth_noise, 0).seeds
+        found = [strangers.LEVELS[level](data, tiny_codec) for data in seeds]
+        assert found.count("refused") <= {"words": 1}.get(level, 0), (level, found)
+    damaged = bytearray(strangers.pictures(smooth_noise)[0])
+    damaged[30] ^= 1
+    assert strangers.png_repaired(bytes(damaged))[-4:] == damaged[-4:]
+    assert strangers.png_repaired(bytes(damaged)) != damaged
 
 
 @settings(max_examples=60, deadline=None)

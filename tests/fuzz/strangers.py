@@ -159,13 +159,13 @@ def weights_level(data: bytes, codec: Codec) -> str:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
+            for file in codec.weights.folder.glob("*.safetensors"):
+                (folder / file.name).symlink_to(file)
             if data.lstrip()[:1] == b"{":
                 (folder / "other.json").write_bytes(data)
-                for file in codec.weights.folder.glob("*.safetensors"):
-                    (folder / file.name).symlink_to(file)
                 return _used(_found(folder))
-            (folder / card["stream"]["file"]).write_bytes(data)
-            stream = card["stream"] | {"sha256": hashlib.sha256(data).hexdigest()}
+            (folder / "changed.safetensors").write_bytes(data)
+            stream = {"file": "changed.safetensors", "sha256": hashlib.sha256(data).hexdigest()}
             return _used(Weights("other", card | {"stream": stream}, folder))
         except ModelError as error:
             assert error.remedy and "\n" not in str(error)
