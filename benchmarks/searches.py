@@ -47,7 +47,7 @@ def budgets(codec: Codec, pictures: list[Picture]) -> list[dict[str, Any]]:
     """One budget, spent in three ways."""
     known: dict[tuple[int, int], Point] = {}
 
-    def measure(i: int, quality: int) -> Point:
+    def measure(i: int, quality: int, effort: int = 3) -> Point:
         if (i, quality) not in known:
             data = codec.encode(pictures[i], quality=quality)
             error = np.asarray(codec.decode(data, "fidelity").convert("RGB"), np.float64) - pictures[i]

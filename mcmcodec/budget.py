@@ -3,20 +3,24 @@
 The least squared error of the whole set within a budget is where a further byte helps every picture alike (Everett
 1963; Shoham and Gersho, "Efficient bit allocation for an arbitrary set of quantizers", 1988). Files are measured, not
 modelled: a common quality first, which makes the set fit; then, picture by picture, the qualities that promise most
-for the time they take (rate, distortion and complexity), until nothing worth while is left to try or time is up.
+for the time they take, until nothing worth while is left to try or time is up. Complexity is the third axis: where time
+is limited, it also sets the effort. What the first pictures took says whether the usual one fits, and how much harder
+the encoder may look at the files that were chosen in the time that is left.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from .effort import LEVELS, slowness
 from .errors import UsageError
-from .rate import TOP, Curve, crossing
+from .rate import QUICK, TOP, Curve, crossing
 
 WORTH = 5e-4
 """Share of the set's loss that a round of measurements must promise to save."""
@@ -24,6 +28,10 @@ ROUNDS = 8
 """Rounds of measurements at most: the curves are known well after three."""
 REACH = 15
 """Qualities beyond those measured that a picture's curve is continued for."""
+HURRIED = 2
+"""The effort where there is little time."""
+USUAL = 3
+"""Encodes that a picture takes, about."""
 
 
 @dataclass(frozen=True)
@@ -35,23 +43,57 @@ class Point:
         size: its bytes.
         loss: what it loses: the sum of squared errors of its decoded picture.
         data: the file; empty where size and loss are a guess.
+        effort: the level that it was encoded at.
     """
 
     quality: int
     size: int
     loss: float
     data: bytes = b""
+    effort: int = QUICK
 
 
-Points = dict[int, Point]
+Points = Mapping[Any, Point]
+"""Files of one picture, under whatever keys."""
+
+
+class Pace:
+    """Seconds that have passed, and those that a measurement takes at an effort: what was measured says.
+
+    Args:
+        clock: seconds that pass.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self._start = clock, clock()
+        self._seconds: dict[int, float] = {}
+        self._pixels: dict[int, int] = {}
+
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return self._clock() - self._start
+
+    def timed(self, effort: int, pixels: int, work: Callable[[], Point]) -> Point:
+        """Do some work, and remember what it took."""
+        start = self._clock()
+        point = work()
+        self._seconds[effort] = self._seconds.get(effort, 0.0) + self._clock() - start
+        self._pixels[effort] = self._pixels.get(effort, 0) + pixels
+        return point
+
+    def expected(self, effort: int, pixels: int) -> float:
+        """Seconds for so many pixels: as measured at this effort, or at the nearest one and scaled."""
+        near = min(self._seconds, key=lambda level: abs(level - effort))
+        return self._seconds[near] / self._pixels[near] * pixels * slowness(effort) / slowness(near)
 
 
 def spread(
     pixels: Sequence[int],
-    measure: Callable[[int, int], Point],
+    measure: Callable[[int, int, int], Point],
     total: int,
     typical: tuple[Curve, Curve],
     *,
+    effort: int | None = None,
     seconds: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[list[Point], int]:
@@ -59,9 +101,10 @@ def spread(
 
     Args:
         pixels: pixels of every picture.
-        measure: encodes picture ``i`` at a quality.
+        measure: encodes picture ``i`` at a quality and an effort.
         total: bytes that all files together may take.
         typical: (101,) bits per pixel and (101,) PSNR in dB by quality, as a first guess.
+        effort: level of all files; None leaves it to the time, and is the usual one where that is unlimited.
         seconds: time to spend; finding a common quality that fits is not cut short, all beyond it is.
         clock: seconds that pass.
 
@@ -71,46 +114,97 @@ def spread(
     Raises:
         UsageError: quality 0 takes more.
     """
-    start = clock()
-    points: list[Points] = [{} for _ in pixels]
+    search = _Search(pixels, measure, total, Pace(clock), seconds, effort or QUICK)
+    search.common(typical, free=effort is None)
+    search.refine(typical)
+    if effort is None and seconds is not None:
+        search.polish(typical)
+    return search.chosen, search.encodes
 
-    def common(quality: int) -> float:
-        for i, known in enumerate(points):
-            known[quality] = measure(i, quality)
-        return float(sum(known[quality].size for known in points))
 
-    low, sizes = crossing(
-        common,
-        lambda size: size <= total,
-        total,
-        typical[0] * sum(pixels) / 8,
-        math.log,
-        near=lambda size: size > 0.7 * total,
-    )
-    if low < 0:
-        raise UsageError(
-            f"the smallest files of these pictures take {sizes[0]:.0f} bytes together, more than {total}",
-            "allow more, or leave some out",
-        )
-    per_pixel = (clock() - start) / (len(sizes) * sum(pixels))
-    slopes = np.gradient(np.log(typical[0])), -np.gradient(typical[1]) * math.log(10) / 10
-    chosen, _ = allocate(points, total)
-    for _ in range(ROUNDS):
-        hoped, price = allocate([guessed(known, slopes) for known in points], total)
-        gains = [now.loss - then.loss + price * (now.size - then.size) for now, then in zip(chosen, hoped, strict=True)]
-        saved = sum(point.loss for point in chosen) - sum(point.loss for point in hoped)
-        if saved <= WORTH * sum(point.loss for point in chosen):
-            break
-        new = [(gains[i] / pixels[i], i) for i, point in enumerate(hoped) if point.quality not in points[i]]
-        for _, i in sorted(new, reverse=True):
-            if seconds is not None and clock() - start + per_pixel * pixels[i] > seconds:
-                new = []
+class _Search:
+    """One search: what was measured, what is chosen so far, and the effort of what is measured next."""
+
+    def __init__(
+        self, pixels: Sequence[int], measure: Callable[[int, int, int], Point], total: int, pace: Pace,
+        seconds: float | None, effort: int,
+    ) -> None:  # fmt: skip
+        self._pixels, self._measure, self._total = pixels, measure, total
+        self._pace, self._seconds, self._effort = pace, math.inf if seconds is None else seconds, effort
+        self._points: list[dict[tuple[int, int], Point]] = [{} for _ in pixels]
+        self.chosen: list[Point] = []
+        self.encodes = 0
+
+    def _take(self, i: int, quality: int) -> int:
+        """Measure a picture at the present effort; its bytes."""
+        effort = self._effort
+        point = self._pace.timed(effort, self._pixels[i], lambda: self._measure(i, quality, effort))
+        self._points[i][quality, effort] = point
+        self.encodes += 1
+        return point.size
+
+    def _in_time(self, pixels: int, effort: int | None = None) -> bool:
+        """Whether so many pixels more can be encoded, at the present effort or another one."""
+        return self._pace.elapsed() + self._pace.expected(effort or self._effort, pixels) <= self._seconds
+
+    def common(self, typical: tuple[Curve, Curve], *, free: bool) -> None:
+        """Find a quality for all that makes the set fit; a free effort falls where even that takes too long."""
+
+        def size(quality: int) -> float:
+            sizes = 0
+            for i in range(len(self._points)):
+                sizes += self._take(i, quality)
+                if free and self.encodes == 1 and not self._in_time(USUAL * sum(self._pixels) - self._pixels[0]):
+                    self._effort = HURRIED
+            return float(sizes)
+
+        total = self._total
+        guess = typical[0] * sum(self._pixels) / 8
+        low, sizes = crossing(size, lambda x: x <= total, total, guess, math.log, near=lambda x: x > 0.7 * total)
+        if low < 0:
+            raise UsageError(
+                f"the smallest files of these pictures take {sizes[0]:.0f} bytes together, more than {total}",
+                "allow more, or leave some out",
+            )
+        self.chosen, _ = allocate(self._points, total)
+
+    def refine(self, typical: tuple[Curve, Curve]) -> None:
+        """Try the qualities that promise most, until nothing worth while is left or time is up."""
+        slopes = np.gradient(np.log(typical[0])), -np.gradient(typical[1]) * math.log(10) / 10
+        for _ in range(ROUNDS):
+            # of two efforts at one quality the later one is the higher one
+            known = [{quality: point for (quality, _), point in points.items()} for points in self._points]
+            hoped, price = allocate([guessed(points, slopes) for points in known], self._total)
+            pairs = list(zip(self.chosen, hoped, strict=True))
+            saved = sum(now.loss - then.loss for now, then in pairs)
+            if saved <= WORTH * sum(now.loss for now, _ in pairs):
                 break
-            points[i][hoped[i].quality] = measure(i, hoped[i].quality)
-        chosen, _ = allocate(points, total)
-        if not new:
-            break
-    return chosen, sum(map(len, points))
+            gains = [now.loss - then.loss + price * (now.size - then.size) for now, then in pairs]
+            new = [(gains[i] / self._pixels[i], i) for i, point in enumerate(hoped) if point.quality not in known[i]]
+            for _, i in sorted(new, reverse=True):
+                if not self._in_time(self._pixels[i]):
+                    new = []
+                    break
+                self._take(i, hoped[i].quality)
+            self.chosen, _ = allocate(self._points, self._total)
+            if not new:
+                break
+
+    def polish(self, typical: tuple[Curve, Curve]) -> None:
+        """Spend the time that is left on a higher effort: the highest that it allows for all, largest files first."""
+        order = sorted(range(len(self.chosen)), key=lambda i: -self.chosen[i].size)
+        self._effort = QUICK + 1
+        for rank, i in enumerate(order):
+            if rank == 1:
+                # what the first picture took says how far the time goes
+                rest = sum(self._pixels) - self._pixels[order[0]]
+                allowed = [level for level in LEVELS if level > QUICK and self._in_time(rest, level)]
+                self._effort = max(allowed, default=QUICK + 1)
+            if not self._in_time(self._pixels[i]):
+                break
+            self._take(i, self.chosen[i].quality)
+        self.chosen, _ = allocate(self._points, self._total)
+        self.refine(typical)
 
 
 def allocate(points: Sequence[Points], total: int) -> tuple[list[Point], float]:
@@ -145,16 +239,16 @@ def _fill(points: Sequence[Points], chosen: list[Point], room: int) -> None:
     """Spend what is left on files off the hulls."""
     while True:
         better = [
-            (_slope(chosen[i], point), i, point.quality)
+            (_slope(chosen[i], point), i, key)
             for i, known in enumerate(points)
-            for point in known.values()
+            for key, point in known.items()
             if point.loss < chosen[i].loss and point.size - chosen[i].size <= room
         ]
         if not better:
             return
-        _, i, quality = max(better)
-        room -= points[i][quality].size - chosen[i].size
-        chosen[i] = points[i][quality]
+        _, i, key = max(better)
+        room -= points[i][key].size - chosen[i].size
+        chosen[i] = points[i][key]
 
 
 def hull(known: Points) -> list[Point]:
@@ -175,7 +269,7 @@ def _slope(a: Point, b: Point) -> float:
     return (a.loss - b.loss) / more if more > 0 else math.inf
 
 
-def guessed(known: Points, slopes: tuple[Curve, Curve]) -> Points:
+def guessed(known: Mapping[int, Point], slopes: tuple[Curve, Curve]) -> dict[int, Point]:
     """A picture's curve at every quality near those measured.
 
     Sizes and losses between measured qualities are interpolated in their logarithms, and continued beyond them along

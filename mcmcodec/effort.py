@@ -59,6 +59,14 @@ def settings(level: int) -> Effort:
     return LEVELS[level]
 
 
+def slowness(level: int) -> float:
+    """Roughly the time that encoding at a level takes, in that of level 3; see ``benchmarks/results/effort.md``."""
+    how = settings(level)
+    if how.rounds:
+        return 1 + 1.4 * (how.rounds + 1)
+    return 1.0 if how.mask else 0.6
+
+
 def refine(
     weights: Weights, transforms: Transforms, plan: Plan, padded: NDArray[np.uint8], quality: int,
     price: NDArray[np.float64], rounds: int,

@@ -9,24 +9,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcmcodec.budget import Point, allocate, hull, spread
+from mcmcodec.effort import slowness
 from mcmcodec.errors import UsageError
 from mcmcodec.rate import ladder
 
 TYPICAL = ladder({}, "bpp"), ladder({}, "psnr")
 
 
-def synthetic(seed: int, count: int) -> tuple[list[int], Callable[[int, int], Point]]:
+def synthetic(seed: int, count: int) -> tuple[list[int], Callable[..., Point]]:
     """Pictures of many sizes and kinds: their pixels, and what measures one of them."""
     rng = np.random.default_rng(seed)
     pixels = rng.integers(60_000, 400_000, count).tolist()
     kind = np.exp(rng.normal(0, 0.7, (count, 2)))
     rise = rng.uniform(0.7, 1.3, (count, 2))
 
-    def measure(i: int, quality: int) -> Point:
-        noise = 1 + 0.01 * math.sin(37.0 * quality + i)
+    def measure(i: int, quality: int, effort: int = 3) -> Point:
+        # a level more saves half a per cent
+        noise = (1 + 0.01 * math.sin(37.0 * quality + i)) * (1 - 0.005 * (effort - 3))
         size = pixels[i] / 8 * 0.004 * kind[i, 0] * math.exp(4.6 * rise[i, 0] * quality / 100) * noise
         loss = pixels[i] * 730 * kind[i, 1] * math.exp(-2.3 * rise[i, 1] * quality / 100)
-        return Point(quality, round(size) + 20, loss)
+        return Point(quality, round(size) + 20, loss, b"", effort)
 
     return pixels, measure
 
@@ -54,26 +56,59 @@ def test_equal_slope_beats_equal_quality() -> None:
     assert loss < 0.97 * sum(measure(i, common).loss for i in range(20))
 
 
-def test_time_ends_the_search_but_not_the_promise() -> None:
-    pixels, measure = synthetic(7, 10)
-    now = 0.0
+class Clock:
+    """A clock that only encoding moves: a second for 100,000 pixels, at a higher effort as much longer as expected."""
 
-    def slow(i: int, quality: int) -> Point:
-        nonlocal now
-        now += pixels[i] / 100_000
-        return measure(i, quality)
+    def __init__(self, seed: int, count: int, slower: float = 1.0) -> None:
+        self.now, self.slower = 0.0, slower
+        self.pixels, self._measure = synthetic(seed, count)
+        self.efforts: list[int] = []
 
-    def encodes(seconds: float | None) -> int:
-        chosen, count = spread(pixels, slow, 60_000, TYPICAL, seconds=seconds, clock=lambda: now)
+    def measure(self, i: int, quality: int, effort: int) -> Point:
+        self.now += self.pixels[i] / 100_000 * slowness(effort) * (self.slower if effort > 3 else 1)
+        self.efforts.append(effort)
+        return self._measure(i, quality, effort)
+
+    def spread(self, **options: float) -> list[Point]:
+        self.now, self.efforts = 0.0, []
+        chosen, encodes = spread(self.pixels, self.measure, 60_000, TYPICAL, clock=lambda: self.now, **options)
         assert sum(point.size for point in chosen) <= 60_000
-        return count
+        assert encodes == len(self.efforts)
+        return chosen
 
-    begin = now
-    free = encodes(None)
-    assert 10 <= encodes(0) < free
-    begin = now
-    encodes(70)
-    assert now - begin <= 75
+
+def test_time_ends_the_search_but_not_the_promise() -> None:
+    clock = Clock(7, 10)
+    clock.spread(effort=3)
+    free, least = clock.now, sum(clock.pixels) / 100_000
+    clock.spread(effort=3, seconds=1)
+    assert least <= clock.now < free
+    clock.spread(effort=3, seconds=(least + free) / 2)
+    assert clock.now <= (least + free) / 2
+    assert set(clock.efforts) == {3}
+
+
+@pytest.mark.parametrize("slower", [0.7, 1, 1.5])
+@pytest.mark.parametrize("seconds", [100, 200, 400, 800, 3000])
+def test_time_sets_the_effort(seconds: float, slower: float) -> None:
+    clock = Clock(7, 10, slower)
+    loss = sum(point.loss for point in clock.spread())
+    usual = clock.now
+    assert set(clock.efforts) == {3} and usual < 100
+    chosen = clock.spread(seconds=seconds)
+    assert clock.now <= max(seconds, usual) * 1.02
+    assert sum(point.loss for point in chosen) <= loss
+    # all but what the first picture's time was measured at, and what would not fit any more
+    assert max(clock.efforts) >= {100: 3, 200: 4, 400: 4, 800: 6, 3000: 8}[int(seconds)]
+    if seconds >= 400:
+        assert sum(point.effort > 3 for point in chosen) > 5 and clock.now > seconds / 4
+
+
+def test_little_time_lowers_the_effort() -> None:
+    clock = Clock(7, 10)
+    chosen = clock.spread(seconds=sum(clock.pixels) / 100_000)
+    assert clock.efforts[0] == 3 and set(clock.efforts[1:]) == {2}
+    assert chosen == clock.spread(seconds=sum(clock.pixels) / 100_000)
 
 
 def test_too_small_a_budget_is_an_error() -> None:

@@ -105,6 +105,22 @@ def test_one_budget_for_all(codec: Command, here: Path, picture: Picture) -> Non
     spent = sum(bytes_of(f"out/{name}.mcm") for name in "abd")
     assert 0.9 * total < spent <= total
     assert done.err.splitlines()[-1].endswith("2 failed")
+    assert all(3 <= rows[name]["effort"] <= 9 for name in "abd")
+
+
+def test_time_sets_the_effort_unless_it_is_given(codec: Command, here: Path, picture: Picture) -> None:
+    for name in "abc":
+        picture(f"in/{name}.png", 30, 40)
+    total = ("--total-bytes", "600", "--json", "-f")
+
+    def efforts(*more: str) -> list[int | None]:
+        done = codec("encode", "in", "-o", "out", *total, *more)
+        assert done.code == 0 and sum(bytes_of(f"out/{name}.mcm") for name in "abc") <= 600
+        return [json.loads(line).get("effort") for line in done.out.splitlines()]
+
+    assert efforts() == [None] * 3
+    assert efforts("--max-time", "60s", "-e", "2") == [2] * 3
+    assert set(map(type, efforts("--max-time", "60s"))) == {int}
 
 
 def test_a_budget_too_small_or_for_stdin(codec: Command, here: Path, picture: Picture) -> None:

@@ -27,7 +27,7 @@ def words(command: Command) -> Command:
                 "--caption-from",
                 metavar="SOURCE",
                 multiple=True,
-                help="sidecar (photo.txt), metadata (IPTC, XMP, EXIF), FILE.csv, none.",
+                help="sidecar (photo.txt), metadata, FILE.csv or none.",
             ),
             click.option(
                 "--captioner",
@@ -45,7 +45,7 @@ def words(command: Command) -> Command:
                 type=click.Choice(("full", "base", "caption")),
                 default="full",
                 metavar="WHAT",
-                help="Keep it full, base (no detail) or caption (words).",
+                help="full, base (no detail) or caption (words alone).",
             ),
         )
     ):

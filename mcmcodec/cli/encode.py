@@ -14,6 +14,7 @@ from .files import STREAM, Job, plan, seekable
 from .limit_options import limits
 from .pipeline import local
 from .region_options import regions
+from .sections import Sections
 from .total import Source, encode_one
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ..rate import Goal
 
 
-@click.command(short_help="Turn pictures into .mcm files.")
+@click.command(cls=Sections, short_help="Turn pictures into .mcm files.")
 @options.inputs
 @options.output("beside input")
 @rate_options.rate
@@ -35,9 +36,7 @@ if TYPE_CHECKING:
 @limits
 @options.common
 def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, engine: str, **settings: Any) -> int:
-    """Turn pictures into .mcm files.
-
-    Of a folder, all pictures are taken; with -o its tree is mirrored.
+    """Turn pictures into .mcm files; of a folder, all pictures in it.
 
     \b
     Examples:

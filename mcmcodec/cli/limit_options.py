@@ -35,5 +35,5 @@ def limits(command: Command) -> Command:
         type=click.IntRange(1),
         expose_value=False,
         callback=_remember,
-        help=f"Refuse larger pictures.  [default: {DEFAULT_MAX_PIXELS}]",
+        help=f"Refuse larger.  [default: {DEFAULT_MAX_PIXELS}]",
     )(command)

@@ -44,7 +44,7 @@ def mask(command: Command) -> Command:
                 "--roi",
                 type=_Region(exists=True, dir_okay=False),
                 metavar="PICTURE",
-                help="Grey map (white matters), or faces, bodies, cats.",
+                help="Map (white matters), faces, bodies or cats.",
             ),
         )
     ):

@@ -64,13 +64,12 @@ def rate(command: Command) -> Command:
             click.option("--max-bytes", metavar="SIZE", type=size, help="The best that fits into 800, 12kB, ..."),
             click.option("--target", metavar="METRIC=X", type=target, help="psnr=26, msssim=0.9 or lpips=0.2."),
             click.option("--total-bytes", metavar="SIZE", type=size, help="One budget, spread over all pictures."),
-            click.option("--max-time", metavar="TIME", type=seconds, help="Time for spreading it: 90s, 5min, ..."),
+            click.option("--max-time", metavar="TIME", type=seconds, help="Time for it; sets the effort, too: 5min."),
             click.option(
                 "-e",
                 "--effort",
                 metavar="1..9",
                 type=click.IntRange(1, 9),
-                default=3,
                 help="1 fastest, 9 smallest.  [default: 3]",
             ),
         )
@@ -80,7 +79,7 @@ def rate(command: Command) -> Command:
 
 
 def wish(settings: dict[str, Any]) -> Wish:
-    """Take the options about the rate, all but the effort, out of a command's keyword arguments.
+    """Take the options about the rate, all but an effort that was asked for, out of a command's keyword arguments.
 
     Raises:
         UsageError: They contradict each other, or the quality is not on the ladder.
@@ -89,6 +88,9 @@ def wish(settings: dict[str, Any]) -> Wish:
 
     quality, bpp, most, metric = (settings.pop(name) for name in ("quality", "bpp", "max_bytes", "target"))
     total, time = settings.pop("total_bytes"), settings.pop("max_time")
+    if settings["effort"] is None:
+        # a time to keep to chooses for itself
+        del settings["effort"]
     given = {"-q": quality, "-b": bpp, "--max-bytes": most, "--target": metric, "--total-bytes": total}
     set_ = [name for name, value in given.items() if value is not None]
     if len(set_) > 1:

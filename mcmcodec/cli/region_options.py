@@ -28,5 +28,5 @@ def regions(command: Command) -> Command:
         metavar="X,Y,W,H=TEXT",
         multiple=True,
         callback=_parse,
-        help="Words about a box, in patches of 16 pixels. Repeatable.",
+        help="Words about a box, in patches; for each again.",
     )(command)

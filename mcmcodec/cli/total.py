@@ -57,7 +57,7 @@ def spread(
         load: reads a picture.
         codec: the model.
         wish: with the budget.
-        settings: options for :meth:`mcmcodec.Codec.encode`, all but the quality.
+        settings: options for :meth:`mcmcodec.Codec.encode`, all but the quality; no effort leaves that to the time.
         say: told what is being worked on.
 
     Yields:
@@ -92,28 +92,32 @@ def spread(
     judge = "fidelity" if "fidelity" in decoders else None
     encodes = [0] * len(good)
 
-    def measure(i: int, quality: int) -> "Point":
+    def measure(i: int, quality: int, effort: int) -> "Point":
         say(f"{good[i].name} at quality {quality}")
         encodes[i] += 1
         try:
             source = load(good[i])
-            data = codec.encode(source.pixels, quality=quality, **{**settings, **source.own})
+            data = codec.encode(source.pixels, quality=quality, **{**settings, **source.own, "effort": effort})
             error = np.asarray(codec.decode(data, judge).convert("RGB"), np.float64) - source.pixels
         except UsageError:
             raise
         except Exception as error_:
             made[good[i]] = error_
             return budget.Point(quality, 1, 0.0)
-        return budget.Point(quality, len(data), float((error**2).sum()), data)
+        return budget.Point(quality, len(data), float((error**2).sum()), data, effort)
 
     if good:
         assert wish.total is not None
         card = codec.weights.card
         pixels = [width * height for _, width, height in sizes]
         curves = ladder(card, "bpp"), ladder(card, "psnr")
-        chosen, _ = budget.spread(pixels, measure, wish.total, curves, seconds=wish.seconds)
+        chosen, _ = budget.spread(
+            pixels, measure, wish.total, curves, effort=settings.get("effort"), seconds=wish.seconds
+        )
         for job, point, size, count, losses in zip(good, chosen, sizes, encodes, lost, strict=True):
-            made.setdefault(job, Result(point.data, *size, {"quality": point.quality, "encodes": count}, losses))
+            facts = {"quality": point.quality, "encodes": count}
+            facts |= {"effort": point.effort} if wish.seconds is not None else {}
+            made.setdefault(job, Result(point.data, *size, facts, losses))
 
     for job in jobs:
         yield job, partial(_hand_out, made[job])
