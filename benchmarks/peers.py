@@ -3,13 +3,15 @@
     python benchmarks/peers.py FOLDER --out benchmarks/results/kodak_peers.json
     python benchmarks/peers.py FOLDER --out benchmarks/results/kodak_peers.json --check
 
-A run that was stopped goes on where it was. ``--only`` measures some peers and keeps the file's rows of the others.
+A run that was stopped goes on where it was. ``--only`` measures some peers and keeps the file's rows of the others;
+``--fill`` measures only the settings that the file lacks.
 ``--check`` measures nothing: it encodes everything once more and compares the byte counts with the file's.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 
@@ -25,6 +27,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="results file, JSON")
     parser.add_argument("--only", help="peers by name, separated by commas [all that are found]")
     parser.add_argument("--scales", default="1,2,4", help="sides are divided by these before encoding [1,2,4]")
+    parser.add_argument("--fill", action="store_true", help="measure only what the file lacks")
     parser.add_argument("--check", action="store_true", help="compare byte counts with those of the file")
     common.add_options(parser)
     options = parser.parse_args()
@@ -38,22 +41,39 @@ def main() -> None:
     if options.check:
         check(json.loads(options.out.read_text()), candidates, paths)
         return
+    old = json.loads(options.out.read_text()) if options.out.exists() else None
+    if options.fill and old:
+        candidates = lacking(candidates, old, len(paths))
+        if not candidates:
+            raise SystemExit(f"{options.out} lacks nothing")
     about = common.begin(options)
     journal = options.out.with_suffix(".partial")
     with common.watch() as watch:
         content = suite.rate_distortion(
             options.folder.name, paths, candidates, common.referee(options), about, journal, watch
         )
-    if options.out.exists():
-        content = merged(json.loads(options.out.read_text()), content)
-    suite.finish(content, options.out, journal)
+    suite.finish(merged(old, content, whole=not options.fill) if old else content, options.out, journal)
 
 
-def merged(old: dict, new: dict) -> dict:
-    """The old file with the new one's curves in it."""
+def lacking(candidates: list[run.Candidate], old: dict, images: int) -> list[run.Candidate]:
+    """The candidates with those settings that the old file does not have of all pictures."""
+    known = {(point["curve"], float(point["setting"])) for point in old["points"] if point["images"] >= images}
+    found = []
+    for one in candidates:
+        (name,) = one.decoders
+        settings = tuple(setting for setting in one.settings if (name, float(setting)) not in known)
+        found += [dataclasses.replace(one, settings=settings)] if settings else []
+    return found
+
+
+def merged(old: dict, new: dict, whole: bool = True) -> dict:
+    """The old file with the new one's curves in it: in place of the old ones, or only their settings."""
+    measured = {(point["curve"], float(point["setting"])) for point in new["points"]}
+    curves = set(new["curves"]) if whole else set()
     result = old | new | {"curves": old["curves"] | new["curves"]}
     for part in ("points", "rows"):
-        kept = [row for row in old[part] if row["curve"] not in new["curves"]]
+        kept = [row for row in old[part] if row["curve"] not in curves]
+        kept = [row for row in kept if (row["curve"], float(row["setting"])) not in measured]
         result[part] = kept + new[part]
     return result
 

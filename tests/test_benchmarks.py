@@ -1,5 +1,6 @@
 """The benchmark scripts with a stand-in for the codec: files, means, tables and sheets without weights."""
 
+import dataclasses
 import io
 import json
 import sys
@@ -19,6 +20,7 @@ import compare  # noqa: E402
 import kodak  # noqa: E402
 import masks  # noqa: E402
 import modes  # noqa: E402
+import peers as measuring  # noqa: E402
 import perception  # noqa: E402
 import report  # noqa: E402
 import val  # noqa: E402
@@ -247,6 +249,37 @@ def test_modes_from_its_command_line(folder, tiny, tmp_path, monkeypatch):
         assert float(words[3]) < float(base[3]) < float(full[3]) and float(base[5][:-2]) < float(full[5][:-2])
         assert (words[5] == "– |") is not painted
     assert painted and set(painted) == {"A red house."}
+
+
+def test_peers_are_filled_in_and_checked(folder, tmp_path, monkeypatch, capsys):
+    only = [one for one in peers.find()[0] if one.name == "WebP"]
+    out = tmp_path / "peers.json"
+    arguments = ["peers.py", str(folder), "--out", str(out), "--scales", "2", "--metrics", "psnr"]
+
+    def measure(ladder, *more):
+        (one,) = only
+        found = dataclasses.replace(one, ladder={2: ladder})
+        monkeypatch.setattr(peers, "find", lambda: ([found], []))
+        monkeypatch.setattr(sys, "argv", [*arguments, *more])
+        measuring.main()
+        content = json.loads(out.read_text())
+        return {(row["setting"], row["image"]): row for row in content["rows"]}, content
+
+    first, _ = measure((0, 20))
+    changed = json.loads(out.read_text())
+    changed["rows"][0]["bytes"] += 1
+    write_json(out, changed)
+    second, content = measure((0, 20, 60), "--fill")
+    assert len(second) == 6 and [point["images"] for point in content["points"]] == [2, 2, 2]
+    assert [key for key in first if first[key] != second[key]] == [(0, "p0")], "what is there is left alone"
+    with pytest.raises(SystemExit, match="lacks nothing"):
+        measure((0, 20, 60), "--fill")
+    with pytest.raises(SystemExit, match=r"p0: WebP 1/2 at 0: "):
+        measure((0, 20, 60), "--check")
+    third, _ = measure((0, 20))
+    assert [*third] == [*first] and third[0, "p0"]["bytes"] == first[0, "p0"]["bytes"]
+    measure((0, 20), "--check")
+    assert "4 files have the recorded byte counts, 0 have not" in capsys.readouterr().out
 
 
 def test_perception_takes_the_points_nearest_to_the_rates(results, tmp_path, monkeypatch):
