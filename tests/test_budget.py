@@ -107,7 +107,7 @@ def test_time_sets_the_effort(seconds: float, slower: float) -> None:
 def test_little_time_lowers_the_effort() -> None:
     clock = Clock(7, 10)
     chosen = clock.spread(seconds=sum(clock.pixels) / 100_000)
-    assert clock.efforts[0] == 3 and set(clock.efforts[1:]) == {2}
+    assert set(clock.efforts[:2]) == {3} and set(clock.efforts[2:]) == {2}
     assert chosen == clock.spread(seconds=sum(clock.pixels) / 100_000)
 
 
