@@ -16,8 +16,8 @@ ROOT = Path(mcmcodec.__file__).parents[1]
 RECIPES = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "cookbook.md").read_text(encoding="utf-8"), re.S)
 STUBS = {
     "codec": f"""#!{sys.executable}
-import sys, stand_in
-sys.modules["mcmcodec.codec"] = stand_in.module()
+import sys, stand_in, stand_in_ray
+sys.modules["mcmcodec.codec"], sys.modules["ray"] = stand_in.module(), stand_in_ray.module()
 from mcmcodec.cli.main import main
 main()
 """,

@@ -43,6 +43,16 @@ def test_nothing_seen_is_no_map(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert regions.finder("cats")(np.zeros((50, 60, 3), np.uint8)) is None
 
 
+@pytest.mark.skipif(not hasattr(cv2, "CascadeClassifier"), reason="this OpenCV ships no detector")
+def test_a_face_is_found() -> None:
+    data = pytest.importorskip("skimage.data")
+    found = regions.finder("faces")(data.astronaut())
+    assert found is not None
+    rows, cols = np.nonzero(found == 255)
+    # her eyes are at about (108, 205) and (108, 240); her badges are not what is looked for
+    assert rows.min() < 80 < 150 < rows.max() < 250 and cols.min() < 190 < 255 < cols.max() < 350
+
+
 @pytest.mark.parametrize("kind", regions.KINDS)
 def test_no_detector(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.delattr(cv2, "CascadeClassifier", raising=False)

@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Final
@@ -55,7 +55,7 @@ class Result:
         return 8 * size / (self.pixels or self.width * self.height)
 
 
-Outcomes = Callable[[Sequence[Job]], Iterator[tuple[Job, Callable[[], Result]]]]
+Outcomes = Callable[[Sequence[Job]], Generator[tuple[Job, Callable[[], Result]], None, None]]
 """Does jobs in order: yields each with a function that returns its result or raises what went wrong."""
 
 
@@ -165,26 +165,29 @@ def _turns(
 ) -> Generator[_Turn, None, None]:
     """Do the jobs that need it, in order; an error is kept, and the next job goes ahead."""
     fates = [fate(job, manners) for job in jobs]
-    outcomes: Iterator[tuple[Job, Callable[[], Result]]] | None = None
-    for job, what in zip(jobs, fates, strict=True):
-        meter.at(job.name)
-        if what != "do":
-            yield _Turn(job, what)
-            continue
-        if outcomes is None:
-            outcomes = prepare(meter.at)([one for one, that in zip(jobs, fates, strict=True) if that == "do"])
-        start = time.monotonic()
-        _, get = next(outcomes)
-        try:
-            result = get()
-        except (BrokenPipeError, UsageError):
-            # A reader that has gone, or an option that is wrong, is the same for all files.
-            raise
-        # Whatever goes wrong with one file must not cost the others.
-        except Exception as error:
-            yield _Turn(job, what, error=error, seconds=time.monotonic() - start)
-            continue
-        yield _Turn(job, what, result, seconds=time.monotonic() - start)
+    outcomes: Generator[tuple[Job, Callable[[], Result]], None, None] | None = None
+    with ExitStack() as stack:
+        for job, what in zip(jobs, fates, strict=True):
+            meter.at(job.name)
+            if what != "do":
+                yield _Turn(job, what)
+                continue
+            if outcomes is None:
+                outcomes = prepare(meter.at)([one for one, that in zip(jobs, fates, strict=True) if that == "do"])
+                # what went wrong with a picture may hold on to it for long
+                stack.callback(outcomes.close)
+            start = time.monotonic()
+            _, get = next(outcomes)
+            try:
+                result = get()
+            except (BrokenPipeError, UsageError):
+                # A reader that has gone, or an option that is wrong, is the same for all files.
+                raise
+            # Whatever goes wrong with one file must not cost the others.
+            except Exception as error:
+                yield _Turn(job, what, error=error, seconds=time.monotonic() - start)
+                continue
+            yield _Turn(job, what, result, seconds=time.monotonic() - start)
 
 
 def _write(turn: _Turn, replace: bool) -> int:

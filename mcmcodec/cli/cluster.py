@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -22,7 +22,7 @@ AHEAD = 2
 
 def outcomes(
     jobs: Sequence[Job], settings: dict[str, Any], work: Callable[[dict[str, Any]], Callable[[Job], Result]]
-) -> Iterator[tuple[Job, Callable[[], Result]]]:
+) -> Generator[tuple[Job, Callable[[], Result]], None, None]:
     """Do jobs with Ray, in its cluster if RAY_ADDRESS names one, else in one of this machine.
 
     Args:

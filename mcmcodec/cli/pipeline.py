@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Final, Generic, TypeVar
@@ -82,10 +82,10 @@ def _attempt(load: Callable[[A], B], item: A, weigh: Callable[[B], int]) -> tupl
 
 def local(
     load: Callable[[A], B], finish: Callable[[A, B], C], weigh: Callable[[B], int]
-) -> Callable[[Sequence[A]], Iterator[tuple[A, Callable[[], C]]]]:
+) -> Callable[[Sequence[A]], Generator[tuple[A, Callable[[], C]], None, None]]:
     """What does things in this process: they are loaded ahead, and finished when they are asked for."""
 
-    def outcomes(items: Sequence[A]) -> Iterator[tuple[A, Callable[[], C]]]:
+    def outcomes(items: Sequence[A]) -> Generator[tuple[A, Callable[[], C]], None, None]:
         if len(items) == 1:
             yield items[0], lambda: finish(items[0], load(items[0]))
             return

@@ -1,6 +1,6 @@
 """Encoding for the command line: one picture to its goal, or all of them to one budget."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,7 @@ def spread(
     wish: "Wish",
     settings: Mapping[str, Any],
     say: Callable[[str], None],
-) -> Iterator[tuple[Job, Callable[[], Result]]]:
+) -> Generator[tuple[Job, Callable[[], Result]], None, None]:
     """Choose every picture's file within one budget.
 
     Args:
