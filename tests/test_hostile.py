@@ -200,11 +200,16 @@ def test_wrong_and_missing_weights_are_named(
 def test_words_never_reach_a_terminal_raw(run: Run, tiny_codec: Codec, here: Path) -> None:
     words = "\x1b[31mred\x1b]0;title\x07 \u202egnp\u2066\u2069\r\n\x00\u200f\x9b2J"
     (here / "a.mcm").write_bytes(tiny_codec.encode(smooth_noise(20, 20), quality=5, caption=words))
-    for arguments in (["info", "a.mcm"], ["info", "--json", "a.mcm"], ["caption", "a.mcm"]):
+    commands = ("info a.mcm", "info --json a.mcm", "caption a.mcm", "caption -n --append x a.mcm", "search title .")
+    for arguments in (command.split() for command in commands):
         code, out, _ = run(*arguments)
         assert code == 0 and "red" in out
         assert all(line.isprintable() for line in out.splitlines()), (arguments, out)
     name = "\x1b[2J\u202e.mcm"
     (here / name).write_bytes(b"not one")
-    code, _, (line,) = run("info", name)
-    assert code == 1 and line.startswith("codec: \\x1b[2J\\u202e.mcm: not an .mcm file")
+    for command in ("info", "verify", "decode", "caption"):
+        code, _, (line,) = run(command, name)
+        assert code == 1 and line.startswith("codec: \\x1b[2J\\u202e.mcm: not an .mcm file")
+    # names of things that are not files, which messages repeat
+    for arguments in (["encode", f"--{name}"], [name], ["decode", "-o", f"a.{name}x", "a.mcm"], ["info", f"no{name}"]):
+        assert run(*arguments)[0] in (1, 2)

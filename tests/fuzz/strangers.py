@@ -15,7 +15,7 @@ from random import Random
 
 import numpy as np
 from mutate import Mutator
-from PIL import Image
+from PIL import Image, ImageCms
 
 from mcmcodec import sources
 from mcmcodec.codec import Codec
@@ -62,11 +62,12 @@ def pictures(noise: Callable[..., np.ndarray]) -> list[bytes]:
     exif[0x010E], exif[0x0112] = "a house", 6
     dublin_core = b"http://purl.org/dc/elements/1.1/"
     xmp = b'<x xmlns:d="%b"><d:description>a</d:description></x>' % dublin_core
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     deep = Image.fromarray(np.asarray(rgb.convert("L"), np.uint16) * 257)
     wanted: list[tuple[Image.Image, str, dict[str, object]]] = [
         (rgb, "PNG", {"exif": exif}), (rgba, "PNG", {}), (rgb.convert("P"), "PNG", {"transparency": 3}),
         (deep, "PNG", {}), (rgb, "JPEG", {"exif": exif, "xmp": xmp}), (rgb.convert("CMYK"), "JPEG", {}),
-        (rgb, "JPEG", {"progressive": True}), (rgb.convert("L"), "JPEG", {}), (rgb.convert("P"), "GIF", {}),
+        (rgb, "JPEG", {"icc_profile": profile}), (rgb.convert("L"), "JPEG", {}), (rgb.convert("P"), "GIF", {}),
         (rgba, "WEBP", {"lossless": True, "exif": exif}), (rgb, "WEBP", {}), (rgb, "TIFF", {}), (deep, "TIFF", {}),
         (rgb, "TIFF", {"compression": "tiff_lzw"}), (rgb, "BMP", {}), (rgb, "PPM", {}), (rgba, "TGA", {}),
         (rgba, "ICO", {}), (rgb, "JPEG2000", {}), (rgba, "QOI", {}), (rgb.convert("L"), "PCX", {}), (rgb, "AVIF", {}),
