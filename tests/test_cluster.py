@@ -101,7 +101,7 @@ def test_engine_that_is_missing_or_does_not_start(
     ray.init = fail
     done = codec("encode", "a.png", "--engine", "ray")
     assert (done.code, done.err) == (
-        2, "codec: Ray does not start (no room); name a cluster in RAY_ADDRESS\n"
+        2, "codec: Ray does not start (no room); try when less runs here, or name a cluster in RAY_ADDRESS\n"
     )  # fmt: skip
     monkeypatch.setitem(sys.modules, "ray", None)
     done = codec("encode", "a.png", "--engine", "ray")

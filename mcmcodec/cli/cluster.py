@@ -46,7 +46,9 @@ def outcomes(
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         # Ray raises a plain Exception when its processes do not come up in time.
         except Exception as error:
-            raise UsageError(f"Ray does not start ({error})", "name a cluster in RAY_ADDRESS") from error
+            raise UsageError(
+                f"Ray does not start ({error})", "try when less runs here, or name a cluster in RAY_ADDRESS"
+            ) from error
     try:
         count = min(len(jobs), max(1, int(ray.cluster_resources().get("CPU", 1))))
         remote = ray.remote(num_cpus=1, num_gpus=_gpu_share(settings["device"], count, ray))(Worker)
