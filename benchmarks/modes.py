@@ -24,7 +24,7 @@ from mcmcodec.bench import ours, suite
 from mcmcodec.bench.judge import METRICS
 from mcmcodec.bench.table import CONSISTENCY, PERCEPTION
 
-QUALITIES = "20,40,60"
+QUALITIES = "30,50"
 TITLES = {"caption": "words only", "base": "base layer only", "full": "full"}
 
 
@@ -93,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--captions", type=Path, help="table of captions, CSV [text files beside the pictures]")
-    parser.add_argument("--count", type=int, default=24, help="pictures, evenly spread [24]")
+    parser.add_argument("--count", type=int, default=16, help="pictures, evenly spread [16]")
     parser.add_argument("--qualities", default=QUALITIES, help=f"[{QUALITIES}]")
     parser.add_argument("--decoder", default="perceptual,fidelity", help="[perceptual,fidelity]")
     parser.add_argument("--painter", help="model that paints words alone, NAME:FOLDER [none]")

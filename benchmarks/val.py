@@ -24,7 +24,7 @@ from mcmcodec.bench.judge import METRICS
 
 SIDE = 256
 QUALITIES = "5,15,25,35,45,55,65,75"
-NAMES = "JPEG,WebP,AVIF,JPEG XL,VVC"
+NAMES = "WebP,AVIF,JPEG XL,VVC"
 # MCM-base of Li, Li, Han, Bai et al., "You Can Mask More For Extremely Low-Bitrate Image Compression" (2023): LPIPS by
 # bits per pixel, on pictures of COCO at 256x256.
 PUBLISHED = {0.032: 0.385, 0.057: 0.298, 0.075: 0.239, 0.091: 0.205}
@@ -68,7 +68,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=32, help="pictures, evenly spread [32]")
+    parser.add_argument("--count", type=int, default=24, help="pictures, evenly spread [24]")
     parser.add_argument("--qualities", default=QUALITIES, help=f"of ours [{QUALITIES}]")
     parser.add_argument("--decoder", default="perceptual,fidelity", help="of ours [perceptual,fidelity]")
     parser.add_argument("--peers", default=NAMES, help=f"[{NAMES}]")
