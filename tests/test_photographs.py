@@ -21,9 +21,9 @@ data = pytest.importorskip("skimage.data", reason="needs scikit-image's photogra
 QUALITIES = (20, 50, 80)
 # Photograph: for each quality, at most so many bytes and at least so many decibels.
 BOUNDS = {
-    "astronaut": ((666, 20.9), (2680, 25.5), (9240, 29.4)),
-    "chelsea": ((211, 23.25), (717, 27.1), (3085, 31.05)),
-    "coffee": ((465, 21.75), (1757, 25.0), (7700, 28.0)),
+    "astronaut": ((912, 21.85), (3027, 26.0), (9230, 29.4)),
+    "chelsea": ((279, 24.3), (928, 27.75), (3350, 31.2)),
+    "coffee": ((572, 22.3), (1957, 25.2), (7910, 28.0)),
 }
 
 
