@@ -2,6 +2,7 @@
 
     python benchmarks/publish.py benchmarks/results/kodak_NAME.json
 
+``benchmarks/report.py --publish`` does the same after its own work.
 What stands between ``<!-- numbers: WHAT -->`` and ``<!-- end -->`` is written anew: ``reach`` compares our curves with
 the peers' best variants at five rates, ``points`` lists what was measured at every quality.
 """
@@ -76,6 +77,15 @@ def points(content: dict[str, Any], peers: dict[str, Any]) -> list[str]:
 TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {"reach": reach, "points": points}
 
 
+def write(content: dict[str, Any], peers: dict[str, Any], root: Path = ROOT) -> None:
+    """Write the marked tables of README.md and of the card of the results' model anew."""
+    for path in (root / "README.md", root / "weights" / f"{content['model']['name']}.md"):
+        text = path.read_text(encoding="utf-8")
+        new = BLOCK.sub(lambda m: m[1] + "\n".join(TABLES[m[2]](content, peers)) + "\n" + m[3], text)
+        path.write_text(new, encoding="utf-8")
+        print(f"{path.relative_to(root)}: {len(BLOCK.findall(text))} tables written")
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -83,11 +93,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, default=ROOT / "benchmarks/results/kodak_peers.json")
     options = parser.parse_args()
     content, peers = (json.loads(path.read_text()) for path in (options.results, options.peers))
-    for path in (ROOT / "README.md", ROOT / "weights" / f"{content['model']['name']}.md"):
-        text = path.read_text(encoding="utf-8")
-        new = BLOCK.sub(lambda m: m[1] + "\n".join(TABLES[m[2]](content, peers)) + "\n" + m[3], text)
-        path.write_text(new, encoding="utf-8")
-        print(f"{path.relative_to(ROOT)}: {len(BLOCK.findall(text))} tables written")
+    write(content, peers)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The committed comparison: our results beside the peers', as tables, plots and, if asked for, a page.
 
-    python benchmarks/report.py benchmarks/results/kodak_NAME.json [MORE.json]
+    python benchmarks/report.py benchmarks/results/kodak_NAME.json [MORE.json] [--publish]
 
 Writes results/SET.md and results/SET_METRIC.png from results files of kodak.py and of peers.py; ``--html PAGE`` writes
 the page of ``codec bench`` too, with pictures when ``--pictures FOLDER`` says where they are. "Best variant" is the
@@ -17,6 +17,7 @@ from typing import Any
 
 import common
 import matplotlib
+import publish
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -212,6 +213,7 @@ def main() -> None:
     parser.add_argument("--html", type=Path, help="write a page with plots to hover over, too")
     parser.add_argument("--pictures", type=Path, help="folder of the pictures, to put some into the page")
     parser.add_argument("--count", type=int, default=6, help="of pictures in the page [6]")
+    parser.add_argument("--publish", action="store_true", help="put the first file's numbers into README and card")
     options = parser.parse_args()
     contents = [json.loads(path.read_text()) for path in [*options.results, options.peers]]
     others = contents[-1]
@@ -240,6 +242,8 @@ def main() -> None:
     if options.html:
         shown = pictures(options.pictures, contents, options.count) if options.pictures else []
         suite.write_page(options.html, contents, shown)
+    if options.publish:
+        publish.write(contents[0], others)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import masks  # noqa: E402
 import modes  # noqa: E402
 import peers as measuring  # noqa: E402
 import perception  # noqa: E402
+import publish  # noqa: E402
 import report  # noqa: E402
 import val  # noqa: E402
 
@@ -225,6 +226,20 @@ def test_small_pictures_beside_the_published_numbers(folder, tiny, tmp_path, mon
     before = rivals.stat().st_mtime_ns
     val.main()
     assert rivals.stat().st_mtime_ns == before, "peers are measured once"
+
+
+def test_numbers_go_where_people_read_them(tmp_path):
+    name = "medium-2"
+    (tmp_path / "weights").mkdir()
+    for path, block in ((tmp_path / "README.md", "reach"), (tmp_path / "weights" / f"{name}.md", "points")):
+        path.write_text(f"before\n<!-- numbers: {block} -->\nold\n<!-- end -->\nafter\n")
+    results = report.FOLDER / "results"
+    publish.write(*(json.loads((results / f"kodak_{one}.json").read_text()) for one in (name, "peers")), tmp_path)
+    for path in ("README.md", f"weights/{name}.md"):
+        text = (tmp_path / path).read_text()
+        assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+        block = text[text.index("<!-- numbers") : text.index("<!-- end")]
+        assert block in (report.FOLDER.parent / path).read_text(), "the committed page is what the results say"
 
 
 def test_modes_from_its_command_line(folder, tiny, tmp_path, monkeypatch):
