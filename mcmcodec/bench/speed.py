@@ -118,12 +118,14 @@ def interleaved(
     paths: Sequence[Path], peers: Sequence[Peer], settings: dict[str, Any], threads: int, watch: Watch
 ) -> list[dict[str, Any]]:
     """Median seconds per picture of ours and of every peer, and ratios to ours."""
+    from .judge import device_of
+
     device = settings["device"]
     doers = {OURS: doer(OURS, settings["model"], device, threads)} | {
         one.name: peer_doer(one, threads) for one in peers
     }
     # CPU time of one thread hardly changes with other work on the machine.
-    single = threads == 1 and device == "cpu"
+    single = threads == 1 and device_of(device) == "cpu"
     clock = Clock.cpu if single else time.perf_counter
     seconds: dict[str, dict[str, list[float]]] = {name: {"encode": [], "decode": []} for name in doers}
     pixels = []
@@ -172,8 +174,14 @@ def peak() -> float:
     """The most memory that this process, or a program that it has run, has had resident, in MB."""
     import resource
 
-    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return most / (1024 if sys.platform != "darwin" else 1 << 20)
+    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    try:
+        # ru_maxrss begins with what the parent had when it started this process; the high-water mark does not
+        status = Path("/proc/self/status").read_text()
+        own = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return max(own, most) / (1024 if sys.platform != "darwin" else 1 << 20)
 
 
 def enlarge(picture: np.ndarray, megapixels: float) -> np.ndarray:
@@ -245,7 +253,7 @@ def markdown(content: dict[str, Any]) -> str:
         "# Speed",
         "",
         f"Model {content['model']} at quality {content['quality']}, {content['device']}; peers in the middle of "
-        f"their ladders, at full size. {machine['cpu']}; {len(content['pictures'])} pictures, {rounds} rounds, ours "
+        f"their ladders, at full size. {machine['cpu']}; {len(content['pictures'])} picture(s), {rounds} rounds, ours "
         "and the peers taking turns. A ratio is to ours: below 1 is faster than ours. CPU seconds of one thread "
         "hardly depend on what else runs; wall-clock seconds do, and this machine may not have been idle.",
         "",
