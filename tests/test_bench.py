@@ -202,7 +202,8 @@ def test_speed_of_ours_and_a_peer(folder, tiny, monkeypatch, capsys):
         "pixels": 50000, "encode_s": 1.0, "decode_s": 1.0, "encode_cpu_s": 1.0, "decode_cpu_s": 1.0, "peak_mb": 100.0,
         "load_s": 2.0, "idle_mb": 90.0, "repetitions": 2,
     })  # fmt: skip
-    monkeypatch.setattr("mcmcodec.bench.judge.device_of", lambda asked: "cuda")
+    devices = ["cpu", "cuda"]  # what the clock is chosen by; what batches are measured by
+    monkeypatch.setattr("mcmcodec.bench.judge.device_of", lambda asked: devices.pop(0))
     whole = batches.batches
     monkeypatch.setattr(batches, "batches", lambda path, model, device: whole(path, model, "cpu", (1, 3), 64))
     code, out, _ = codec(capsys, "bench", folder, "--speed", "--limit", 1, "--model", "tiny", "--device", "cpu")
