@@ -28,6 +28,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metrics", default="quick", help=f"of {', '.join(judge.METRICS)}; quick, all [quick]")
 
 
+def add_sample(parser: argparse.ArgumentParser, count: int, qualities: str) -> None:
+    """The options of a script that measures some of a folder's pictures with ours: `sample` and `points` read them."""
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=count, help=f"pictures, evenly spread [{count}]")
+    parser.add_argument("--qualities", default=qualities, help=f"of ours [{qualities}]")
+    parser.add_argument("--decoder", default="perceptual,fidelity", help="of ours [perceptual,fidelity]")
+    parser.add_argument("--out", type=Path, required=True, help="results file, JSON")
+    parser.add_argument("--model", help="which weights [the default model]")
+    add_options(parser)
+
+
+def sample(options: argparse.Namespace) -> list[Path]:
+    """The pictures to measure."""
+    return suite.spread(pictures(options.folder), options.count)
+
+
+def points(options: argparse.Namespace) -> tuple[list[str], list[int]]:
+    """Decoders and qualities of ours."""
+    return options.decoder.split(","), [int(quality) for quality in options.qualities.split(",")]
+
+
 def begin(options: argparse.Namespace) -> dict[str, Any]:
     """Sets threads and clock; returns machine, versions, commit."""
     return facts.begin(options.device, options.threads)

@@ -91,15 +91,9 @@ def page(content: dict[str, Any]) -> str:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    common.add_sample(parser, 16, QUALITIES)
     parser.add_argument("--captions", type=Path, help="table of captions, CSV [text files beside the pictures]")
-    parser.add_argument("--count", type=int, default=16, help="pictures, evenly spread [16]")
-    parser.add_argument("--qualities", default=QUALITIES, help=f"[{QUALITIES}]")
-    parser.add_argument("--decoder", default="perceptual,fidelity", help="[perceptual,fidelity]")
     parser.add_argument("--painter", help="model that paints words alone, NAME:FOLDER [none]")
-    parser.add_argument("--out", type=Path, required=True, help="results file, JSON; the table stands beside it, .md")
-    parser.add_argument("--model", help="which weights [the default model]")
-    common.add_options(parser)
     parser.set_defaults(metrics="all")
     options = parser.parse_args()
     coder, about = common.start(options)
@@ -108,7 +102,7 @@ def main() -> None:
         from mcmcodec.plugins import painter as load
 
         painter = load(options.painter, options.device)
-    qualities, decoders = [int(quality) for quality in options.qualities.split(",")], options.decoder.split(",")
+    decoders, qualities = common.points(options)
     name = coder.weights.name
     candidates = [ours.candidate(coder, name, decoders[:1], (0,), "caption", painter)]
     candidates += [ours.candidate(coder, name, decoders, qualities, mode) for mode in ("base", "full")]

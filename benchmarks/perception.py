@@ -68,22 +68,15 @@ def rivals(measured: dict[str, Any], families: list[str], rates: list[float]) ->
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=12, help="pictures, evenly spread [12]")
-    parser.add_argument("--qualities", default=QUALITIES, help=f"of ours [{QUALITIES}]")
-    parser.add_argument("--decoder", default="perceptual,fidelity", help="of ours [perceptual,fidelity]")
+    common.add_sample(parser, 12, QUALITIES)
     parser.add_argument("--peers", type=Path, default=Path(__file__).parent / "results/kodak_peers.json")
     parser.add_argument("--only", default=FAMILIES, help=f"peers [{FAMILIES}]")
     parser.add_argument("--rates", default=RATES, help=f"of the peers, bpp [{RATES}]")
-    parser.add_argument("--out", type=Path, required=True, help="results file, JSON")
-    parser.add_argument("--model", help="which weights [the default model]")
-    common.add_options(parser)
     parser.set_defaults(metrics="psnr,lpips,dists,fd")
     options = parser.parse_args()
-    paths = suite.spread(common.pictures(options.folder), options.count)
+    paths = common.sample(options)
     coder, about = common.start(options)
-    qualities = [int(quality) for quality in options.qualities.split(",")]
-    mine = ours.candidate(coder, coder.weights.name, options.decoder.split(","), qualities)
+    mine = ours.candidate(coder, coder.weights.name, *common.points(options))
     rates = [float(rate) for rate in options.rates.split(",")]
     others = rivals(json.loads(options.peers.read_text()), options.only.split(","), rates)
     journal = options.out.with_suffix(".partial")

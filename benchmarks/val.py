@@ -67,20 +67,13 @@ def rivals(options: argparse.Namespace, paths: list[Path], watch: suite.Watch) -
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=24, help="pictures, evenly spread [24]")
-    parser.add_argument("--qualities", default=QUALITIES, help=f"of ours [{QUALITIES}]")
-    parser.add_argument("--decoder", default="perceptual,fidelity", help="of ours [perceptual,fidelity]")
+    common.add_sample(parser, 24, QUALITIES)
     parser.add_argument("--peers", default=NAMES, help=f"[{NAMES}]")
-    parser.add_argument("--out", type=Path, required=True, help="results file, JSON")
     parser.add_argument("--html", type=Path, help="write a page with plots to hover over, too")
-    parser.add_argument("--model", help="which weights [the default model]")
-    common.add_options(parser)
     options = parser.parse_args()
-    paths = suite.spread(common.pictures(options.folder), options.count)
+    paths = common.sample(options)
     coder, about = common.start(options)
-    qualities = [int(quality) for quality in options.qualities.split(",")]
-    candidate = ours.candidate(coder, coder.weights.name, options.decoder.split(","), qualities)
+    candidate = ours.candidate(coder, coder.weights.name, *common.points(options))
     journal = options.out.with_suffix(".partial")
     with common.watch() as watch:
         content = suite.rate_distortion(options.folder.name, paths, [candidate], common.referee(options), about,

@@ -59,13 +59,12 @@ def work(rank: int, o: dict) -> None:
     if o["stage"] == "light":
         _lighten(network, crops, check, config, o["out"], history)
     else:
-        stages = {"mim": MaskedImageModelling}
         if o["stage"] == "decoder":
             stage: MaskedImageModelling = DecoderOnly(crops, o["batch"], device, judges)
         elif o["stage"] == "joint":
             stage = RateDistortion(crops, o["batch"], device, o["msssim"], o["error"])
         else:
-            stage = stages[o["stage"]](crops, o["batch"], device)
+            stage = MaskedImageModelling(crops, o["batch"], device)
         _train(network, stage, check, config, o["out"], history)
     if dist.is_initialized():
         dist.destroy_process_group()
