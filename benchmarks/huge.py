@@ -15,8 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import processes
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -52,26 +51,13 @@ def wall(files: Sequence[Path], size: tuple[int, int]) -> Image.Image:
     return out
 
 
-# The kernel counts what a process had when it started another as the other's: a small one stands between.
-BETWEEN = """
-import os, subprocess, sys
-_, status, used = os.wait4(subprocess.Popen(sys.argv[1:]).pid, 0)
-print(status, used.ru_utime + used.ru_stime, used.ru_maxrss)
-"""
-
-
 def measured(*arguments: str) -> dict[str, float]:
     """Run ``codec ARGUMENTS``; its seconds on the clock and on the processor, and its peak memory in GB."""
-    start = time.monotonic()
-    command = [sys.executable, "-m", "mcmcodec", *arguments, "-f", "--quiet"]
-    said = subprocess.run([sys.executable, "-c", BETWEEN, *command], capture_output=True, text=True, check=True)
-    status, processor, peak = said.stdout.split()[-3:]
-    if int(status):
-        raise SystemExit(f"codec {' '.join(arguments)} failed: {said.stderr.strip()}")
+    taken = processes.measure(*arguments, "-f")
     return {
-        "seconds": round(time.monotonic() - start, 1),
-        "processor_seconds": round(float(processor), 1),
-        "peak_gb": round(int(peak) * 1024 / 1e9, 3),
+        "seconds": round(taken.wall, 1),
+        "processor_seconds": round(taken.cpu, 1),
+        "peak_gb": round(taken.kilobytes * 1024 / 1e9, 3),
     }
 
 

@@ -12,21 +12,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import processes
 from PIL import Image
 
 from mcmcodec.bench import facts
 from mcmcodec.image import open_image, readable_extensions, to_rgb
 from mcmcodec.weights import find
-
-CODEC = [sys.executable, "-m", "mcmcodec"]
 
 
 def cut(folder: Path, into: Path, count: int, side: int) -> None:
@@ -53,17 +49,8 @@ def cut(folder: Path, into: Path, count: int, side: int) -> None:
 
 def measure(*arguments: str | Path) -> dict[str, float]:
     """Runs `codec`; seconds by the wall clock and of CPU time, and the most memory it took in MB."""
-    start = time.perf_counter()
-    process = subprocess.Popen([*CODEC, *map(str, arguments), "--quiet"], env=os.environ | {"OMP_NUM_THREADS": "1"})
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(process.returncode)
-    return {
-        "wall_s": round(time.perf_counter() - start, 2),
-        "cpu_s": round(used.ru_utime + used.ru_stime, 2),
-        "peak_mb": round(used.ru_maxrss / 1024),
-    }
+    taken = processes.measure(*map(str, arguments), env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return {"wall_s": round(taken.wall, 2), "cpu_s": round(taken.cpu, 2), "peak_mb": round(taken.kilobytes / 1024)}
 
 
 def row(name: str, images: int, measured: dict[str, float]) -> dict[str, Any]:
