@@ -40,7 +40,7 @@ def pca(data: Path, preset: str, out: Path, cache: Path, seed: int) -> None:
 
 
 @main.command()
-@click.argument("stage", type=click.Choice(["mim", "joint", "decoder", "light"]))
+@click.argument("stage", type=click.Choice(["mim", "joint", "duet", "decoder", "light"]))
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--init",
@@ -61,9 +61,12 @@ def pca(data: Path, preset: str, out: Path, cache: Path, seed: int) -> None:
 @click.option("--device", default="cpu")
 @click.option("--half", is_flag=True, help="bfloat16 in the float transforms: for GPUs and CPUs that have it.")
 @click.option("--seed", default=1)
-@click.option("--lpips", default=0.0, help="decoder: 0 for squared error alone, else weight of MSE beside LPIPS.")
-@click.option("--error", default=1.0, help="joint: what squared error keeps of its weight beside MS-SSIM.")
-@click.option("--msssim", default=0.0, help="joint, decoder: weight of 1 - MS-SSIM.")
+@click.option("--lpips", default=0.0, help="decoder, duet: 0 for squared error alone, else weight of MSE beside LPIPS.")
+@click.option("--companion", type=click.Path(exists=True, path_type=Path),
+              help="duet: where the second decoder comes from, --init if not given; a NAME.json gives its default one.")
+@click.option("--liking", default=0.045, help="duet: weight of the second decoder's loss.")
+@click.option("--error", default=1.0, help="joint, duet: what squared error keeps of its weight beside MS-SSIM.")
+@click.option("--msssim", default=0.0, help="joint, duet, decoder: weight of 1 - MS-SSIM.")
 @click.option("--muon", is_flag=True, help="Muon for matrices instead of AdamW.")
 @click.option("--adversary", default=0.0, help="decoder: weight of fooling a patch discriminator.")
 @click.option("--compile", "compiled", is_flag=True, help="torch.compile the float transforms; pays on GPUs.")

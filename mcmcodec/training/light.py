@@ -20,7 +20,7 @@ from ..model.layers import knot_weights
 from ..model.synthesis import Synthesis
 from .data import Crops
 from .network import Network
-from .stages import MaskedImageModelling, _psnr, draw_quality, squared_error, stream
+from .stages import MaskedImageModelling, draw_quality, psnr, squared_error, stream
 
 HEAD = 16
 """Inner width of the light decoder's head."""
@@ -100,7 +100,7 @@ class Imitation(MaskedImageModelling):
             wanted = self.teacher(*seen)
         x_hat = network.paint(*seen)
         error = squared_error(x_hat, wanted)
-        return (error * 100).mean(), {"psnr": _psnr(squared_error(x_hat, x)), "likeness": _psnr(error)}
+        return (error * 100).mean(), {"psnr": psnr(squared_error(x_hat, x)), "likeness": psnr(error)}
 
 
 def operations(synthesis: Synthesis, config: ModelConfig) -> float:

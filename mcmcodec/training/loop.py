@@ -17,7 +17,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .optimizer import BASIS, Muon, is_matrix
+from .optimizer import optimizers
 
 
 @dataclass
@@ -82,20 +82,7 @@ def train(
     """
     rank = dist.get_rank() if dist.is_initialized() else 0
     world = dist.get_world_size() if dist.is_initialized() else 1
-    named = {id(p): n for n, p in module.named_parameters()}
-    matrices = [p for p in trained if config.muon and is_matrix(named[id(p)], p)]
-    taken = {id(p) for p in matrices}
-    basis = [p for p in trained if named[id(p)].endswith(BASIS)]
-    taken |= {id(p) for p in basis}
-    decay = [p for p in trained if p.ndim > 1 and id(p) not in taken]
-    rest = [p for p in trained if p.ndim <= 1 and id(p) not in taken]
-    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(
-        [{"params": decay, "weight_decay": 0.01, "pace": 1.0}, {"params": rest, "weight_decay": 0.0, "pace": 1.0},
-         {"params": basis, "weight_decay": 0.0, "pace": 0.15}],
-        lr=config.peak, betas=(0.9, 0.98), eps=1e-9, foreach=True,
-    )]  # fmt: skip
-    if matrices:
-        optimizers.append(Muon([{"params": matrices, "weight_decay": 0.01, "pace": 1.0}], config.peak))
+    movers = optimizers(module, trained, config.peak, config.muon)
     average = Average(module, config.average)
     counter, best = FlopCounterMode(display=False), matmul_rate(trained[0].device, bool(getattr(module, "half", False)))
     begin = reported = saved = time.monotonic()
@@ -107,7 +94,7 @@ def train(
     log = (out / "log.jsonl").open("a") if rank == 0 else None
     while progress < 1.0:
         rate = config.peak * _schedule(progress, config)
-        for group in (g for optimizer in optimizers for g in optimizer.param_groups):
+        for group in (g for optimizer in movers for g in optimizer.param_groups):
             group["lr"] = rate * group["pace"]
         with counter if steps == 0 else nullcontext():
             loss, numbers = step(module, steps)
@@ -115,10 +102,10 @@ def train(
         progress = _share_gradients(trained, (time.monotonic() - begin) / (60 * config.minutes), world)
         norm = float(nn.utils.clip_grad_norm_(trained, config.clip))
         if math.isfinite(norm):
-            for optimizer in optimizers:
+            for optimizer in movers:
                 optimizer.step()
             average.update(module)
-        for optimizer in optimizers:
+        for optimizer in movers:
             optimizer.zero_grad(set_to_none=True)
         steps, since, seen = steps + 1, since + 1, seen + config.batch * world
         for key, value in {**numbers, "loss": float(loss.detach()), "norm": norm}.items():
@@ -182,16 +169,23 @@ def _share_gradients(trained: list[Tensor], progress: float, world: int) -> floa
 
 
 def save(path: Path, module: nn.Module, history: dict[str, object], config: LoopConfig) -> None:
-    """Write a checkpoint in one move, so that a killed run leaves the old one."""
-    partial = path.with_suffix(".part")
-    runs = [*history.get("runs", []), asdict(config)]  # type: ignore[misc]
-    torch.save(
-        {
-            "model": module.config.to_dict(),
-            "decoder": module.synthesis.config.to_dict(),
-            "weights": module.state_dict(),
-            "history": {**history, "runs": runs},
-        },
-        partial,
-    )
-    partial.rename(path)
+    """Write a checkpoint in one move, so that a killed run leaves the old one.
+
+    A companion goes into a checkpoint of its own, ``companion.pt`` beside ``path``, in the decoder's place.
+    """
+    weights = {k: v for k, v in module.state_dict().items() if not k.startswith("companion.")}
+    decoders = {path: module.synthesis}
+    if module.companion is not None:
+        decoders[path.with_name("companion.pt")] = module.companion
+    for target, decoder in decoders.items():
+        partial = target.with_suffix(".part")
+        torch.save(
+            {
+                "model": module.config.to_dict(),
+                "decoder": decoder.config.to_dict(),
+                "weights": weights | {f"synthesis.{k}": v for k, v in decoder.state_dict().items()},
+                "history": {**history, "runs": [*history.get("runs", []), asdict(config)]},  # type: ignore[misc]
+            },
+            partial,
+        )
+        partial.rename(target)

@@ -18,7 +18,10 @@ def trade(quality: Tensor) -> Tensor:
 
 
 class Network(nn.Module):
-    """The whole codec, differentiable; ``decoder`` gives the synthesis transform other sizes than the model's."""
+    """The whole codec, differentiable; ``decoder`` gives the synthesis transform other sizes than the model's.
+
+    ``companion`` is a second decoder of the same latents, while one is trained together with the stream.
+    """
 
     def __init__(self, config: ModelConfig, decoder: ModelConfig | None = None) -> None:
         super().__init__()
@@ -27,6 +30,7 @@ class Network(nn.Module):
         self.analysis = Analysis(config)
         self.entropy = EntropyNets(config)
         self.synthesis = Synthesis(decoder or config)
+        self.companion: Synthesis | None = None
 
     @torch.no_grad()
     def pca_start(self, pixels: Tensor) -> None:
@@ -102,7 +106,9 @@ class Network(nn.Module):
         gain = a.gains(knots)[:, None, None, :]
         return y * gain, z, mask, knots, gain
 
-    def paint(self, y_hat: Tensor, psi: Tensor, mask: Tensor, knots: Tensor) -> Tensor:
-        """The synthesis transform, float32 out."""
+    def paint(
+        self, y_hat: Tensor, psi: Tensor, mask: Tensor, knots: Tensor, decoder: Synthesis | None = None
+    ) -> Tensor:
+        """The synthesis transform, or another decoder, float32 out."""
         with torch.autocast(y_hat.device.type, torch.bfloat16, enabled=self.half):
-            return self.synthesis(y_hat, psi, mask, knots).float()
+            return (decoder or self.synthesis)(y_hat, psi, mask, knots).float()

@@ -57,7 +57,7 @@ class MaskedImageModelling:
         quality = draw_quality(self.batch, self.device)
         x_hat, _ = network(x, quality, rate=False)
         error = squared_error(x, x_hat)
-        return (error * trade(quality).sqrt()).mean(), {"psnr": _psnr(error)}
+        return (error * trade(quality).sqrt()).mean(), {"psnr": psnr(error)}
 
 
 class RateDistortion(MaskedImageModelling):
@@ -87,7 +87,7 @@ class RateDistortion(MaskedImageModelling):
             similarity = ms_ssim(x_hat, x)
             loss = loss + self.structure * weight.sqrt().sqrt() * (1 - similarity)
             numbers["msssim"] = float(similarity.detach().mean())
-        return loss.mean(), {"psnr": _psnr(error), **numbers}
+        return loss.mean(), {"psnr": psnr(error), **numbers}
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class DecoderOnly(MaskedImageModelling):
     def judge(self, x_hat: Tensor, x: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Loss of decoded pictures, and numbers for the log."""
         judges, error = self.judges, squared_error(x, x_hat)
-        numbers = {"psnr": _psnr(error)}
+        numbers = {"psnr": psnr(error)}
         if judges.perceptual is None:
             loss = error * trade(quality).sqrt()
         else:
@@ -158,7 +158,10 @@ def stream(network: nn.Module, x: Tensor, quality: Tensor, mask: Tensor | None =
 
 
 class Check:
-    """Bits (estimated, all patches visible) and PSNR on validation pictures at fixed qualities."""
+    """Bits (estimated, all patches visible) and PSNR on validation pictures at fixed qualities.
+
+    LPIPS is that of the companion where there is one.
+    """
 
     def __init__(self, folder: Path, count: int, device: str, perceptual: nn.Module | None = None) -> None:
         found = load_folder(folder, count)
@@ -180,10 +183,13 @@ class Check:
                 mask = torch.ones(len(x), x.shape[2] // 16, x.shape[3] // 16, dtype=torch.bool, device=x.device)
                 y_hat, psi, mask, knots, bits = stream(network, x, quality, mask)
                 x_hat = network.paint(y_hat, psi, mask, knots).clamp(0, 1)
+                liked = x_hat
+                if network.companion is not None:
+                    liked = network.paint(y_hat, psi, mask, knots, network.companion).clamp(0, 1)
                 error = squared_error(x, x_hat)
                 bpp = sum(bits.values()) / (x.shape[2] * x.shape[3])
                 alike = ms_ssim(x_hat, x) if min(x.shape[2:]) >= SMALLEST else torch.zeros_like(error)
-                far = self.perceptual(x_hat, x) if self.perceptual is not None else torch.zeros_like(error)
+                far = self.perceptual(liked, x) if self.perceptual is not None else torch.zeros_like(error)
                 rows.append(torch.stack([bpp, -10 * error.log10(), error, far, bits["base"] / x[0, 0].numel(), alike]))
             bpp, psnr, error, far, base, alike = torch.cat(rows, 1).mean(1).tolist()
             weight = float(trade(torch.tensor(q)))
@@ -196,5 +202,6 @@ class Check:
         return {"cost": round(cost, 5), **out}
 
 
-def _psnr(error: Tensor) -> float:
+def psnr(error: Tensor) -> float:
+    """Mean over pictures, from squared errors (B,)."""
     return float(-10 * error.detach().clamp(min=1e-8).log10().mean())

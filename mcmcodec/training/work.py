@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from ..errors import UsageError
 from ..model.config import PRESETS, ModelConfig
 from .data import Crops, DeviceCrops, ensure_cache
+from .duet import Duet
 from .export import thaw
 from .grow import grow
 from .light import Imitation, operations, replacements
@@ -18,10 +20,10 @@ from .network import Network
 from .stages import Check, DecoderOnly, Judges, MaskedImageModelling, RateDistortion
 
 
-def load(path: Path, device: str = "cpu") -> tuple[Network, dict]:
-    """A network and its history from a checkpoint, or from a frozen model's NAME.json."""
+def load(path: Path, device: str = "cpu", decoder: str | None = None) -> tuple[Network, dict]:
+    """A network and its history from a checkpoint, or from a frozen model's NAME.json with a decoder of its."""
     if path.suffix == ".json":
-        network, history = thaw(path)
+        network, history = thaw(path, decoder)
         return network.to(device), history
     stored = torch.load(path, map_location=device, weights_only=True)
     decoder = ModelConfig.from_dict(stored.get("decoder", stored["model"]))
@@ -38,9 +40,13 @@ def work(rank: int, o: dict) -> None:
     if device == "cpu":
         torch.set_num_threads(1)
     torch.manual_seed(o["seed"] + 1000 * rank)
-    network, history = load(o["init"])
+    together = o["stage"] in ("joint", "duet")
+    network, history = load(o["init"], decoder="fidelity" if together else None)
+    companion = load(o["companion"] or o["init"])[0] if o["stage"] == "duet" else None
     if o["preset"]:
         network = grow(network, PRESETS[o["preset"]])
+        companion = companion and grow(companion, PRESETS[o["preset"]])
+    network.companion = companion.synthesis if companion else None
     network = network.to(device)
     if rank == 0:
         ensure_cache(o["data"], o["cache"])
@@ -63,6 +69,10 @@ def work(rank: int, o: dict) -> None:
             stage: MaskedImageModelling = DecoderOnly(crops, o["batch"], device, judges)
         elif o["stage"] == "joint":
             stage = RateDistortion(crops, o["batch"], device, o["msssim"], o["error"])
+        elif o["stage"] == "duet":
+            if judges.perceptual is None or o["batch"] < 2:
+                raise UsageError("a duet needs --lpips and a batch of two", "give --lpips 3 and --batch 8, say")
+            stage = Duet(crops, o["batch"], device, judges.perceptual, o["liking"], o["lpips"], o["msssim"], o["error"])
         else:
             stage = MaskedImageModelling(crops, o["batch"], device)
         _train(network, stage, check, config, o["out"], history)
