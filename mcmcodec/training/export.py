@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from ..choice import Plan
 from ..entropy.fixed import ACT_BITS, MASK_CENTRE, SCALE_MIN, SCALE_STEP, SCALES, WEIGHT_BITS, WEIGHT_MAX
 from ..entropy.rangecoder import Table
-from ..entropy.stream import Counter, EntropyModel, walk
+from ..entropy.stream import Counter, EntropyModel
 from ..model.config import error_per_bit
 from ..model.layers import knot_weights
 from ..text import coders
@@ -133,10 +134,11 @@ def count_symbols(
             v = (a.latents(t, mask, knots) * a.gains(knots))[0].double().numpy()
             z = a.hyper(t, knots)[0].double().numpy().reshape(-1, config.hyper)
             gains = a.gains(knots)[0].double().numpy()
-        port = _Tally(v, z, mask[0].numpy(), model.tables, price * error_per_bit(quality, gains))
+        per_bit = error_per_bit(quality, gains)
+        plan = Plan(mask[0].numpy(), v, z, 1 / per_bit)
+        port = _Tally(v, z, plan.visible, model.tables, price * per_bit)
         port.counts = counts
-        visible = mask[0].numpy()
-        walk(model, port, visible.shape, quality, round(255 * float(visible.mean())), bool(visible.all()))
+        plan.through(model, port, quality)
     return counts
 
 
