@@ -17,7 +17,7 @@ from mcmcodec.training.data import Crops, jitter, plain
 from mcmcodec.training.export import thaw, write
 from mcmcodec.training.grow import adopt, carry, grow
 from mcmcodec.training.light import Imitation, operations, replacements
-from mcmcodec.training.losses import Adversary, ms_ssim
+from mcmcodec.training.losses import Adversary, ms_ssim, nudged
 from mcmcodec.training.network import Network
 from mcmcodec.training.stages import Check, DecoderOnly, Judges
 
@@ -138,6 +138,18 @@ def test_ms_ssim_knows_equal_from_different() -> None:
     assert y.grad is not None and torch.isfinite(y.grad).all()
     with torch.no_grad():
         assert (ms_ssim(y - 0.01 * y.grad / y.grad.abs().max(), x) > ms_ssim(y, x)).all()
+
+
+def test_nudged_pictures_are_cut_alike_at_every_offset() -> None:
+    x = torch.arange(64.0).view(1, 1, 8, 8).expand(2, 3, 8, 8)
+    assert all(torch.equal(a, x) for a in nudged(1, x, x))
+    torch.manual_seed(0)
+    corners = set()
+    for _ in range(60):
+        a, b = nudged(3, x, x + 100)
+        assert a.shape == (2, 3, 6, 6) and torch.equal(a + 100, b)
+        corners.add(float(a[0, 0, 0, 0]))
+    assert corners == {8.0 * y + x for y in range(3) for x in range(3)}
 
 
 def test_the_adversary_tells_blur_from_pictures() -> None:

@@ -40,6 +40,7 @@ class ModelConfig:
         bottleneck: inner width of a ``c`` block.
         light: inner width of an ``l`` block.
         head: inner width of the convolutional head on 4x4 sub-pixels.
+        grain: channels of frozen noise that the head may shape into texture where nothing was sent.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ModelConfig:
     head: int = 48
     head_features: int = 16
     head_dim: int = 32
+    grain: int = 0
 
     @property
     def latents(self) -> int:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import KNOTS, PATCH, ModelConfig
+from .config import KNOTS, PATCH, WINDOW, ModelConfig
 from .layers import SUB, Attention, Bottleneck, Windows, blocks_to_pixels, to_blocks, zero
 
 
@@ -35,11 +35,14 @@ class Synthesis(nn.Module):
         self.out = zero(nn.Linear(d, pixels))
         grid = (PATCH // 4) ** 2
         self.side = nn.Linear(d, grid * config.head_features)
-        self.head1 = nn.Conv2d(pixels // grid + config.head_features, config.head, 3, padding=1)
+        self.head1 = nn.Conv2d(pixels // grid + config.head_features + config.grain, config.head, 3, padding=1)
         self.head2 = nn.Conv2d(config.head, config.head, 3, padding=1)
         self.head3 = nn.Conv2d(config.head, pixels // grid, 3, padding=1)
         nn.init.zeros_(self.head3.weight)
         nn.init.zeros_(self.head3.bias)  # type: ignore[arg-type]
+        if config.grain:
+            # as wide as an attention window: tiles begin at multiples of it, so that all agree on where it lies
+            self.register_buffer("grain", torch.randn(config.grain, WINDOW * SUB, WINDOW * SUB))
 
     def forward(self, y_hat: Tensor, psi: Tensor, mask: Tensor, knots: Tensor) -> Tensor:
         """Paint the picture.
@@ -61,9 +64,17 @@ class Synthesis(nn.Module):
             t = block(t.reshape(-1, t.shape[-1]), windows).view(t.shape) if attends else block(t)
         t = self.norm(t)
         picture = to_blocks(self.linear(y_hat) + self.out(t))
-        u = torch.cat([picture, to_blocks(self.side(t))], 1)
+        u = torch.cat([picture, to_blocks(self.side(t)), *self._grain(picture)], 1)
         u = F.relu(self.head2(F.relu(self.head1(u))))
         return blocks_to_pixels(picture + self.head3(u)) + 0.5
+
+    def _grain(self, picture: Tensor) -> list[Tensor]:
+        """The noise, laid out over the sub-pixel grid of pictures (B, 48, 4h, 4w); nothing if there is none."""
+        if not self.config.grain:
+            return []
+        rows, cols = (-(-n // (WINDOW * SUB)) for n in picture.shape[2:])
+        laid = self.get_buffer("grain").repeat(1, rows, cols)[:, : picture.shape[2], : picture.shape[3]]
+        return [laid.expand(len(picture), -1, -1, -1)]
 
     def reduced(self, y_hat: Tensor, factor: int) -> Tensor:
         """Paint a small picture from the linear part of the transform alone, averaged over factor x factor pixels.

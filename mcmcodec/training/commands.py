@@ -68,7 +68,10 @@ def pca(data: Path, preset: str, out: Path, cache: Path, seed: int) -> None:
 @click.option("--error", default=1.0, help="joint, duet: what squared error keeps of its weight beside MS-SSIM.")
 @click.option("--msssim", default=0.0, help="joint, duet, decoder: weight of 1 - MS-SSIM.")
 @click.option("--muon", is_flag=True, help="Muon for matrices instead of AdamW.")
-@click.option("--adversary", default=0.0, help="decoder: weight of fooling a patch discriminator.")
+@click.option("--reach", default=1, help="decoder, duet: LPIPS at random offsets below this; 16 stops grain.")
+@click.option("--lattice", default=0.0, help="decoder, duet: weight of error that repeats from patch to patch.")
+@click.option("--grain", default=0, help="decoder: channels of frozen noise that the head may shape into texture.")
+@click.option("--adversary", default=0.0, help="decoder: pull of a patch discriminator, in that of LPIPS.")
 @click.option("--compile", "compiled", is_flag=True, help="torch.compile the float transforms; pays on GPUs.")
 def run(**options: object) -> None:
     """Train one stage: masked image modelling, joint rate-distortion, a decoder, or a light one out of that."""

@@ -7,12 +7,12 @@ hears both.
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from .data import Crops
 from .losses import ms_ssim
 from .network import Network, trade
-from .stages import RateDistortion, draw_quality, psnr, squared_error
+from .stages import DecoderOnly, Judges, RateDistortion, draw_quality, psnr, squared_error
 
 
 class Duet(RateDistortion):
@@ -21,12 +21,12 @@ class Duet(RateDistortion):
     name = "duet"
 
     def __init__(
-        self, crops: Crops, batch: int, device: str, perceptual: nn.Module, liking: float, anchor: float = 3.0,
-        structure: float = 0.0, share: float = 1.0,
+        self, crops: Crops, batch: int, device: str, judges: Judges, liking: float, structure: float = 0.0,
+        share: float = 1.0,
     ) -> None:  # fmt: skip
-        """``liking`` weighs the companion's loss, ``anchor`` x squared error + LPIPS; the rest as in joint training."""
+        """``liking`` weighs what the companion's judges say of its pictures; the rest is as in joint training."""
         super().__init__(crops, batch, device, structure, share)
-        self.perceptual, self.liking, self.anchor = perceptual, liking, anchor
+        self.companions, self.liking = DecoderOnly(crops, batch, device, judges), liking
 
     def __call__(self, network: Network, number: int) -> tuple[Tensor, dict[str, float]]:  # type: ignore[override]
         """One batch, of two pictures at least."""
@@ -39,11 +39,11 @@ class Duet(RateDistortion):
         faithful = network.paint(*(part[:half] for part in seen))
         liked = network.paint(*(part[half:] for part in seen), decoder=network.companion)
         weight = trade(quality)
-        error, own = squared_error(x[:half], faithful), squared_error(x[half:], liked)
-        distance = self.perceptual(liked, x[half:])
+        error = squared_error(x[:half], faithful)
+        dislike, own = self.companions.judge(liked, x[half:], quality[half:])
         loss = (coded.loss_bits / area / weight.sqrt()).mean() + (self.share * weight[:half].sqrt() * error).mean()
-        loss = loss + self.liking * (self.anchor * own + distance).mean()
-        numbers = {"psnr": psnr(error), "lpips": float(distance.detach().mean()), "likedpsnr": psnr(own)}
+        loss = loss + self.liking * dislike
+        numbers = {"psnr": psnr(error), **{f"its_{k}": v for k, v in own.items()}}
         numbers |= {k: float(v.detach().mean()) / area for k, v in coded.bits.items()}
         if self.structure:
             similarity = ms_ssim(faithful, x[:half])

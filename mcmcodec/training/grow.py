@@ -7,6 +7,8 @@ learn on.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -36,6 +38,19 @@ def grow(trained: Network, config: ModelConfig) -> Network:
             raise UsageError(f"{name} cannot grow from {tuple(values.shape)}", "start the larger model with pca")
         _place(name, values, new[name])
     grown.load_state_dict(new)
+    return grown
+
+
+@torch.no_grad()
+def grained(synthesis: Synthesis, channels: int) -> Synthesis:
+    """The same decoder with so many channels of noise beside what its head reads; unread at first."""
+    grown = Synthesis(replace(synthesis.config, grain=channels))
+    weights = grown.state_dict()
+    for name, values in synthesis.state_dict().items():
+        if values.shape != weights[name].shape:
+            weights[name].zero_()
+        weights[name][tuple(slice(n) for n in values.shape)] = values
+    grown.load_state_dict(weights)
     return grown
 
 

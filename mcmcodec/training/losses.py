@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
+from ..model.config import PATCH
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the five scales (Wang, Simoncelli, Bovik 2003)."""
@@ -51,32 +54,87 @@ def _blur(x: Tensor) -> Tensor:
     return F.conv2d(x, line.transpose(2, 3), groups=x.shape[1])
 
 
+def nudged(reach: int, *pictures: Tensor) -> list[Tensor]:
+    """The same random crop of pictures (B, 3, H, W), their sides shorter by ``reach`` - 1; 1 leaves them as they are.
+
+    LPIPS looks at every fourth pixel first. Where its grid always meets the decoder's the same way, the decoder learns
+    a regular grain that only this one position of the grid likes.
+    """
+    y, x = (int(v) for v in torch.randint(reach, (2,)))
+    h, w = (side - reach + 1 for side in pictures[0].shape[2:])
+    return [picture[:, :, y : y + h, x : x + w] for picture in pictures]
+
+
+def lattice(residual: Tensor) -> Tensor:
+    """How much of an error (B, 3, H, W) repeats from patch to patch (B,): mean square of what patches have in common.
+
+    Means are over squares of 4 x 4 patches. Errors that know nothing of the grid of patches nearly vanish there; a
+    pattern that the decoder paints into every patch stays.
+    """
+    b, c, height, width = residual.shape
+    side = PATCH * 4
+    parts = residual[:, :, : height // side * side, : width // side * side]
+    parts = parts.reshape(b, c, height // side, 4, PATCH, width // side, 4, PATCH)
+    return parts.mean((3, 6)).square().flatten(1).mean(1)
+
+
+class Balance:
+    """Keeps one gradient in proportion to another: how long it is depends on a judge's mood, not on its rightness.
+
+    As the adaptive weight of Esser et al. 2021, with the pictures for the last layer.
+    """
+
+    def __init__(self, share: float) -> None:
+        self.share, self.length = share, 0.0
+
+    def leading(self, x: Tensor) -> Tensor:
+        """``x``, whose gradient sets the length."""
+        return self._hooked(x, self._note)
+
+    def following(self, x: Tensor) -> Tensor:
+        """``x``, whose gradient gets ``share`` of the leading one's length, on average."""
+        return self._hooked(x, lambda grad: grad * (self.share * self.length / (float(grad.norm()) + 1e-12)))
+
+    def _note(self, grad: Tensor) -> None:
+        now = float(grad.norm())
+        self.length = 0.9 * self.length + 0.1 * now if self.length else now
+
+    @staticmethod
+    def _hooked(x: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Tensor:
+        x = x.view_as(x)
+        if x.requires_grad:
+            x.register_hook(hook)
+        return x
+
+
 class Adversary(nn.Module):
     """A small patch discriminator with its own optimiser (Isola et al. 2017), hinge loss (Lim and Ye 2017).
 
-    It sees the decoded picture beside the original's blurred colours, so that it judges texture, not content. Made anew
-    with every run; it is not part of a checkpoint.
+    It sees a part of the decoded picture beside the original's blurred colours, so that it judges texture, not content.
+    Made anew with every run; it is not part of a checkpoint.
     """
 
-    def __init__(self, width: int = 48, rate: float = 2e-4) -> None:
+    def __init__(self, width: int = 48, rate: float = 4e-4, side: int = 128) -> None:
+        """``side`` of the parts in pixels, a multiple of 16."""
         super().__init__()
-        norm = nn.utils.parametrizations.spectral_norm
+        self.side = side
         self.layers = nn.Sequential(
-            norm(nn.Conv2d(6, width, 4, 2, 1)), nn.LeakyReLU(0.2),
-            norm(nn.Conv2d(width, 2 * width, 4, 2, 1)), nn.LeakyReLU(0.2),
-            norm(nn.Conv2d(2 * width, 2 * width, 3, 1, 1)), nn.LeakyReLU(0.2),
-            norm(nn.Conv2d(2 * width, 1, 3, 1, 1)),
+            nn.Conv2d(6, width, 4, 2, 1), nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 2 * width, 4, 2, 1), nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * width, 2 * width, 3, 1, 1), nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * width, 1, 3, 1, 1),
         )  # fmt: skip
         self.optimizer = torch.optim.Adam(self.parameters(), lr=rate, betas=(0.5, 0.9))
 
     def forward(self, picture: Tensor, original: Tensor) -> Tensor:
         """Scores (B, 1, H/4, W/4), above 0 for what looks real."""
-        blurred = F.interpolate(F.avg_pool2d(original, 16), size=original.shape[2:], mode="bilinear")
-        scores: Tensor = self.layers(torch.cat([picture, blurred], 1) * 2 - 1)
+        blurred = F.interpolate(F.avg_pool2d(original, 16, ceil_mode=True), size=original.shape[2:], mode="bilinear")
+        scores: Tensor = self.layers(torch.cat([(picture - blurred) * 4, blurred * 2 - 1], 1))
         return scores
 
     def learn(self, x: Tensor, x_hat: Tensor) -> float:
         """One step of its own on originals x and decoded pictures x_hat; returns its loss."""
+        x, x_hat = self._part(x, x_hat)
         self.requires_grad_(True)
         loss = F.relu(1 - self(x, x)).mean() + F.relu(1 + self(x_hat.detach(), x)).mean()
         self.optimizer.zero_grad(set_to_none=True)
@@ -87,4 +145,8 @@ class Adversary(nn.Module):
 
     def fooled(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """The decoder's loss (B,): lower where the adversary takes it for real."""
+        x, x_hat = self._part(x, x_hat)
         return -self(x_hat, x).flatten(1).mean(1)
+
+    def _part(self, *pictures: Tensor) -> list[Tensor]:
+        return nudged(max(1, min(pictures[0].shape[2:]) - self.side + 1), *pictures)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .data import Crops, load_folder
-from .losses import SMALLEST, Adversary, ms_ssim
+from .losses import SMALLEST, Adversary, Balance, lattice, ms_ssim, nudged
 from .network import Network, trade
 
 CHECK_QUALITIES = (10, 30, 50, 70, 90)
@@ -96,15 +96,19 @@ class Judges:
 
     Attributes:
         perceptual: LPIPS (Zhang et al. 2018), or None for squared error at each quality's own weight.
+        reach: LPIPS sees crops at offsets below this.
         error: weight of squared error beside LPIPS.
         structure: weight of 1 - MS-SSIM.
+        repetition: weight of the error that repeats from patch to patch.
         adversary: discriminator, or None.
-        fooling: weight of fooling it.
+        fooling: how strongly it pulls, as a share of how LPIPS and squared error pull.
     """
 
     perceptual: nn.Module | None = None
+    reach: int = 1
     error: float = 0.0
     structure: float = 0.0
+    repetition: float = 0.0
     adversary: Adversary | None = None
     fooling: float = 0.0
 
@@ -116,7 +120,7 @@ class DecoderOnly(MaskedImageModelling):
 
     def __init__(self, crops: Crops, batch: int, device: str, judges: Judges) -> None:
         super().__init__(crops, batch, device)
-        self.judges = judges
+        self.judges, self.balance = judges, Balance(judges.fooling)
 
     def trained(self, network: Network) -> list[Tensor]:
         """The synthesis transform."""
@@ -132,21 +136,26 @@ class DecoderOnly(MaskedImageModelling):
 
     def judge(self, x_hat: Tensor, x: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Loss of decoded pictures, and numbers for the log."""
-        judges, error = self.judges, squared_error(x, x_hat)
+        judges, mine = self.judges, self.balance.leading(x_hat)
+        error = squared_error(x, mine)
         numbers = {"psnr": psnr(error)}
         if judges.perceptual is None:
             loss = error * trade(quality).sqrt()
         else:
-            distance = judges.perceptual(x_hat, x)
+            distance = judges.perceptual(*nudged(judges.reach, mine, x))
             loss = judges.error * error + distance
             numbers["lpips"] = float(distance.detach().mean())
+        if judges.repetition:
+            repeated = lattice(x_hat - x)
+            loss = loss + judges.repetition * repeated
+            numbers["lattice"] = float(repeated.detach().mean())
         if judges.structure:
             similarity = ms_ssim(x_hat, x)
             loss = loss + judges.structure * (1 - similarity)
             numbers["msssim"] = float(similarity.detach().mean())
         if judges.adversary is not None:
             numbers["adversary"] = judges.adversary.learn(x, x_hat)
-            loss = loss + judges.fooling * judges.adversary.fooled(x_hat, x)
+            loss = loss + judges.adversary.fooled(self.balance.following(x_hat), x)
         return loss.mean(), numbers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from ..model.config import PRESETS, ModelConfig
 from .data import Crops, DeviceCrops, ensure_cache
 from .duet import Duet
 from .export import thaw
-from .grow import grow
+from .grow import grained, grow
 from .light import Imitation, operations, replacements
 from .loop import LoopConfig, save, train
 from .losses import Adversary
@@ -47,6 +48,10 @@ def work(rank: int, o: dict) -> None:
         network = grow(network, PRESETS[o["preset"]])
         companion = companion and grow(companion, PRESETS[o["preset"]])
     network.companion = companion.synthesis if companion else None
+    if o["grain"] and not network.synthesis.config.grain:
+        torch.manual_seed(0)  # one noise for all decoders, so that they can be blended
+        network.synthesis = grained(network.synthesis, o["grain"])
+        torch.manual_seed(o["seed"] + 1000 * rank)
     network = network.to(device)
     if rank == 0:
         ensure_cache(o["data"], o["cache"])
@@ -72,7 +77,8 @@ def work(rank: int, o: dict) -> None:
         elif o["stage"] == "duet":
             if judges.perceptual is None or o["batch"] < 2:
                 raise UsageError("a duet needs --lpips and a batch of two", "give --lpips 3 and --batch 8, say")
-            stage = Duet(crops, o["batch"], device, judges.perceptual, o["liking"], o["lpips"], o["msssim"], o["error"])
+            judges = replace(judges, structure=0.0)  # the faithful decoder's alone
+            stage = Duet(crops, o["batch"], device, judges, o["liking"], o["msssim"], o["error"])
         else:
             stage = MaskedImageModelling(crops, o["batch"], device)
         _train(network, stage, check, config, o["out"], history)
@@ -87,7 +93,7 @@ def _judges(o: dict, device: str) -> Judges:
 
         perceptual = LPIPS().to(device)
     adversary = Adversary().to(device) if o["adversary"] else None
-    return Judges(perceptual, o["lpips"], o["msssim"], adversary, o["adversary"])
+    return Judges(perceptual, o["reach"], o["lpips"], o["msssim"], o["lattice"], adversary, o["adversary"])
 
 
 def _train(

@@ -1,0 +1,79 @@
+"""Noise that a decoder may shape into texture, and what keeps it from painting the grid of patches instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from models import TUNING, smooth_noise, tiny_network
+
+from mcmcodec import tiling
+from mcmcodec.codec import Codec
+from mcmcodec.model.config import PATCH
+from mcmcodec.training.export import thaw, write
+from mcmcodec.training.grow import grained
+from mcmcodec.training.losses import lattice
+from mcmcodec.weights import FOLDER_VARIABLE
+
+SIDE = 26 * 16
+
+
+@pytest.fixture
+def coarse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Codec:
+    """A model whose decoder ``perceptual`` shows its noise, and whose ``fidelity`` has the same and ignores it."""
+    torch.manual_seed(0)
+    plain, loud = tiny_network(), tiny_network()
+    plain.synthesis = grained(plain.synthesis, 3)
+    loud.synthesis = grained(loud.synthesis, 3)
+    loud.synthesis.load_state_dict(plain.synthesis.state_dict())
+    loud.synthesis.head1.weight.data[:, -3:] = 0.3
+    loud.synthesis.head3.weight.data *= 3
+    write(tmp_path, "coarse", 4003, plain, {"fidelity": plain, "perceptual": loud}, "fidelity", TUNING, [],
+          {"stream": {"seen": 0}})  # fmt: skip
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(tiling, "INTERIOR", 8)
+    monkeypatch.setattr(tiling, "HALO", 8)
+    return Codec("coarse", "cpu")
+
+
+def pixels(codec: Codec, data: bytes, **options: Any) -> np.ndarray:
+    return np.asarray(codec.decode(data, **options), int)
+
+
+def test_nothing_changes_until_it_learns() -> None:
+    synthesis = tiny_network().synthesis
+    config = synthesis.config
+    inputs = (torch.randn(2, 9, 10, config.latents), torch.randn(2, 9, 10, config.features),
+              torch.rand(2, 9, 10) < 0.5, torch.rand(2, 6))  # fmt: skip
+    grown = grained(synthesis, 5)
+    assert grown.config.grain == 5 and grown.get_buffer("grain").any()
+    assert torch.allclose(grown(*inputs), synthesis(*inputs), atol=1e-6)
+
+
+def test_tiles_and_crops_agree_on_where_it_lies(coarse: Codec) -> None:
+    data = coarse.encode(smooth_noise(SIDE, SIDE, seed=5), quality=50)
+    quiet, whole = pixels(coarse, data, decoder="fidelity"), pixels(coarse, data, decoder="perceptual")
+    assert np.abs(whole - quiet).mean() > 1, "it is there to be seen"
+    part = pixels(coarse, data, decoder="perceptual", crop=(201, 150, 190, 170))
+    assert np.abs(part - whole[150:320, 201:391]).max() <= 1
+    assert np.abs(pixels(coarse, data, realism=0.5) - quiet).mean() < np.abs(whole - quiet).mean()
+
+
+def test_it_is_frozen_with_the_decoder(coarse: Codec) -> None:
+    weights = coarse.weights
+    network, _ = thaw(weights.folder / "coarse.json", "perceptual")
+    noise = network.synthesis.get_buffer("grain")
+    assert noise.shape == (3, 32, 32) and not any(p is noise for p in network.parameters())
+    assert np.array_equal(weights.decoder("perceptual")["grain"], weights.decoder("fidelity")["grain"])
+
+
+def test_lattice_is_what_patches_have_in_common() -> None:
+    torch.manual_seed(0)
+    pattern = torch.randn(1, 3, PATCH, PATCH)
+    everywhere = pattern.repeat(2, 1, 12, 8)
+    assert torch.allclose(lattice(everywhere), pattern.square().mean().expand(2))
+    assert torch.allclose(lattice(torch.randn(2, 3, 192, 128)), torch.full((2,), 1 / 16), rtol=0.1)
+    assert torch.equal(lattice(torch.zeros(1, 3, 70, 80)), torch.zeros(1))
