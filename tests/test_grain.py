@@ -23,12 +23,10 @@ SIDE = 26 * 16
 
 @pytest.fixture
 def coarse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Codec:
-    """A model whose decoder ``perceptual`` shows its noise, and whose ``fidelity`` has the same and ignores it."""
+    """A model whose decoder ``perceptual`` shows its noise, and whose ``fidelity`` has none."""
     torch.manual_seed(0)
     plain, loud = tiny_network(), tiny_network()
-    plain.synthesis = grained(plain.synthesis, 3)
     loud.synthesis = grained(loud.synthesis, 3)
-    loud.synthesis.load_state_dict(plain.synthesis.state_dict())
     loud.synthesis.head1.weight.data[:, -3:] = 0.3
     loud.synthesis.head3.weight.data *= 3
     write(tmp_path, "coarse", 4003, plain, {"fidelity": plain, "perceptual": loud}, "fidelity", TUNING, [],
@@ -59,7 +57,14 @@ def test_tiles_and_crops_agree_on_where_it_lies(coarse: Codec) -> None:
     assert np.abs(whole - quiet).mean() > 1, "it is there to be seen"
     part = pixels(coarse, data, decoder="perceptual", crop=(201, 150, 190, 170))
     assert np.abs(part - whole[150:320, 201:391]).max() <= 1
-    assert np.abs(pixels(coarse, data, realism=0.5) - quiet).mean() < np.abs(whole - quiet).mean()
+
+
+def test_between_a_decoder_without_and_one_with_it(coarse: Codec) -> None:
+    data = coarse.encode(smooth_noise(100, 90, seed=5), quality=50)
+    first, between, last = (pixels(coarse, data, realism=realism) for realism in (0, 0.5, 1))
+    assert np.array_equal(first, pixels(coarse, data, decoder="fidelity"))
+    assert np.array_equal(last, pixels(coarse, data, decoder="perceptual"))
+    assert np.abs(last - first).mean() > np.abs(between - first).mean() > 0
 
 
 def test_it_is_frozen_with_the_decoder(coarse: Codec) -> None:
@@ -67,7 +72,7 @@ def test_it_is_frozen_with_the_decoder(coarse: Codec) -> None:
     network, _ = thaw(weights.folder / "coarse.json", "perceptual")
     noise = network.synthesis.get_buffer("grain")
     assert noise.shape == (3, 32, 32) and not any(p is noise for p in network.parameters())
-    assert np.array_equal(weights.decoder("perceptual")["grain"], weights.decoder("fidelity")["grain"])
+    assert weights.decoder_config("perceptual").grain == 3 and weights.decoder_config("fidelity").grain == 0
 
 
 def test_lattice_is_what_patches_have_in_common() -> None:

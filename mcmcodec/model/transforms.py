@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -179,11 +180,12 @@ class Transforms:
         """A decoder by name; or, by a realism of 0 to 1, the line between two in weights (ESRGAN, Wang et al. 2018)."""
         if isinstance(name, str):
             return self._fill(Synthesis(self.weights.decoder_config(name)), self.weights.decoder(name))
-        first, last = (self.weights.decoder(end) for end in BLENDED)
-        if self.weights.decoder_config(BLENDED[0]) != self.weights.decoder_config(BLENDED[1]):
+        faithful, config = (self.weights.decoder_config(end) for end in BLENDED)
+        if faithful not in (config, replace(config, grain=0)):
             raise ModelError(f"the decoders of {self.weights.name} differ in shape, so none lies between", "name one")
-        blend = {k: first[k] * np.float32(1 - name) + last[k] * np.float32(name) for k in first}
-        return self._fill(Synthesis(self.weights.decoder_config(BLENDED[0])), blend)
+        first, last = (self.weights.decoder(end) for end in BLENDED)
+        blend = {k: _fitted(first.get(k, v), v) * np.float32(1 - name) + v * np.float32(name) for k, v in last.items()}
+        return self._fill(Synthesis(config), blend)
 
     def _fill(self, module: M, arrays: dict[str, NDArray[Any]]) -> M:
         try:
@@ -205,6 +207,15 @@ class Transforms:
 def _every(span: tuple[slice, slice]) -> tuple[slice, slice, slice]:
     """A span of rows and columns, in every picture of a batch."""
     return (slice(None), *span)
+
+
+def _fitted(values: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
+    """Weights of a layer that reads fewer channels, as one of ``like``'s shape that does not look at the others."""
+    if values.shape == like.shape:
+        return values
+    out = np.zeros_like(like)
+    out[:, : values.shape[1]] = values
+    return out
 
 
 def _cells(span: tuple[slice, slice]) -> tuple[slice, slice]:
