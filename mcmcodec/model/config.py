@@ -1,7 +1,7 @@
 """Stage: none of its own; the one place where the sizes of a model are written down.
 
-Presets: ``tiny`` keeps the tests fast, ``small`` runs and trains on a CPU, ``medium`` and
-``large`` are what ``small`` grows into, ``base`` wants a GPU.
+Presets: ``tiny`` keeps the tests fast, ``small`` runs and trains on a CPU, ``medium`` is what
+``small`` grows into, ``base`` wants a GPU.
 """
 
 from __future__ import annotations
@@ -90,7 +90,6 @@ PRESETS = {
     ),
     "small": ModelConfig("small"),
     "medium": ModelConfig("medium", encoder_blocks=4, context=160, plan="ccaccacca"),
-    "large": ModelConfig("large", encoder_blocks=8, context=224, plan="ccaccaccacca"),
     "base": ModelConfig(
         "base", (1, 5, 10, 32, 80, 128), embed=384, encoder_blocks=6, hyper=32, features=64, context=192,
         width=512, plan="ccaccaccacca", bottleneck=256, head=96, head_features=32,
