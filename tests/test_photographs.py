@@ -70,6 +70,19 @@ def test_every_decoder_paints_the_picture(codec: Codec) -> None:
         assert psnr(photograph, codec.decode(file, decoder)) > 20
 
 
+def test_no_decoder_paints_the_grid_of_patches(codec: Codec) -> None:
+    """What errors have in common from patch to patch is no more than in the decoder for least squared error."""
+    photograph = Image.fromarray(data.coffee())
+    file = codec.encode(photograph, quality=40)
+    shares = {}
+    for decoder in codec.weights.decoders:
+        error = np.asarray(codec.decode(file, decoder), float) - np.asarray(photograph, float)
+        height, width = (side // 64 * 64 for side in error.shape[:2])
+        squares = error[:height, :width].reshape(height // 64, 4, 16, width // 64, 4, 16, 3)
+        shares[decoder] = np.square(squares.mean((1, 4))).mean() / np.square(error).mean()
+    assert max(shares.values()) < 1.3 * shares["fidelity"], shares
+
+
 def test_fixed_cost(codec: Codec) -> None:
     """Header, checksum and tail of a picture of the usual size are at most 16 bytes."""
     file = codec.encode(Image.fromarray(data.coffee()).resize((768, 512)), quality=30)
