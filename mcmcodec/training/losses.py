@@ -79,9 +79,9 @@ def lattice(residual: Tensor) -> Tensor:
 
 
 class Balance:
-    """Keeps one gradient in proportion to another: how long it is depends on a judge's mood, not on its rightness.
+    """Keeps one gradient in proportion to another: the length of an adversary's says little, and changes.
 
-    As the adaptive weight of Esser et al. 2021, with the pictures for the last layer.
+    The adaptive weight of Esser et al. 2021, at the pictures instead of the last layer.
     """
 
     def __init__(self, share: float) -> None:
