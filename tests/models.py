@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from mcmcodec.model.config import PRESETS
 from mcmcodec.training.export import write
@@ -33,6 +34,13 @@ def smooth_noise(height: int, width: int, seed: int = 0) -> Picture:
     rows, cols = np.indices((height, width))
     x[np.hypot(rows - height * 0.4, cols - width * 0.6) < min(height, width) / 5] += (70, -20, -60)
     return np.clip(np.rint(x), 0, 255).astype(np.uint8)
+
+
+def save_pictures(folder: Path, count: int, height: int = 192, width: int = 192) -> Path:
+    """Fill a folder with PNG pictures of that noise, seeds 0 and up."""
+    for number in range(count):
+        Image.fromarray(smooth_noise(height, width, seed=number)).save(folder / f"{number}.png")
+    return folder
 
 
 def stir(network: Network, seed: int = 0) -> Network:

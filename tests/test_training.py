@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from models import smooth_noise, tiny_network
+from models import save_pictures, smooth_noise, tiny_network
 from PIL import Image
 
 import mcmcodec
@@ -34,10 +34,7 @@ ROOT = Path(mcmcodec.__file__).parents[1]
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of five small pictures."""
-    folder = tmp_path_factory.mktemp("pictures")
-    for number in range(5):
-        Image.fromarray(smooth_noise(192, 224, seed=number)).save(folder / f"{number}.png")
-    return folder
+    return save_pictures(tmp_path_factory.mktemp("pictures"), 5, 192, 224)
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from click.testing import CliRunner
-from models import smooth_noise, tiny_network
-from PIL import Image
+from models import save_pictures, tiny_network
 from torch import Tensor, nn
 
 from mcmcodec.errors import UsageError
@@ -37,10 +36,7 @@ class Blurred(nn.Module):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
-    for number in range(3):
-        Image.fromarray(smooth_noise(192, 192, seed=number)).save(folder / f"{number}.png")
-    return folder
+    return save_pictures(tmp_path_factory.mktemp("pictures"), 3)
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from models import smooth_noise, tiny_network
-from PIL import Image
+from models import save_pictures, smooth_noise, tiny_network
 
 from mcmcodec.errors import UsageError
 from mcmcodec.model.config import PRESETS
@@ -24,10 +23,7 @@ from mcmcodec.training.stages import Check, DecoderOnly, Judges
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
-    for number in range(3):
-        Image.fromarray(smooth_noise(192, 192, seed=number)).save(folder / f"{number}.png")
-    return folder
+    return save_pictures(tmp_path_factory.mktemp("pictures"), 3)
 
 
 @pytest.fixture(scope="module")
