@@ -10,9 +10,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from .data import Crops
-from .losses import ms_ssim
-from .network import Network, trade
-from .stages import DecoderOnly, Judges, RateDistortion, draw_quality, psnr, squared_error
+from .network import Network
+from .stages import DecoderOnly, Judges, RateDistortion, draw_quality
 
 
 class Duet(RateDistortion):
@@ -32,21 +31,12 @@ class Duet(RateDistortion):
         """One batch, of two pictures at least."""
         x = self.crops.batch(self.batch, self.device)
         quality = draw_quality(self.batch, self.device)
-        v, z, mask, knots, gain = network.analyse(x, quality, None)
-        coded = network.entropy(v, z, mask, knots)
-        seen = coded.v_hat / gain, coded.psi, mask, knots
-        half, area = self.batch // 2, x.shape[2] * x.shape[3]
+        seen, coded = network.code(x, quality)
+        half = self.batch // 2
         faithful = network.paint(*(part[:half] for part in seen))
         liked = network.paint(*(part[half:] for part in seen), decoder=network.companion)
-        weight = trade(quality)
-        error = squared_error(x[:half], faithful)
-        dislike, own = self.companions.judge(liked, x[half:], quality[half:])
-        loss = (coded.loss_bits / area / weight.sqrt()).mean() + (self.share * weight[:half].sqrt() * error).mean()
-        loss = loss + self.liking * dislike
-        numbers = {"psnr": psnr(error), **{f"its_{k}": v for k, v in own.items()}}
-        numbers |= {k: float(v.detach().mean()) / area for k, v in coded.bits.items()}
-        if self.structure:
-            similarity = ms_ssim(faithful, x[:half])
-            loss = loss + self.structure * (weight[:half].sqrt().sqrt() * (1 - similarity)).mean()
-            numbers["msssim"] = float(similarity.detach().mean())
-        return loss, numbers
+        rate, sections = self.rate(coded, x, quality)
+        lacking, numbers = self.distortion(faithful, x[:half], quality[:half])
+        dislike, its = self.companions.judge(liked, x[half:], quality[half:])
+        numbers |= {f"its_{k}": v for k, v in its.items()}
+        return rate + lacking + self.liking * dislike, numbers | sections

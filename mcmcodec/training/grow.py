@@ -17,8 +17,8 @@ from ..model.config import ModelConfig
 from ..model.synthesis import Synthesis
 from .network import Network
 
-READERS = (".weight2", ".weight3")
-"""Layers of the context networks that read hidden units: what they read of new ones starts at zero."""
+READERS = (".weight2", ".weight3", "head1.weight")
+"""Layers that read hidden units of context networks, or noise: what they read of new ones starts at zero."""
 
 
 @torch.no_grad()
@@ -47,9 +47,7 @@ def grained(synthesis: Synthesis, channels: int) -> Synthesis:
     grown = Synthesis(replace(synthesis.config, grain=channels))
     weights = grown.state_dict()
     for name, values in synthesis.state_dict().items():
-        if values.shape != weights[name].shape:
-            weights[name].zero_()
-        weights[name][tuple(slice(n) for n in values.shape)] = values
+        _place(name, values, weights[name])
     grown.load_state_dict(weights)
     return grown
 

@@ -20,7 +20,7 @@ from ..model.layers import knot_weights
 from ..model.synthesis import Synthesis
 from .data import Crops
 from .network import Network
-from .stages import MaskedImageModelling, draw_quality, psnr, squared_error, stream
+from .stages import MaskedImageModelling, draw_quality, psnr, squared_error
 
 HEAD = 16
 """Inner width of the light decoder's head."""
@@ -96,7 +96,7 @@ class Imitation(MaskedImageModelling):
         x = self.crops.batch(self.batch, self.device)
         quality = draw_quality(self.batch, self.device)
         with torch.no_grad():
-            seen = stream(network, x, quality)[:4]
+            seen, _ = network.code(x, quality)
             wanted = self.teacher(*seen)
         x_hat = network.paint(*seen)
         error = squared_error(x_hat, wanted)

@@ -83,15 +83,23 @@ class Network(nn.Module):
             mask: visible patches (B, H/16, W/16); drawn at random if None.
             rate: without it no bits are counted and uniform noise stands for quantisation (masked image modelling).
         """
-        v, z, mask, knots, gain = self.analyse(x, quality, mask)
         if rate:
-            coded = self.entropy(v, z, mask, knots)
-            return self.paint(coded.v_hat / gain, coded.psi, mask, knots), coded
+            seen, coded = self.code(x, quality, mask)
+            return self.paint(*seen), coded
+        v, z, mask, knots, gain = self.analyse(x, quality, mask)
         n = self.config.base
         sent = mask[..., None].expand(*v.shape[:3], v.shape[3] - n)
         noisy = (v + torch.rand_like(v) - 0.5) * torch.cat([torch.ones_like(v[..., :n]), sent], -1)
         psi = self.entropy.features(z + torch.rand_like(z) - 0.5, knots, *mask.shape[1:])
         return self.paint(noisy / gain, psi, mask, knots), None
+
+    def code(
+        self, x: Tensor, quality: Tensor, mask: Tensor | None = None
+    ) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor], Coded]:
+        """What a decoder gets of a batch, that is y_hat, psi, mask and knots; and what coding it took."""
+        v, z, mask, knots, gain = self.analyse(x, quality, mask)
+        coded = self.entropy(v, z, mask, knots)
+        return (coded.v_hat / gain, coded.psi, mask, knots), coded
 
     def analyse(self, x: Tensor, quality: Tensor, mask: Tensor | None) -> tuple[Tensor, ...]:
         """Gained latents v, hyper-latent z, mask, knots and gains of a batch, float32."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .data import Crops, load_folder
+from .entropy import Coded
 from .losses import SMALLEST, Adversary, Balance, lattice, ms_ssim, nudged
 from .network import Network, trade
 
@@ -79,15 +80,26 @@ class RateDistortion(MaskedImageModelling):
         x = self.crops.batch(self.batch, self.device)
         quality = draw_quality(self.batch, self.device)
         x_hat, coded = network(x, quality)
-        error, weight = squared_error(x, x_hat), trade(quality)
+        rate, sections = self.rate(coded, x, quality)
+        lacking, numbers = self.distortion(x_hat, x, quality)
+        return rate + lacking, numbers | sections
+
+    @staticmethod
+    def rate(coded: Coded, x: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Mean bits per pixel of pictures x over the root of lambda, and by section for the log."""
         area = x.shape[2] * x.shape[3]
-        loss = (coded.loss_bits / area + self.share * weight * error) / weight.sqrt()
-        numbers = {k: float(v.detach().mean()) / area for k, v in coded.bits.items()}
+        sections = {k: float(v.detach().mean()) / area for k, v in coded.bits.items()}
+        return (coded.loss_bits / area / trade(quality).sqrt()).mean(), sections
+
+    def distortion(self, x_hat: Tensor, x: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """What decoded pictures lack, weighed against :meth:`rate`, and numbers for the log."""
+        error, weight = squared_error(x, x_hat), trade(quality).sqrt()
+        loss, numbers = self.share * weight * error, {"psnr": psnr(error)}
         if self.structure:
             similarity = ms_ssim(x_hat, x)
-            loss = loss + self.structure * weight.sqrt().sqrt() * (1 - similarity)
+            loss = loss + self.structure * weight.sqrt() * (1 - similarity)
             numbers["msssim"] = float(similarity.detach().mean())
-        return loss.mean(), {"psnr": psnr(error), **numbers}
+        return loss.mean(), numbers
 
 
 @dataclass(frozen=True)
@@ -131,12 +143,13 @@ class DecoderOnly(MaskedImageModelling):
         x = self.crops.batch(self.batch, self.device)
         quality = draw_quality(self.batch, self.device)
         with torch.no_grad():
-            y_hat, psi, mask, knots, _ = stream(network, x, quality)
-        return self.judge(network.paint(y_hat, psi, mask, knots), x, quality)
+            seen, _ = network.code(x, quality)
+        return self.judge(network.paint(*seen), x, quality)
 
     def judge(self, x_hat: Tensor, x: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Loss of decoded pictures, and numbers for the log."""
-        judges, mine = self.judges, self.balance.leading(x_hat)
+        judges = self.judges
+        mine = self.balance.leading(x_hat) if judges.adversary is not None else x_hat
         error = squared_error(x, mine)
         numbers = {"psnr": psnr(error)}
         if judges.perceptual is None:
@@ -157,13 +170,6 @@ class DecoderOnly(MaskedImageModelling):
             numbers["adversary"] = judges.adversary.learn(x, x_hat)
             loss = loss + judges.adversary.fooled(self.balance.following(x_hat), x)
         return loss.mean(), numbers
-
-
-def stream(network: nn.Module, x: Tensor, quality: Tensor, mask: Tensor | None = None):
-    """What a decoder gets of a batch: y_hat, psi, mask, knots, and the bits by section."""
-    v, z, mask, knots, gain = network.analyse(x, quality, mask)
-    coded = network.entropy(v, z, mask, knots)
-    return coded.v_hat / gain, coded.psi, mask, knots, coded.bits
 
 
 class Check:
@@ -190,11 +196,12 @@ class Check:
             for x in self.x.split(8):
                 quality = torch.full((len(x),), q, device=x.device)
                 mask = torch.ones(len(x), x.shape[2] // 16, x.shape[3] // 16, dtype=torch.bool, device=x.device)
-                y_hat, psi, mask, knots, bits = stream(network, x, quality, mask)
-                x_hat = network.paint(y_hat, psi, mask, knots).clamp(0, 1)
+                seen, coded = network.code(x, quality, mask)
+                bits = coded.bits
+                x_hat = network.paint(*seen).clamp(0, 1)
                 liked = x_hat
                 if network.companion is not None:
-                    liked = network.paint(y_hat, psi, mask, knots, network.companion).clamp(0, 1)
+                    liked = network.paint(*seen, network.companion).clamp(0, 1)
                 error = squared_error(x, x_hat)
                 bpp = sum(bits.values()) / (x.shape[2] * x.shape[3])
                 alike = ms_ssim(x_hat, x) if min(x.shape[2:]) >= SMALLEST else torch.zeros_like(error)
