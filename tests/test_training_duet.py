@@ -76,6 +76,17 @@ def test_the_stream_hears_both(crops: Crops) -> None:
     assert not torch.equal(*seen)
 
 
+@pytest.mark.parametrize(("second", "its"), [(0, 3), (1, 1), (4, 4)])
+def test_the_companion_paints_as_many_as_asked(crops: Crops, second: int, its: int) -> None:
+    network = tiny_network(5)
+    network.companion = tiny_network(6).synthesis
+    painted: dict[str, int] = {}
+    for name, decoder in (("mine", network.synthesis), ("its", network.companion)):
+        decoder.register_forward_hook(lambda _, __, x, name=name: painted.update({name: len(x)}))
+    Duet(crops, 6, "cpu", Judges(Blurred()), liking=0.1, second=second)(network, 0)
+    assert painted == {"mine": 6 - its, "its": its}
+
+
 def test_each_decoder_has_its_checkpoint(tmp_path: Path) -> None:
     network, other = tiny_network(5), tiny_network(6)
     network.companion = other.synthesis
@@ -120,8 +131,9 @@ def test_the_command_grows_and_trains_both(pictures: Path, tmp_path: Path, monke
     assert same and not any(name.startswith("synthesis.blocks.0") for name in same)
     apart = {name for name in same if not name.startswith(("analysis.", "entropy."))}
     assert apart <= {"synthesis.mask_token"}, apart
-    with pytest.raises(UsageError, match="a duet needs --lpips"):
-        CliRunner().invoke(main, list(map(str, options)), catch_exceptions=False, standalone_mode=False)
+    for wrong in ([], ["--lpips", "3", "--second", "4"]):
+        with pytest.raises(UsageError, match="a duet needs --lpips"):
+            CliRunner().invoke(main, [str(o) for o in [*options, *wrong]], catch_exceptions=False, standalone_mode=False)
 
 
 def test_a_companion_keeps_its_basis_slow() -> None:

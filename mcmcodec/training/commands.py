@@ -64,7 +64,8 @@ def pca(data: Path, preset: str, out: Path, cache: Path, seed: int) -> None:
 @click.option("--lpips", default=0.0, help="decoder, duet: 0 for squared error alone, else weight of MSE beside LPIPS.")
 @click.option("--companion", type=click.Path(exists=True, path_type=Path),
               help="duet: where the second decoder comes from, --init if not given; a NAME.json gives its default one.")
-@click.option("--liking", default=0.045, help="duet: weight of the second decoder's loss.")
+@click.option("--liking", default=0.02, help="duet: weight of the second decoder's loss.")
+@click.option("--second", default=0, help="duet: pictures of a batch that the second decoder paints; 0 for half.")
 @click.option("--error", default=1.0, help="joint, duet: what squared error keeps of its weight beside MS-SSIM.")
 @click.option("--msssim", default=0.0, help="joint, duet, decoder: weight of 1 - MS-SSIM.")
 @click.option("--muon", is_flag=True, help="Muon for matrices instead of AdamW.")

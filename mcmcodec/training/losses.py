@@ -27,6 +27,7 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
     """
     if min(x.shape[2:]) < SMALLEST:
         raise UsageError(f"MS-SSIM needs crops of {SMALLEST} pixels", "give a larger --size, or leave it out")
+    x, y = (u.contiguous(memory_format=torch.channels_last) for u in (x, y))  # the blur is twice as fast there
     out = x.new_ones(x.shape[0])
     for scale, weight in enumerate(WEIGHTS):
         last = scale == len(WEIGHTS) - 1
@@ -40,9 +41,11 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
 
 def _similarity(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Luminance, and contrast with structure, at every position of the window (B, 3, H - 10, W - 10)."""
-    mean_x, mean_y, xx, yy, xy = (_blur(u) for u in (x, y, x * x, y * y, x * y))
-    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
-    contrast = (2 * (xy - mean_x * mean_y) + C2) / (xx - mean_x**2 + yy - mean_y**2 + C2)
+    moments = _blur(torch.cat([x, y, x * x + y * y, x * y], 1))
+    mean_x, mean_y, squares, product = moments.chunk(4, 1)
+    means, crossed = mean_x**2 + mean_y**2, mean_x * mean_y
+    luminance = (2 * crossed + C1) / (means + C1)
+    contrast = (2 * (product - crossed) + C2) / (squares - means + C2)
     return luminance, contrast
 
 

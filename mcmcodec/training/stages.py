@@ -144,10 +144,11 @@ class DecoderOnly(MaskedImageModelling):
         quality = draw_quality(self.batch, self.device)
         with torch.no_grad():
             seen, _ = network.code(x, quality)
-        return self.judge(network.paint(*seen), x, quality)
+        loss, numbers = self.judge(network.paint(*seen), x, quality)
+        return loss.mean(), numbers
 
     def judge(self, x_hat: Tensor, x: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Loss of decoded pictures, and numbers for the log."""
+        """Loss of decoded pictures (B,), and numbers for the log."""
         judges = self.judges
         mine = self.balance.leading(x_hat) if judges.adversary is not None else x_hat
         error = squared_error(x, mine)
@@ -169,7 +170,7 @@ class DecoderOnly(MaskedImageModelling):
         if judges.adversary is not None:
             numbers["adversary"] = judges.adversary.learn(x, x_hat)
             loss = loss + judges.adversary.fooled(self.balance.following(x_hat), x)
-        return loss.mean(), numbers
+        return loss, numbers
 
 
 class Check:

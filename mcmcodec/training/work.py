@@ -75,10 +75,10 @@ def work(rank: int, o: dict) -> None:
         elif o["stage"] == "joint":
             stage = RateDistortion(crops, o["batch"], device, o["msssim"], o["error"])
         elif o["stage"] == "duet":
-            if judges.perceptual is None or o["batch"] < 2:
-                raise UsageError("a duet needs --lpips and a batch of two", "give --lpips 3 and --batch 8, say")
+            if judges.perceptual is None or not max(1, o["second"]) < o["batch"]:
+                raise UsageError("a duet needs --lpips and a picture for each decoder", "give --lpips 3 --batch 8, say")
             judges = replace(judges, structure=0.0)  # the faithful decoder's alone
-            stage = Duet(crops, o["batch"], device, judges, o["liking"], o["msssim"], o["error"])
+            stage = Duet(crops, o["batch"], device, judges, o["liking"], o["msssim"], o["error"], o["second"])
         else:
             stage = MaskedImageModelling(crops, o["batch"], device)
         _train(network, stage, check, config, o["out"], history)
