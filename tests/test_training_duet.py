@@ -132,8 +132,9 @@ def test_the_command_grows_and_trains_both(pictures: Path, tmp_path: Path, monke
     apart = {name for name in same if not name.startswith(("analysis.", "entropy."))}
     assert apart <= {"synthesis.mask_token"}, apart
     for wrong in ([], ["--lpips", "3", "--second", "4"]):
+        asked = [str(option) for option in [*options, *wrong]]
         with pytest.raises(UsageError, match="a duet needs --lpips"):
-            CliRunner().invoke(main, [str(o) for o in [*options, *wrong]], catch_exceptions=False, standalone_mode=False)
+            CliRunner().invoke(main, asked, catch_exceptions=False, standalone_mode=False)
 
 
 def test_a_companion_keeps_its_basis_slow() -> None:
