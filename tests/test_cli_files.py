@@ -115,6 +115,13 @@ def test_input_is_never_overwritten(here: Path) -> None:
             planned("a.mcm", output=output)
 
 
+def test_an_output_named_like_an_input(here: Path) -> None:
+    """What cjxl or avifenc take as IN and OUT."""
+    touch("a.png")
+    with pytest.raises(UsageError, match=r"^there is no b\.mcm to read; to write it, say -o b\.mcm$"):
+        planned("a.png", "b.mcm")
+
+
 def test_streams(here: Path) -> None:
     assert planned("-") == [("-", "-")]
     assert planned("-", output="x.mcm") == [("-", "x.mcm")]
