@@ -23,9 +23,9 @@ data = pytest.importorskip("skimage.data", reason="needs scikit-image's photogra
 QUALITIES = (20, 50, 80)
 # Photograph: for each quality, at most so many bytes and at least so many decibels.
 BOUNDS = {
-    "astronaut": ((912, 21.85), (3027, 26.0), (9230, 29.4)),
-    "chelsea": ((279, 24.3), (928, 27.75), (3350, 31.2)),
-    "coffee": ((572, 22.3), (1957, 25.2), (7910, 28.0)),
+    "astronaut": ((1020, 22.3), (3400, 26.45), (9580, 29.6)),
+    "chelsea": ((310, 24.8), (1030, 28.0), (3660, 31.45)),
+    "coffee": ((655, 22.9), (2300, 25.55), (8570, 28.2)),
 }
 
 
