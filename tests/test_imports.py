@@ -111,6 +111,22 @@ finally:
     assert done.stdout.splitlines()[-1].strip() == "HEAVY"
 
 
+@pytest.mark.parametrize(("given", "used"), [(None, "1"), ("3", "3")])
+def test_threads_of_numpy_stay_out_of_the_way(given: str | None, used: str) -> None:
+    program = """
+import os
+from mcmcodec.cli.main import main
+try:
+    main(["--version"])
+finally:
+    print(os.environ["OPENBLAS_NUM_THREADS"])
+"""
+    environment = {k: v for k, v in ENVIRONMENT.items() if k != "OPENBLAS_NUM_THREADS"}
+    environment |= {"OPENBLAS_NUM_THREADS": given} if given else {}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, used), done.stderr
+
+
 def test_codec_module_loads_without_torch() -> None:
     program = "import mcmcodec.codec, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=ENVIRONMENT)

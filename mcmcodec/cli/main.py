@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if not sys.warnoptions:
         # Pillow and torch warn about things that the person at the command line cannot change.
         warnings.simplefilter("ignore")
+    # numpy's own threads, waiting busily for work, slow torch's down, and small products gain nothing by them
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
