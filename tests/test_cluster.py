@@ -35,6 +35,8 @@ def test_addresses(codec: Command, here: Path, store: Any) -> None:
     assert done.code == 0 and Path("a.mcm").read_bytes() == store.cat("/out/a.mcm")
     done = codec("decode", "memory://out", "-o", "pictures")
     assert done.code == 0 and os.listdir("pictures") == ["a.png"]
+    done = codec("encode", "memory://out/a.mcm")
+    assert done.code == 2 and "memory://out/a.mcm would overwrite the input" in done.err
     done = codec("encode", "memory://in/none.png")
     assert done.code == 1 and done.err.startswith("codec: memory://in/none.png: ")
     done = codec("encode", "fog://in/none.png")

@@ -202,7 +202,7 @@ def _without_collisions(jobs: list[Job]) -> list[Job]:
             continue
         real = os.path.realpath(job.target)
         if real in sources:
-            if sources[real] == job.source and not os.path.exists(real):  # as with programs that take IN and OUT
+            if sources[real] == job.source and not exists(job.source):  # as with programs that take IN and OUT
                 raise UsageError(f"there is no {job.source} to read", f"to write it, say -o {job.source}")
             raise UsageError(f"{job.target} would overwrite the input {sources[real]}", "give another name with -o")
         if real in taken:
