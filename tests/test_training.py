@@ -221,7 +221,7 @@ def test_from_pictures_to_a_model(started: Path, pictures: Path, monkeypatch: py
     assert changed == {"synthesis"}
     monkeypatch.setenv(FOLDER_VARIABLE, str(started / "weights"))
     command(
-        "export", pictures, "--stream", started / "joint" / "last.pt", "--cache", started / "cache", "--pictures", "3",
+        "export", "--stream", started / "joint" / "last.pt",
         "--decoder", f"fidelity={started / 'joint' / 'last.pt'}", "--name", "fresh", "--number", "4001",
         "--decoder", f"painter={started / 'decoder' / 'last.pt'}", "--out", started / "weights",
     )  # fmt: skip

@@ -115,7 +115,6 @@ def adopt_(init: Path, model: Path, decoder: str, out: Path) -> None:
 
 
 @main.command()
-@click.argument("data", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--stream",
     type=click.Path(exists=True, path_type=Path),
@@ -129,29 +128,25 @@ def adopt_(init: Path, model: Path, decoder: str, out: Path) -> None:
     metavar="NAME=CHECKPOINT",
     help="A decoder; the first is the default.",
 )
-@click.option("--cache", type=click.Path(path_type=Path), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of frozen models.")
 @click.option("--name", default="small")
 @click.option("--number", default=1, help="Model id in the file header.")
-@click.option("--pictures", default=300, help="Training pictures to count symbols on.")
 @click.option("--quantise-price", default=0.5, help="Share of the theoretical price of a bit in choosing symbols.")
 @click.option("--mask-price", default=1.0, help="Bits that a patch must save for each bit it costs.")
 @click.option("--captions", default="words-2", show_default=True, help="Coder of captions.")
-def export(data: Path, stream: Path, decoders: tuple[str, ...], cache: Path, out: Path, name: str, number: int,
-           pictures: int, quantise_price: float, mask_price: float, captions: str) -> None:  # fmt: skip
+def export(stream: Path, decoders: tuple[str, ...], out: Path, name: str, number: int, quantise_price: float,
+           mask_price: float, captions: str) -> None:  # fmt: skip
     """Freeze a stream model and its decoders: integers, tables, hashes, card."""
     torch.set_num_threads(1)
     network, history = load(stream)
     named = dict(pair.split("=", 1) for pair in decoders) or {"fidelity": str(stream)}
     loaded = {key: load(Path(path)) for key, path in named.items()}
-    crops = Crops(data, cache, 256, seed=99)
     runs = {
         "stream": history,
         **{key: value[1] for key, value in loaded.items() if named[key] != str(stream)},
     }
     write(out, name, number, network, {key: value[0] for key, value in loaded.items()}, next(iter(named)),
-          {"quantise_price": quantise_price, "mask_price": mask_price},
-          [crops.one() for _ in range(pictures)], runs, captions)  # fmt: skip
+          {"quantise_price": quantise_price, "mask_price": mask_price}, runs, captions)  # fmt: skip
 
 
 @main.command("tune")
