@@ -29,7 +29,7 @@ def coarse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Codec:
     loud.synthesis = grained(loud.synthesis, 3)
     loud.synthesis.head1.weight.data[:, -3:] = 0.3
     loud.synthesis.head3.weight.data *= 3
-    write(tmp_path, "coarse", 4003, plain, {"fidelity": plain, "perceptual": loud}, "fidelity", TUNING, [],
+    write(tmp_path, "coarse", 4003, plain, {"fidelity": plain, "perceptual": loud}, "fidelity", TUNING,
           {"stream": {"seen": 0}})  # fmt: skip
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.setattr(tiling, "INTERIOR", 8)

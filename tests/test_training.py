@@ -152,12 +152,27 @@ def test_crops_are_pieces_of_pictures(tmp_path: Path, kind: type[Crops], monkeyp
     level, upright = x[:, 0].diff(dim=2)[:, inner, inner], x[:, 1].diff(dim=1)[:, inner, inner]
     assert max(level.abs().max(), upright.abs().max()) < 2
     slope = down[:, inner].mean((1, 2))
-    assert slope.min() > 0.7 and slope.max() < 1.3
+    assert slope.min() > 0.4 and slope.max() < 1.3
     mirrored = across[:, :, inner].mean((1, 2)) < 0
     assert 0 < mirrored.sum() < len(x)
     exact = ((down == 1).all((1, 2)) & (across.abs() == 1).all((1, 2))).sum()
-    assert 0 < exact < len(x), "about half of the crops are scaled"
+    assert 0 < exact < len(x), "most of the crops are scaled"
     assert x[:, 0, 0, 0].unique().numel() > 10
+
+
+@pytest.mark.parametrize("kind", [Crops, DeviceCrops])
+def test_calm_crops_are_common(tmp_path: Path, kind: type[Crops], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two pictures, one noise and one flat, crops show the flat one more often than every second time."""
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+    for name, picture in (("noise", noise), ("flat", np.full_like(noise, 99))):
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+    monkeypatch.setattr(data, "PLAIN", 0)
+    shares = []
+    for calm in (0, data.CALM):
+        monkeypatch.setattr(data, "CALM", calm)
+        crops = kind(tmp_path, tmp_path / "cache", 64, 3, *(() if kind is Crops else ("cpu",)))
+        shares.append(float((crops.batch(200, "cpu").std((1, 2, 3)) < 0.01).float().mean()))
+    assert 0.4 < shares[0] < 0.6 < shares[1] < 0.8, shares  # the calmest of three is noise one time in eight
 
 
 def test_cache_takes_what_is_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
