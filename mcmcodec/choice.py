@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Analysed", "Coded", "Plan", "best", "bit_weight", "check", "check_picture", "patch_roi"]
 
+MASK_BITS = 0.15
+"""A mask that promises to save fewer bits a patch is not tried: coding which patches it hides takes more."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -121,7 +124,7 @@ def best(
         gain = gain * roi
     score = masking.rate_distortion_score(gain, account.bits, weights.card["tuning"]["mask_price"])
     visible = score > 0 if keep is None else masking.choose(score, keep)
-    if visible.all():
+    if visible.all() or (unmasked and -score[~visible].sum() < MASK_BITS * visible.size):
         return unmasked or _coded(whole, code)[0]
     loss = float(hidden[~visible].sum())
     del account

@@ -23,6 +23,7 @@ from mcmcodec.codec import Codec, info
 from mcmcodec.entropy.stream import Decoded
 from mcmcodec.errors import ModelError, UsageError
 from mcmcodec.extras import Extras
+from mcmcodec.model.transforms import Transforms
 from mcmcodec.weights import FOLDER_VARIABLE, loaded
 
 SIZES = [(1, 1), (500, 7), (16, 16), (641, 427), (17, 33)]
@@ -141,6 +142,25 @@ def test_mask_modes(tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch, mode: st
 def test_modes_differ(tiny_codec: Codec) -> None:
     files = {mode: tiny_codec.encode(picture(), keep=0.4, mask=mode) for mode in masking.MODES if mode != "none"}
     assert len(set(files.values())) == len(files)
+
+
+@pytest.mark.parametrize("least", [0.0, 1e9])
+def test_masks_that_save_little_are_not_tried(
+    tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch, least: float
+) -> None:
+    monkeypatch.setattr(choice, "MASK_BITS", least)
+    tried, analyse = [], Transforms.analyse
+
+    def counted(self: Transforms, padded: Any, visible: Any, quality: int) -> Any:
+        tried.append(bool(visible.all()))
+        return analyse(self, padded, visible, quality)
+
+    monkeypatch.setattr(Transforms, "analyse", counted)
+    data = tiny_codec.encode(picture(320, 224), quality=50)
+    assert tried == ([True] if least else [True, False])
+    assert (info(data).keep == 1) == bool(least)
+    tiny_codec.encode(picture(320, 224), quality=50, keep=0.5)
+    assert tried[-1] is False, "a share that was asked for is kept"
 
 
 def test_quality_decides_how_many_are_visible(tiny_codec: Codec) -> None:
