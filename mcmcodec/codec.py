@@ -25,7 +25,7 @@ from .facts import Info as Info
 from .facts import info as info
 from .image import from_rgb
 from .text import Region, Words, coders
-from .weights import Weights, find, find_number
+from .weights import Weights, find, loaded
 from .words import Painter, opened, paint, words_file
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def encode(image: Image | Picture, *, model: str | None = None, device: str = "a
 def decode(data: bytes, *, device: str = "auto", max_pixels: int | None = None, **options: Any) -> Image:
     """Decode one file, with whichever model it names; options and errors as :meth:`Codec.decode`."""
     header, _ = container.parse_header(data)
-    return Codec(find_number(header.model, header.variant).name, device, max_pixels).decode(data, **options)
+    return Codec(loaded(header.model, header.variant).name, device, max_pixels).decode(data, **options)
 
 
 def symbols(data: bytes, max_pixels: int | None = None) -> Decoded:

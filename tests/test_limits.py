@@ -22,7 +22,7 @@ from mcmcodec.codec import Codec, info, symbols
 from mcmcodec.errors import InputError, UsageError
 from mcmcodec.limits import DEFAULT_MAX_PIXELS, VARIABLE, max_pixels
 
-SMALL = 256 * 1024
+SMALL = 64 * 1024
 """Bytes: reading the cards of the models takes a part of it; the picture itself would take 12 GiB."""
 
 

@@ -242,7 +242,9 @@ def test_from_pictures_to_a_model(started: Path, pictures: Path, monkeypatch: py
     )  # fmt: skip
     model = find("fresh")
     assert model.decoders == ["fidelity", "painter"]
-    assert [run["stage"] for run in model.card["training"]["painter"]["runs"]] == ["pca", "joint", "decoder"]
+    assert [run["stage"] for run in model.card["training"]["stream"]["runs"]] == ["pca", "joint"]
+    painter = model.card["training"]["painter"]
+    assert [run["stage"] for run in painter["runs"]] == ["decoder"] and painter["begins"] == "stream"
     picture = smooth_noise(100, 150, seed=77)
     file = mcmcodec.encode(picture, model="fresh", quality=75)
     for name in model.decoders:

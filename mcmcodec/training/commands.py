@@ -11,7 +11,7 @@ import torch.multiprocessing as mp
 
 from ..model.config import PRESETS
 from .data import Crops
-from .export import thaw, write
+from .export import beyond, thaw, write
 from .grow import adopt, carry
 from .loop import LoopConfig, save
 from .network import Network
@@ -143,7 +143,7 @@ def export(stream: Path, decoders: tuple[str, ...], out: Path, name: str, number
     loaded = {key: load(Path(path)) for key, path in named.items()}
     runs = {
         "stream": history,
-        **{key: value[1] for key, value in loaded.items() if named[key] != str(stream)},
+        **{key: beyond(value[1], history) for key, value in loaded.items() if named[key] != str(stream)},
     }
     write(out, name, number, network, {key: value[0] for key, value in loaded.items()}, next(iter(named)),
           {"quantise_price": quantise_price, "mask_price": mask_price}, runs, captions)  # fmt: skip

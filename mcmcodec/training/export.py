@@ -135,6 +135,14 @@ def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[
     (folder / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
+def beyond(history: dict[str, Any], stream: dict[str, Any]) -> dict[str, Any]:
+    """A decoder's history for the card: if it began with the stream's runs, only those that came after."""
+    runs, before = history.get("runs", []), stream.get("runs", [])
+    if runs[: len(before)] != before:
+        return history
+    return {**history, "begins": "stream", "runs": runs[len(before) :]}
+
+
 def _store(path: Path, arrays: Arrays) -> dict[str, str]:
     save_file(arrays, path)
     return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
