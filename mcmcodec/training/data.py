@@ -94,7 +94,7 @@ class Crops:
         if self.rng.random() < PLAIN:
             return plain(self.rng, self.size)
         if self.rng.random() < CALM:
-            return min((self.cut() for _ in range(CHOICE)), key=roughness)
+            return min((self.cut() for _ in range(CHOICE)), key=lambda crop: roughness(crop[::2, ::2].mean(2)))
         return self.cut()
 
     def cut(self) -> np.ndarray:
@@ -137,8 +137,8 @@ class DeviceCrops(Crops):
         take = min(self.side(), *(min(shape) for shape in self.shapes))
         x = self.cuts(take, count * CHOICE, device).unflatten(0, (count, CHOICE))
         calm = torch.rand(count, generator=self.generator, device=device) < CALM
-        steps = x.diff(dim=4).abs().mean((2, 3, 4)) + x.diff(dim=3).abs().mean((2, 3, 4))  # (count, CHOICE)
-        x = x[torch.arange(count, device=device), torch.where(calm, steps.argmin(1), 0)]
+        calmest = roughness(x[..., ::2, ::2].mean(2)).argmin(1)
+        x = x[torch.arange(count, device=device), torch.where(calm, calmest, 0)]
         if take != self.size:
             x = F.interpolate(x, size=(self.size, self.size), mode="bicubic", antialias=True).clamp_(0, 1)
         return jitter(x)
@@ -157,10 +157,10 @@ class DeviceCrops(Crops):
         return self.store[index].permute(0, 3, 1, 2).float().div_(255)
 
 
-def roughness(crop: np.ndarray) -> float:
-    """Mean step between neighbouring pixels of a crop (H, W, 3) uint8, on every second one: 0 if flat."""
-    grey = crop[::2, ::2].astype(np.float32).mean(2)
-    return float(np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean())
+def roughness(grey: np.ndarray | Tensor) -> np.ndarray | Tensor:
+    """Mean step between neighbouring pixels of grey pictures (..., h, w): (...,), 0 if flat."""
+    down, along = grey[..., 1:, :] - grey[..., :-1, :], grey[..., 1:] - grey[..., :-1]
+    return abs(down).mean((-2, -1)) + abs(along).mean((-2, -1))
 
 
 def plain(rng: np.random.Generator, size: int) -> np.ndarray:
