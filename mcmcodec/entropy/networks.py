@@ -6,13 +6,13 @@ summation on any machine with any number of threads gives the same bits. numpy o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .fixed import ACT_MAX, HYPER, INPUT_MAX, WEIGHT_BITS
+from .fixed import ACT_MAX, HYPER, INPUT_MAX, PARITIES, WEIGHT_BITS
 
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
@@ -22,6 +22,8 @@ Arrays = Mapping[str, NDArray[np.generic]]
 QUALITY_STEP = 20
 ROWS = 4096
 """Positions per matrix product: bounds the memory, not the result."""
+TAPS = [(row, col) for row in (-1, 0, 1) for col in (-1, 0, 1)]
+"""The steps to the nine positions of a neighbourhood, in the order of a convolution's weights."""
 
 
 def at_quality(knots: Ints, quality: int) -> Ints:
@@ -46,6 +48,12 @@ def taps(weight: NDArray[np.generic]) -> Floats:
     return np.ascontiguousarray(weight.astype(np.float64).transpose(2, 3, 1, 0).reshape(-1, weight.shape[0]))
 
 
+def filled(number: int) -> list[int]:
+    """Indices of the taps that the passes before ``number`` (0..3) have filled; at all others a slice is still zero."""
+    row, col = PARITIES[number]
+    return [tap for tap, (r, c) in enumerate(TAPS) if ((row + r) % 2, (col + c) % 2) in PARITIES[:number]]
+
+
 class Neighbours:
     """A grid of integer features with a border of zeros, read in 3x3 neighbourhoods."""
 
@@ -54,18 +62,19 @@ class Neighbours:
         self.cells = np.zeros((rows + 2, cols + 2, channels), np.int16)
         self.flat = self.cells.reshape(-1, channels)
         stride = cols + 2
-        self.steps = np.array([r * stride + c for r in (-1, 0, 1) for c in (-1, 0, 1)])
+        self.steps = np.array([row * stride + col for row, col in TAPS])
         self.stride = stride
 
     def put(self, where: tuple[Ints, Ints], values: NDArray[np.generic], start: int = 0) -> None:
         """Set channels ``start``.. at the positions (row, column)."""
         self.cells[where[0] + 1, where[1] + 1, start : start + values.shape[1]] = values
 
-    def around(self, where: tuple[Ints, Ints], channels: int | None = None) -> Floats:
-        """(N, 9 * channels): the neighbourhoods of the positions, tap-major."""
+    def around(self, where: tuple[Ints, Ints], channels: int | None = None, only: Sequence[int] | None = None) -> Floats:
+        """(N, taps * channels): the neighbourhoods of the positions, or some taps of them, tap-major."""
         centre = (where[0] + 1) * self.stride + where[1] + 1
         view = self.flat if channels is None else self.flat[:, :channels]
-        cells: Floats = view[centre[:, None] + self.steps].reshape(len(centre), -1).astype(np.float64)
+        steps = self.steps if only is None else self.steps[only]
+        cells: Floats = view[centre[:, None] + steps].reshape(len(centre), -1).astype(np.float64)
         return cells
 
 
@@ -74,9 +83,11 @@ class ContextNet:
 
     def __init__(self, arrays: Arrays, prefix: str) -> None:
         context = taps(arrays[f"{prefix}.context"])
-        current = [taps(w) for w in arrays[f"{prefix}.current"]]
-        self.first = [context, *(np.concatenate([context, w]) for w in current)]
         self.inputs = arrays[f"{prefix}.context"].shape[1]
+        self.first, self.filled = [context], [filled(number) for number in range(len(PARITIES))]
+        for weight, known in zip(arrays[f"{prefix}.current"], self.filled[1:], strict=True):
+            by_tap = taps(weight).reshape(len(TAPS), -1, context.shape[1])
+            self.first.append(np.concatenate([context, by_tap[known].reshape(-1, context.shape[1])]))
         self.bias1 = arrays[f"{prefix}.bias1"].astype(np.int64)
         self.weight2 = np.ascontiguousarray(arrays[f"{prefix}.weight2"].astype(np.float64).T)
         self.bias2 = arrays[f"{prefix}.bias2"].astype(np.int64)
@@ -93,7 +104,7 @@ class ContextNet:
             part = (where[0][start : start + ROWS], where[1][start : start + ROWS])
             x = known.around(part, self.inputs)
             if number:
-                x = np.concatenate([x, current.around(part)], 1)
+                x = np.concatenate([x, current.around(part, only=self.filled[number])], 1)
             x = layer(x, self.first[number], bias1, 0, ACT_MAX)
             x = layer(x, self.weight2, self.bias2, 0, ACT_MAX)
             out[start : start + ROWS] = layer(x, self.weight3, bias3, -ACT_MAX, ACT_MAX)

@@ -90,10 +90,13 @@ def _decode_group(decoder: RangeDecoder, table: Table, reach: int, here: Ints, s
         values = cut.values - reach
         symbols[here[: len(values)]] = np.where(values > reach, 0, values)
         raise
-    symbols[here] = np.where(values > reach, 0, values)
-    for at in here[values > reach].tolist():
-        excess, negative = _decode_excess(decoder)
-        symbols[at] = -(reach + 1 + excess) if negative else reach + 1 + excess
+    symbols[here] = values
+    if values.max() > reach:
+        escaped = here[values > reach]
+        symbols[escaped] = 0  # what stays, should the data end before their excess
+        for at in escaped.tolist():
+            excess, negative = _decode_excess(decoder)
+            symbols[at] = -(reach + 1 + excess) if negative else reach + 1 + excess
 
 
 def _encode_excess(encoder: RangeEncoder, excess: int, negative: bool) -> None:
