@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Analysed", "Coded", "Plan", "best", "bit_weight", "check", "check_picture", "patch_roi"]
 
-MASK_BITS = 0.15
-"""A mask that promises to save fewer bits a patch is not tried: coding which patches it hides takes more."""
+MASK_BITS = 0.3
+"""A mask that promises to save fewer bits a patch is not tried: it takes more to code, and time to decode."""
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,9 @@ class Neighbours:
         """Set channels ``start``.. at the positions (row, column)."""
         self.cells[where[0] + 1, where[1] + 1, start : start + values.shape[1]] = values
 
-    def around(self, where: tuple[Ints, Ints], channels: int | None = None, only: Sequence[int] | None = None) -> Floats:
+    def around(
+        self, where: tuple[Ints, Ints], channels: int | None = None, only: Sequence[int] | None = None
+    ) -> Floats:
         """(N, taps * channels): the neighbourhoods of the positions, or some taps of them, tap-major."""
         centre = (where[0] + 1) * self.stride + where[1] + 1
         view = self.flat if channels is None else self.flat[:, :channels]
