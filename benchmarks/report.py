@@ -2,9 +2,10 @@
 
     python benchmarks/report.py benchmarks/results/kodak_NAME.json [MORE.json] [--publish]
 
-Writes results/SET.md and results/SET_METRIC.png from results files of kodak.py and of peers.py; ``--html PAGE`` writes
-the page of ``codec bench`` too, with pictures when ``--pictures FOLDER`` says where they are. "Best variant" is the
-best of all variants at every rate and for every metric by itself: full size, or scaled down for encoding.
+Writes results/SET.md, results/SET_METRIC.png and results/SET_training.png from results files of kodak.py and of
+peers.py; ``--html PAGE`` writes the page of ``codec bench`` too, with pictures when ``--pictures FOLDER`` says where
+they are. "Best variant" is the best of all variants at every rate and for every metric by itself: full size, or scaled
+down for encoding.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import common
+import learning
 import matplotlib
 import publish
 
@@ -237,7 +239,10 @@ def main() -> None:
             "",
         ]
     anchors = [curve for curve in rivals if curve.name in ANCHORS]
-    lines += rate_differences(mine, anchors) + perception(options.perception, name) + measured(contents)
+    lines += rate_differences(mine, anchors)
+    for anchor in anchors[:1]:
+        lines += learning.section(contents[:-1], anchor, options.out / f"{name}_training.png")
+    lines += perception(options.perception, name) + measured(contents)
     (options.out / f"{name}.md").write_text("\n".join(lines).rstrip() + "\n")
     if options.html:
         shown = pictures(options.pictures, contents, options.count) if options.pictures else []

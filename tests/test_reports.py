@@ -14,6 +14,7 @@ for package in ("scipy", "matplotlib"):
 
 import anchors  # noqa: E402
 import compare  # noqa: E402
+import learning  # noqa: E402
 import masks  # noqa: E402
 import perception  # noqa: E402
 import publish  # noqa: E402
@@ -86,6 +87,30 @@ def test_report_writes_table_and_plots(tmp_path, results, monkeypatch):
     for metric in ("psnr", "msssim"):
         with Image.open(tmp_path / f"kodak_{metric}.png") as plot:
             assert plot.size == (1100, 605)
+
+
+def test_models_are_set_beside_their_training(tmp_path):
+    """Bytes at equal quality over pictures seen: the younger model needs half the bytes of the older one."""
+
+    def content(name, factor):
+        points = [
+            {"curve": f"mcm {name} {decoder}", "bpp": factor * 0.01 * 2**i, "psnr": 20.0 + i, "msssim": 0.7 + i / 20}
+            for decoder in ("fidelity", "perceptual")
+            for i in range(5)
+        ]
+        about = {row["curve"]: {"family": "mcm"} for row in points}
+        return {"model": {"name": name}, "points": points, "curves": about}
+
+    for name, seen in (("older", 1000), ("younger", 3000)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"training": {"stream": {"seen": seen}}}))
+    contents = [content("younger", 1), content("older", 2), content("of no card", 4)]
+    anchor = curves.Curve("VVC", curves.of(content("VVC", 1))["mcm"][0].points)
+    lines = learning.section(contents, anchor, tmp_path / "t.png", tmp_path)
+    assert "| older | 1,000 | +100 % | +100 % | – |" in lines and "| younger | 3,000 | +0 % | +0 % | – |" in lines
+    assert lines.index("| older | 1,000 | +100 % | +100 % | – |") < lines.index("| younger | 3,000 | +0 % | +0 % | – |")
+    with Image.open(tmp_path / "t.png") as plot:
+        assert plot.size == (770, 440)
+    assert learning.section(contents[1:], anchor, tmp_path / "t.png", tmp_path) == []
 
 
 def test_report_refuses_a_part_of_the_set(tmp_path, results, monkeypatch):
