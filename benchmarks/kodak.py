@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--mask", default="rd", help="which mask [rd]")
     parser.add_argument("--keep", type=float, help="share of visible patches [the codec decides]")
     parser.add_argument("--effort", type=int, help="of encoding [the codec's default]")
+    parser.add_argument("--reduce", type=int, default=1, help="code at 1/2, 1/4, 1/8 of the size: 2, 4, 8 [1]")
     parser.add_argument("--square", type=int, default=0, help="centre square, scaled to this side")
     parser.add_argument("--model", help="which weights [the default model]")
     common.add_options(parser)
@@ -40,6 +41,7 @@ def main() -> None:
     qualities = [int(quality) for quality in options.qualities.split(",")]
     settings = {"mask": options.mask} | ({} if options.keep is None else {"keep": options.keep})
     settings |= {} if options.effort is None else {"effort": options.effort}
+    settings |= {} if options.reduce == 1 else {"reduce": options.reduce}
     candidates = [
         ours.candidate(coder, model["name"], decoders, qualities, mode, **settings) for mode in options.modes.split(",")
     ]

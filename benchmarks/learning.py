@@ -39,7 +39,8 @@ def lessons(contents: Sequence[dict[str, Any]], anchor: Curve, weights: Path = W
             pictures = int(json.loads(card.read_text(encoding="utf-8"))["training"]["stream"]["seen"])
             lines = {line.name.split()[-1]: line for family in curves.of(content).values() for line in family}
             rates = {m: lines[d].bd_rate(m, anchor) if d in lines else None for m, d in JUDGED.items()}
-            found.append((name, pictures, rates))
+            if any(rate is not None for rate in rates.values()):  # those of reduced pictures are of no such decoder
+                found.append((name, pictures, rates))
     return sorted(found, key=lambda lesson: lesson[1])
 
 

@@ -16,10 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import choice, tiling
+from . import choice, reduction, tiling
+from .container import Header
 from .effort import settings
 from .errors import FormatError, McmError, UsageError
 from .extras import Extras
+from .image import from_rgb
 from .intake import Taken
 from .text import Words
 from .words import Opened, opened
@@ -75,8 +77,8 @@ def encode(
             known = [*_analysed(codec.transforms(), rgb, qualities[part])]
         for i, picture, before in zip(range(count)[part], rgb, known, strict=True):
             with _named(i):
-                taken = Taken(picture, Extras())
-                files.append(codec.encode_taken(taken, words[i], qualities[i], keep, mask, None, effort, mode, before))
+                settled = (qualities[i], keep, mask, None, effort, mode)
+                files.append(codec.encode_taken(Taken(picture, Extras()), words[i], *settled, known=before))
     return files
 
 
@@ -162,9 +164,9 @@ def _analysed(
 def _together(codec: Codec, waiting: list[tuple[Opened, Decoded]], file: Opened) -> bool:
     """Whether a file can be painted together with those that wait."""
     first = waiting[0][0]
-    same = (first.weights is file.weights or first.weights.fingerprint == file.weights.fingerprint) and (
-        (first.header.height, first.header.width) == (file.header.height, file.header.width)
-    )
+    shapes = [(one.header.height, one.header.width, one.header.reduction) for one in (first, file)]
+    same = first.weights is file.weights or first.weights.fingerprint == file.weights.fingerprint
+    same = same and shapes[0] == shapes[1]
     return same and (len(waiting) + 1) * file.header.pixels <= SHARED and shares(codec.transforms(file.weights))
 
 
@@ -174,12 +176,21 @@ def _painted(
     header, weights = files[0][0].header, files[0][0].weights
     transforms = codec.transforms(weights)
     way = float(realism) if realism is not None else decoder or weights.decoders[0]
-    out = torch.empty((len(files), header.height, header.width, 3), dtype=torch.uint8, device=transforms.device)
-    view = tiling.View.of((header.height, header.width))
+    out = torch.empty((len(files), *header.coded, 3), dtype=torch.uint8, device=transforms.device)
+    view = tiling.View.of(header.coded)
     qualities = [file.header.quality for file, _ in files]
     for (rows, cols), pixels in transforms.paint([symbols for _, symbols in files], qualities, way, view):
         out[:, rows, cols] = pixels
+    if header.reduction > 1:
+        out = torch.from_numpy(np.stack([_enlarged(picture, header) for picture in out.cpu().numpy()])).to(out.device)
     return [*out.permute(0, 3, 1, 2).contiguous()]
+
+
+def _enlarged(small: NDArray[np.uint8], header: Header) -> NDArray[np.uint8]:
+    """What was coded smaller, (h, w, 3), at the size of the picture (H, W, 3)."""
+    view = tiling.View.of((header.height, header.width))
+    parts = reduction.enlarge(from_rgb(small), header.reduction, view)
+    return np.concatenate([np.asarray(picture) for _, picture in parts])
 
 
 @contextmanager

@@ -6,7 +6,7 @@ container -> range decoder -> integer symbols -> synthesis (g_s) -> cropped -> p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import container, intake, tiling
+from . import container, intake, reduction, tiling
 from .bands import Bands
-from .container import Header
+from .container import REDUCED, Header
 from .entropy.rangecoder import RangeEncoder
 from .entropy.stream import Counter, Decoded, Writer
 from .errors import FormatError, UsageError
@@ -66,7 +66,7 @@ class Codec:
     def encode(
         self, image: Image | Picture, *, quality: int = DEFAULT_QUALITY, keep: float | None = None, mask: str = "rd",
         roi: NDArray[Any] | None = None, caption: str = "", regions: Sequence[Region] = (),
-        effort: int = DEFAULT_EFFORT, mode: str = "full", extras: Extras | None = None,
+        effort: int = DEFAULT_EFFORT, mode: str = "full", extras: Extras | None = None, reduce: int = 1,
     ) -> bytes:  # fmt: skip
         """Encode a picture.
 
@@ -83,6 +83,8 @@ class Codec:
             mode: ``full``; ``base``, the base layer (and the caption) only; ``caption``, the caption only.
             extras: what goes along with an array, see :func:`mcmcodec.intake.take`; those of a Pillow image, metadata
                 apart, are found by themselves.
+            reduce: 2, 4 or 8 code the picture at a half, a quarter or an eighth of its size, for the lowest rates;
+                decoded, it has its size again. Regions are not for such pictures.
 
         Returns:
             The bytes of an .mcm file.
@@ -97,12 +99,15 @@ class Codec:
 
         settings(effort)
         choice.check(quality, keep, mask, roi, mode)
+        reduction.check(reduce)
+        if reduce > 1 and (regions or mode == "caption"):
+            raise UsageError("regions are boxes on the whole picture, and words need none", "leave out the reduction")
         taken = intake.taken(image, extras, self.max_pixels)
-        return self.encode_taken(taken, Words(caption, tuple(regions)), quality, keep, mask, roi, effort, mode)
+        return self.encode_taken(taken, Words(caption, tuple(regions)), quality, keep, mask, roi, effort, mode, reduce)
 
     def encode_taken(
         self, taken: Taken, words: Words, quality: int, keep: float | None, mask: str, roi: NDArray[Any] | None,
-        effort: int, mode: str, known: Analysed | None = None,
+        effort: int, mode: str, reduce: int = 1, known: Analysed | None = None,
     ) -> bytes:  # fmt: skip
         """As :meth:`encode`, once the picture is taken in; ``known``: see :func:`mcmcodec.choice.best`."""
         from . import choice
@@ -112,29 +117,30 @@ class Codec:
         choice.check_picture(rgb, self.max_pixels)
         if mode == "caption":
             return words_file(self.weights, rgb.shape[1], rgb.shape[0], words)
-        padded = tiling.pad(rgb)
-        region = None if roi is None else choice.patch_roi(roi, rgb.shape[:2])
+        padded = tiling.pad(reduction.shrink(rgb, reduce))
+        region = None if roi is None else choice.patch_roi(roi, rgb.shape[:2], tiling.PATCH * reduce)
 
         transforms = self.transforms()
         price = choice.bit_weight(self.weights, transforms, quality) * how.thrift
         ways = "none" if mask == "rd" and keep is None and roi is None and not how.mask else mask
-        code = partial(self._code, rgb.shape, quality, words, price)
+        code = partial(self._code, rgb.shape, reduce, quality, words, price)
         coded = choice.best(self.weights, transforms, padded, quality, keep, ways, region, code, mode, known)
         if how.rounds:
             plan = refine(self.weights, transforms, coded.plan, padded, quality, price, how.rounds)
             header, payload, _ = code(plan)
         else:
             header, payload = coded.header, coded.payload
-        header = replace(header, extensions=pack(taken.extras, quality))
+        header = replace(header, extensions=(*pack(taken.extras, quality), *header.extensions))
         return container.pack(header, payload, self.weights.fingerprint)
 
     def _code(
-        self, shape: tuple[int, ...], quality: int, words: Words, price: NDArray[np.float64], plan: Plan
+        self, shape: tuple[int, ...], reduce: int, quality: int, words: Words, price: NDArray[np.float64], plan: Plan
     ) -> tuple[Header, bytes, Counter]:
         """The exact half of encoding: a plan's header and payload, and the account of its patches."""
         header = Header(
             shape[1], shape[0], self.weights.number, 0, quality, plan.keep,
             caption=bool(words), all_visible=plan.all_visible, none_visible=plan.none_visible,
+            extensions=((REDUCED, bytes((reduce,))),) if reduce > 1 else (),
         )  # fmt: skip
         encoder = RangeEncoder()
         if words:
@@ -194,15 +200,25 @@ class Codec:
             painted = paint(file, painter, self.max_pixels).reduce(factor)
             part = painted.crop((view.cols.start, view.rows.start, view.cols.stop, view.rows.stop))
             return Bands.of(part, header.pixels)
-        decoded, _ = file.symbols(self.max_pixels, coarse=factor >= COARSE_FROM)
+        # a picture that was coded smaller is painted no larger than need be, and then scaled
+        inner = max(1, factor // header.reduction)
+        decoded, _ = file.symbols(self.max_pixels, coarse=inner >= COARSE_FROM)
         transforms, extras = self.transforms(weights), unpack(header)
         way = float(realism) if realism is not None else decoder or weights.decoders[0]
         transforms.synthesis(way)
 
-        def band(part: tiling.View) -> Image:
-            return intake.put(from_rgb(transforms.synthesise(decoded, header.quality, way, part)), extras, part)
+        def piece(part: tiling.View) -> Image:
+            return from_rgb(transforms.synthesise(decoded, header.quality, way, part))
 
-        return Bands(view.size[::-1], map(band, view.bands(header.grid[0])), header.pixels)
+        def pieces() -> Iterator[tuple[tiling.View, Image]]:
+            if header.reduction == 1:
+                yield from ((part, piece(part)) for part in view.bands(header.grid[0]))
+            else:
+                small = piece(tiling.View.of(header.coded, factor=inner))
+                yield from reduction.enlarge(small, header.reduction * inner, view)
+
+        bands = (intake.put(picture, extras, part) for part, picture in pieces())
+        return Bands(view.size[::-1], bands, header.pixels)
 
     def encode_batch(
         self, images: Tensor, *, quality: int | Sequence[int] = DEFAULT_QUALITY, captions: Sequence[str] = (),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .errors import FormatError, UsageError
+from .varint import read_varint, varint
 
 MAGIC: Final = b"\x8aMC"
 VERSION: Final = 1
@@ -17,10 +18,14 @@ MAX_SIDE: Final = 65535
 MAX_MODEL: Final = 4095
 MAX_QUALITY: Final = 100
 WORDS: Final = 9
-"""Extension type of a file that holds a caption and no picture (section 4)."""
+"""Extension type of a file that holds a caption and no picture (section 4.2)."""
+REDUCED: Final = 11
+"""Extension type of a file whose picture is coded smaller than it is (section 4.5)."""
+REDUCTIONS: Final = (2, 4, 8)
 FINGERPRINT_SIZE: Final = 32
 CRC_SIZE: Final = 4
 
+_MUST_UNDERSTAND: Final = (WORDS, REDUCED)
 _VARIANTS: Final = 8
 _FLAG_CAPTION: Final = 0x10
 _FLAG_EXTENSIONS: Final = 0x20
@@ -70,9 +75,20 @@ class Header:
         return any(kind == WORDS for kind, _ in self.extensions)
 
     @property
+    def reduction(self) -> int:
+        """Pixels of the picture, along a side, that a coded one stands for: 1, 2, 4 or 8."""
+        return next((body[0] for kind, body in self.extensions if kind == REDUCED), 1)
+
+    @property
+    def coded(self) -> tuple[int, int]:
+        """Height and width of what is coded."""
+        return -(-self.height // self.reduction), -(-self.width // self.reduction)
+
+    @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of 16x16 patches that cover the picture."""
-        return -(-self.height // PATCH), -(-self.width // PATCH)
+        """Rows and columns of 16x16 patches that cover what is coded."""
+        height, width = self.coded
+        return -(-height // PATCH), -(-width // PATCH)
 
     @property
     def pixels(self) -> int:
@@ -97,7 +113,7 @@ def pack(header: Header, payload: bytes, fingerprint: bytes) -> bytes:
     problem = _problem(header)
     if problem:
         raise UsageError(problem)
-    if any(kind % 2 and kind != WORDS for kind, _ in header.extensions):
+    if any(kind % 2 and kind not in _MUST_UNDERSTAND for kind, _ in header.extensions):
         raise UsageError("this extension section of odd type is not defined in format 1")
     flags = (
         VERSION
@@ -108,12 +124,12 @@ def pack(header: Header, payload: bytes, fingerprint: bytes) -> bytes:
     out = bytearray(MAGIC)
     out.append(flags)
     for value in (header.width, header.height, header.model * _VARIANTS + header.variant):
-        out += _varint(value)
+        out += varint(value)
     out += bytes((header.quality, header.keep))
     if header.extensions:
-        out += _varint(len(header.extensions))
+        out += varint(len(header.extensions))
         for kind, body in header.extensions:
-            out += _varint(kind) + _varint(len(body)) + body
+            out += varint(kind) + varint(len(body)) + body
     out += payload
     return bytes(out) + _crc(bytes(out), fingerprint).to_bytes(CRC_SIZE, "little")
 
@@ -132,9 +148,9 @@ def parse_header(data: bytes) -> tuple[Header, int]:
     """
     flags = _check_start(data)
     end = len(data) - CRC_SIZE
-    width, at = _read_varint(data, len(MAGIC) + 1, end, MAX_SIDE, "width")
-    height, at = _read_varint(data, at, end, MAX_SIDE, "height")
-    model, at = _read_varint(data, at, end, MAX_MODEL * _VARIANTS + _VARIANTS - 1, "model")
+    width, at = read_varint(data, len(MAGIC) + 1, end, MAX_SIDE, "width")
+    height, at = read_varint(data, at, end, MAX_SIDE, "height")
+    model, at = read_varint(data, at, end, MAX_MODEL * _VARIANTS + _VARIANTS - 1, "model")
     if at + 2 > end:
         raise FormatError("cut short inside the header", _GET_WHOLE)
     quality, keep = data[at], data[at + 1]
@@ -157,7 +173,7 @@ def parse_header(data: bytes) -> tuple[Header, int]:
     problem = _problem(header)
     if problem:
         raise FormatError(f"damaged header: {problem}", _GET_WHOLE)
-    if any(kind % 2 and kind != WORDS for kind, _ in extensions):
+    if any(kind % 2 and kind not in _MUST_UNDERSTAND for kind, _ in extensions):
         raise FormatError("made by a newer version: it has an extension that must be understood", _UPDATE)
     return header, at
 
@@ -246,53 +262,23 @@ def _problem(header: Header) -> str:
             return f"extension type {kind} has {len(body)} bytes, over {_MAX_EXTENSION_SIZE}"
         if kind == WORDS and (body or not header.caption or header.none_visible or header.keep or header.quality):
             return "words alone have no quality, no patches and nothing but a caption"
+        if kind == REDUCED and (len(body) != 1 or body[0] not in REDUCTIONS or header.words_only):
+            return "the reduction is not 2, 4 or 8, or there is no picture"
         before = kind
     return ""
 
 
 def _read_extensions(data: bytes, at: int, end: int) -> tuple[tuple[tuple[int, bytes], ...], int]:
     """Read the extension sections (section 4) from offset ``at``; return them and the offset after them."""
-    count, at = _read_varint(data, at, end, _MAX_EXTENSIONS, "number of extensions")
+    count, at = read_varint(data, at, end, _MAX_EXTENSIONS, "number of extensions")
     if count == 0:
         raise FormatError("damaged header: extensions are announced but there are none", _GET_WHOLE)
     found = []
     for _ in range(count):
-        kind, at = _read_varint(data, at, end, _MAX_EXTENSION_TYPE, "extension type")
-        size, at = _read_varint(data, at, end, _MAX_EXTENSION_SIZE, "extension length")
+        kind, at = read_varint(data, at, end, _MAX_EXTENSION_TYPE, "extension type")
+        size, at = read_varint(data, at, end, _MAX_EXTENSION_SIZE, "extension length")
         if at + size > end:
             raise FormatError("cut short inside an extension", _GET_WHOLE)
         found.append((kind, data[at : at + size]))
         at += size
     return tuple(found), at
-
-
-def _varint(value: int) -> bytes:
-    """LEB128: seven bits a byte, lowest first, the top bit set on all but the last (section 2)."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _read_varint(data: bytes, at: int, end: int, limit: int, name: str) -> tuple[int, int]:
-    """Read a varint at offset ``at``, of the shortest form only; return it and the offset after it."""
-    value = shift = 0
-    while True:
-        if at >= end:
-            raise FormatError("cut short inside the header", _GET_WHOLE)
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if value > limit:
-            raise FormatError(f"damaged header: {name} is over {limit}", _GET_WHOLE)
-        if byte < 0x80:
-            break
-        # Endless continuation bytes of value nought would never trip the limit.
-        if shift > limit.bit_length():
-            raise FormatError(f"damaged header: {name} is not in its shortest form", _GET_WHOLE)
-    if byte == 0 and shift > 7:
-        raise FormatError(f"damaged header: {name} is not in its shortest form", _GET_WHOLE)
-    return value, at

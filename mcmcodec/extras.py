@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from .container import REDUCED
 from .errors import FormatError, UsageError
 
 if TYPE_CHECKING:
@@ -86,8 +87,12 @@ def unpack(header: Header) -> Extras:
 
 
 def sizes(header: Header) -> dict[str, float]:
-    """Bytes of the sections' bodies by name, those of other types as ``section N`` if they have any."""
-    return {NAMES.get(n, f"section {n}"): float(len(body)) for n, body in header.extensions if body or n in NAMES}
+    """Bytes of the sections' bodies by name, those of other types as ``section N`` if they have any.
+
+    That of a reduction counts as the header's.
+    """
+    named = ((n, body) for n, body in header.extensions if n != REDUCED and (body or n in NAMES))
+    return {NAMES.get(n, f"section {n}"): float(len(body)) for n, body in named}
 
 
 def metadata(sections: Mapping[int, bytes]) -> tuple[bytes, bytes]:

@@ -31,11 +31,13 @@ class Info:
     fingerprint: str
     mode: str = "full"
     regions: tuple[Region, ...] = ()
+    reduction: int = 1
 
 
 def info(data: bytes, max_pixels: int | None = None) -> Info:
     """Read a file's facts and where its bytes went, without torch: symbols are decoded, pixels are not.
 
+    ``patches`` are of 16x16 pixels of what is coded, ``reduction`` times smaller along each side than the picture.
     ``bytes`` maps header, extension sections if any (``metadata``, ``alpha``, ``grey``), caption, base, mask, latents,
     tail and crc to bytes (fractional inside the payload); they add up to ``total``. FormatError when the file is
     damaged, InputError when its picture is over the limit of pixels, ModelError when its model is not installed.
@@ -62,5 +64,5 @@ def info(data: bytes, max_pixels: int | None = None) -> Info:
         header.width, header.height, container.VERSION, weights.name, header.variant, header.quality,
         visible / patches, visible, patches, file.caption,
         {k: split.get(k, 0.0) for k in order}, len(data), 8 * len(data) / header.pixels, container.crc_of(data),
-        weights.fingerprint.hex(), file.mode, file.words.regions,
+        weights.fingerprint.hex(), file.mode, file.words.regions, header.reduction,
     )  # fmt: skip

@@ -91,12 +91,13 @@ def choose(score: Scores, keep: float, roi: NDArray[np.generic] | None = None) -
     return mask.reshape(score.shape)
 
 
-def patch_roi(roi: NDArray[np.generic], size: tuple[int, int]) -> Scores:
+def patch_roi(roi: NDArray[np.generic], size: tuple[int, int], side: int = PATCH) -> Scores:
     """Mean of a region-of-interest map per patch, scaled to a highest value of 1.
 
     Args:
         roi: (H, W) non-negative numbers of the picture's size.
         size: (H, W) of the picture.
+        side: of a patch in pixels of the picture; more than 16 where a smaller picture is coded.
 
     Raises:
         UsageError: another shape, negative or not finite, or zero everywhere.
@@ -110,7 +111,7 @@ def patch_roi(roi: NDArray[np.generic], size: tuple[int, int]) -> Scores:
     if values.dtype.kind == "f":
         values, top = values / top, 1.0
     # a map in bytes stays one: as float64, that of a huge picture would be eight times as large
-    return _per_patch(np.pad(values, ((0, -size[0] % PATCH), (0, -size[1] % PATCH)), mode="edge")) / top
+    return _per_patch(np.pad(values, ((0, -size[0] % side), (0, -size[1] % side)), mode="edge"), side) / top
 
 
 def _by_bands(rgb: NDArray[np.uint8], score: Callable[[NDArray[np.uint8]], Scores]) -> Scores:
@@ -124,9 +125,9 @@ def _by_bands(rgb: NDArray[np.uint8], score: Callable[[NDArray[np.uint8]], Score
     return out
 
 
-def _per_patch(values: NDArray[np.generic]) -> Scores:
-    h, w = values.shape[0] // PATCH, values.shape[1] // PATCH
-    return np.asarray(values.reshape(h, PATCH, w, PATCH).mean((1, 3), dtype=np.float64), np.float64)
+def _per_patch(values: NDArray[np.generic], side: int = PATCH) -> Scores:
+    h, w = values.shape[0] // side, values.shape[1] // side
+    return np.asarray(values.reshape(h, side, w, side).mean((1, 3), dtype=np.float64), np.float64)
 
 
 def _ranks(score: Scores) -> Scores:

@@ -28,7 +28,7 @@ FORMAT: Final = "MCM"
 MIME: Final = "image/x-mcm"
 EXTENSION: Final = ".mcm"
 MAX_FILE: Final = 2**30
-_OPTIONS: Final = ("quality", "keep", "mask", "roi", "caption", "effort", "mode")
+_OPTIONS: Final = ("quality", "keep", "mask", "roi", "caption", "effort", "mode", "reduce")
 _EXIF_START: Final = b"Exif\0\0"
 
 

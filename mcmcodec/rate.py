@@ -10,14 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .container import PATCH
 from .errors import InputError, UsageError
+from .reduction import FACTORS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,6 +33,10 @@ TOP = 100
 """The highest quality; the lowest is 0."""
 QUICK = 3
 """The effort at which a search begins."""
+NEAR = 1.1
+"""A picture is not reduced where quality 0 takes no more than so many times the bits per pixel wished for."""
+DEARER = 1.7
+"""Reduced by a factor, a picture takes fewer bytes by that factor to this power: its pixels hold more than before."""
 METRICS = ("psnr", "msssim", "lpips")
 TYPICAL = {"bpp": (0.006, 0.6), "psnr": (17.5, 29.5), "msssim": (0.5, 0.965), "lpips": (0.5, 0.08)}
 """Rough values at both ends of a ladder that was never measured: they cost a search an encode or two, no more."""
@@ -52,15 +58,19 @@ class Goal:
 
 @dataclass(frozen=True)
 class Found:
-    """A file that meets a wish: its bytes, its quality, and how many encodes the search took."""
+    """A file that meets a wish: its bytes, its quality, how many encodes the search took, and how it was reduced."""
 
     data: bytes
     quality: int
     encodes: int
+    reduce: int = 1
 
 
 def fit(codec: Codec, picture: Picture, goal: Goal, *, decoder: str | None = None, **options: Any) -> Found:
     """Encode a picture (H, W, 3) uint8 at the quality that meets the goal.
+
+    Where quality 0 takes more bytes than wished for, the picture is coded at a half, a quarter or an eighth of its
+    size, unless ``options`` says at which, or there are regions.
 
     Args:
         codec: the model.
@@ -73,13 +83,32 @@ def fit(codec: Codec, picture: Picture, goal: Goal, *, decoder: str | None = Non
         InputError: quality 0 takes more bytes than allowed, or quality 100 is not as good as wished.
         UsageError: LPIPS is wished for and its weights are not installed.
     """
+    reduce = options.pop("reduce", None)
+    factors = [reduce or 1]
+    if reduce is None and goal.kind in ("bytes", "bpp") and not options.get("regions"):
+        factors = [factor for factor in FACTORS if factor == 1 or min(picture.shape[:2]) >= PATCH * factor]
+    most = {"bytes": goal.value, "bpp": NEAR * goal.value * picture[..., 0].size / 8}.get(goal.kind, math.inf)
+    encodes = 0
+    for factor in factors:
+        found = _fit(codec, picture, goal, decoder, {**options, "reduce": factor} if factor > 1 else options)
+        encodes += found.encodes
+        if found.quality or len(found.data) <= most:
+            break
+    if goal.kind == "bytes" and len(found.data) > most:
+        size = f" at 1/{factor} of the size" if factor > 1 else ""
+        raise InputError(f"quality 0{size} takes {len(found.data)} bytes, more than {most:.0f}", "allow more")
+    return replace(found, encodes=encodes, reduce=factor)
+
+
+def _fit(codec: Codec, picture: Picture, goal: Goal, decoder: str | None, options: dict[str, Any]) -> Found:
+    """As :func:`fit`, at one size, and with the file of quality 0 where that takes too many bytes."""
     if goal.kind == "quality":
         return Found(codec.encode(picture, quality=int(goal.value), **options), int(goal.value), 1)
     start, before = None, 0
     if options.get("effort", QUICK) > QUICK:
         # most of the way is found without the effort
         with suppress(InputError):
-            quick = fit(codec, picture, goal, decoder=decoder, **{**options, "effort": QUICK})
+            quick = _fit(codec, picture, goal, decoder, {**options, "effort": QUICK})
             start, before = quick.quality, quick.encodes
     pixels = picture.shape[0] * picture.shape[1]
     files: dict[int, bytes] = {}
@@ -106,15 +135,11 @@ def fit(codec: Codec, picture: Picture, goal: Goal, *, decoder: str | None = Non
             raise InputError(f"quality {TOP} reaches {reach}, not {goal.value:g}", "ask for less")
         return Found(files[low + 1], low + 1, before + len(files))
     wished = goal.value if goal.kind == "bytes" else goal.value * pixels / 8
-    typical = ladder(card, "bpp") * pixels / 8
+    typical = ladder(card, "bpp") * pixels / 8 / options.get("reduce", 1) ** DEARER
     low, values = crossing(size, lambda value: value <= wished, wished, typical, math.log, start=start)
-    best = low
+    best = max(low, 0)
     if goal.kind == "bpp":
         best = min((q for q in (low, low + 1) if q in values), key=lambda q: abs(math.log(values[q] / wished)))
-    elif low < 0:
-        raise InputError(
-            f"quality 0 takes {len(files[0])} bytes, more than {wished:.0f}", "allow more, or scale it down"
-        )
     return Found(files[best], best, before + len(files))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ CAPTIONS: dict[str, tuple[Any, Path]] = {
     "words-2": (lambda *given: words(*given)[0], ROOT / "mcmcodec" / "text" / "words-2.safetensors"),
 }
 """Section 5.3: by name, what decodes a caption, and the file of its data."""
-MUST_UNDERSTAND = {9}
+MUST_UNDERSTAND = {9, 11}
 """Section 4.1: odd types of extension sections that this parser knows."""
 MAX_PIXELS = 2**27
 TYPES = {"I8": "<i1", "I16": "<i2", "I32": "<i4", "U8": "<u1", "U16": "<u2", "U32": "<u4"}
@@ -50,6 +51,13 @@ class Header:
     no_mask: bool
     extensions: dict[int, bytes]
     payload: int
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Sections 3 and 4.5."""
+        factor = self.extensions.get(11, b"\1")[0]
+        rows, cols = (math.ceil(math.ceil(side / factor) / 16) for side in (self.height, self.width))
+        return rows, cols
 
 
 @dataclass
@@ -165,6 +173,8 @@ def header(data: bytes) -> Header:
         raise Damaged
     if 9 in extensions and (flags & 0x50 != 0x10 or quality or keep or extensions[9]):
         raise Damaged  # section 4.2
+    if 11 in extensions and (extensions[11] not in (b"\2", b"\4", b"\x08") or 9 in extensions):
+        raise Damaged  # section 4.5
     if any(kind % 2 and kind not in MUST_UNDERSTAND for kind in extensions):
         raise Refused("newer")
     return Header(width, height, model >> 3, model & 7, quality, keep, bool(flags & 0x10), bool(flags & 0x40),
@@ -185,7 +195,7 @@ def parse(data: bytes, known: dict[int, Model]) -> Picture:
     text = ""
     if head.caption:
         try:
-            text = model.captions[0](decoder, model.captions[1], (-(-head.height // 16), -(-head.width // 16)))
+            text = model.captions[0](decoder, model.captions[1], head.grid)
         except UnicodeDecodeError:
             raise Damaged from None
     none = np.zeros((3, 0, 0), np.int64)
@@ -276,7 +286,7 @@ def passes(where: NDArray[Any]) -> list[tuple[int, Ints]]:
 
 
 def _symbols(model: Model, decoder: ReferenceDecoder, head: Header, words: str) -> Picture:
-    rows, cols, quality = -(-head.height // 16), -(-head.width // 16), head.quality
+    (rows, cols), quality = head.grid, head.quality
     cells = (-(-rows // 4), -(-cols // 4))
     loc = (by_quality(model["hyper.loc"], quality) + 2048) >> 12
     index = np.clip((16 * by_quality(model["hyper.index"], quality)) >> 18, 0, 63)

@@ -43,6 +43,7 @@ class FakeCodec:
         effort: int = 3,
         mode: str = "full",
         extras: Any = None,
+        reduce: int = 1,
     ) -> bytes:
         height, width = image.shape[:2]
         if width in FAILURES:
@@ -50,6 +51,7 @@ class FakeCodec:
         settings = {"quality": quality, "keep": keep, "mask": mask, "caption": caption, "model": self.model}
         settings |= {"effort": effort} if effort != 3 else {}
         settings |= {"mode": mode} if mode != "full" else {}
+        settings |= {"reduce": reduce} if reduce != 1 else {}
         settings |= {"grey": True} if extras and extras.grey else {}
         settings |= {"alpha": int(extras.alpha.sum())} if extras and extras.alpha is not None else {}
         settings |= {"exif": len(extras.exif)} if extras and extras.exif else {}
@@ -93,6 +95,7 @@ class FakeInfo:
     fingerprint: str = "0123456789abcdef" * 4
     mode: str = "full"
     regions: tuple[Any, ...] = ()
+    reduction: int = 1
 
 
 def fake_info(data: bytes) -> FakeInfo:

@@ -46,13 +46,16 @@ def importers(*names: str) -> set[str]:
 
 
 def test_container_and_errors_need_only_the_standard_library() -> None:
-    for name in ("container.py", "errors.py"):
+    for name in ("container.py", "errors.py", "varint.py"):
         roots = {found.split(".")[0] for found in imports(ROOT / name)}
         assert roots <= sys.stdlib_module_names | {"mcmcodec"}
     assert {found for found in imports(ROOT / "container.py") if found.startswith("mcmcodec.")} == {
         "mcmcodec.errors",
         "mcmcodec.errors.FormatError",
         "mcmcodec.errors.UsageError",
+        "mcmcodec.varint",
+        "mcmcodec.varint.read_varint",
+        "mcmcodec.varint.varint",
     }
 
 

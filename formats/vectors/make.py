@@ -162,6 +162,8 @@ RECIPES: dict[str, Recipe] = {
     "alpha-soft": photo(90, 70, 30, extras=Extras(alpha=disc(90, 70, 25), grey=True)),
     "metadata": photo(40, 24, 30, extras=Extras(exif=b"MM\0*\0\0\0\x08" + bytes(6), xmp=b"<x:xmpmeta/>")),
     "sections": photo(40, 24, 30, caption="a cup", extras=Extras(True, disc(40, 24, 0), b"", b"<x:xmpmeta/>")),
+    "reduced-2": photo(101, 75, 40, reduce=2),
+    "reduced-8": photo(300, 130, 5, reduce=8, caption="a cup", extras=Extras(alpha=disc(300, 130, 0))),
     # payloads
     "empty": empty(48, 80, False, False, 0),
     "empty-caption": empty(1, 1, True, True, 255),

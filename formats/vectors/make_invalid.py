@@ -74,6 +74,12 @@ def cases(codec: Codec) -> Iterator[Case]:
     yield "words-and-no-mask", "damaged", fields(9, 9, model, 0, 0, 1, 9, 0, flags=0x71)
     yield "words-with-body", "damaged", fields(9, 9, model, 0, 0, 1, 9, 1, 7, flags=0x31)
     yield "words-and-payload", "damaged", fields(9, 9, model, 0, 0, 1, 9, 0, flags=0x31, rest=bytes(40) + b"\1")
+    yield "reduced-by-1", "damaged", fields(9, 9, model, 50, 9, 1, 11, 1, 1, flags=0x21)
+    yield "reduced-by-3", "damaged", fields(9, 9, model, 50, 9, 1, 11, 1, 3, flags=0x21)
+    yield "reduced-by-nothing", "damaged", fields(9, 9, model, 50, 9, 1, 11, 0, flags=0x21)
+    yield "reduced-by-two-bytes", "damaged", fields(9, 9, model, 50, 9, 1, 11, 2, 2, 0, flags=0x21)
+    yield "reduced-words", "damaged", fields(9, 9, model, 0, 0, 2, 9, 0, 11, 1, 2, flags=0x31)
+    yield "bomb-reduced", "too large", fields(0xFF, 0xFF, 3, 0xFF, 0xFF, 3, model, 50, 9, 1, 11, 1, 8, flags=0x21)
     yield "crc-wrong", "damaged", base[:-1] + bytes([base[-1] ^ 1])
     yield "crc-of-other-weights", "damaged", base[:-4] + zlib.crc32(bytes(32) + base[:-4]).to_bytes(4, "little")
     yield "bit-flipped", "damaged", base[:-6] + bytes([base[-6] ^ 8]) + base[-5:]

@@ -27,7 +27,7 @@ def candidate(
     coder: Coder, model: str, decoders: Sequence[str], qualities: Sequence[int], mode: str = "full",
     painter: Painter | None = None, **options: Any,
 ) -> Candidate:  # fmt: skip
-    """The candidate of a model at qualities, with curves named after model, decoder and, unless full, mode.
+    """The candidate of a model at qualities, with curves named after model, decoder and, unless full, mode and size.
 
     `options` go to ``Codec.encode``. `mode` is ``full``; ``base``, for files without latents; or ``caption``, for files
     of the words that stand in a text file beside the picture, which have a size, but metrics only with a `painter`.
@@ -45,6 +45,7 @@ def candidate(
         return lambda data, size: None if painter is None else coder.decode(data, painter=painter)
 
     tail = "" if mode == "full" else f", {mode}"
+    tail += f", 1/{options['reduce']}" if options.get("reduce", 1) > 1 else ""
     curves = {f"mcm {model} {decoder}{tail}": reader(decoder) for decoder in decoders}
     facts = {"family": "mcm", "scale": 1, "model": model, "mode": mode, "setting": "quality", "options": options}
     return Candidate(tuple(qualities), encode, curves, facts)

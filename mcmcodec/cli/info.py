@@ -68,6 +68,7 @@ def table(name: str, found: "Info") -> str:
         ("format", str(found.version)),
         ("model", f"{found.model}, variant {found.variant}" if found.variant else found.model),
         *([("holds", HOLDS[found.mode])] if found.mode in HOLDS else []),
+        *([("coded at", f"1/{found.reduction} of its size")] if found.reduction > 1 else []),
         *([("quality", str(found.quality))] if found.mode != "caption" else []),
         *([("visible", f"{found.visible} of {found.patches} patches ({share:.0f} %)")] if found.mode == "full" else []),
         *([("caption", f'"{found.caption}"')] if found.caption else []),

@@ -66,6 +66,11 @@ def rate(command: Command) -> Command:
             click.option("--total-bytes", metavar="SIZE", type=size, help="One budget, spread over all pictures."),
             click.option("--max-time", metavar="TIME", type=seconds, help="Time for it; sets the effort, too: 5min."),
             click.option(
+                "--reduce",
+                type=click.Choice(("1", "2", "4", "8")),
+                help="Code at 1/N of the size.  [default: auto]",
+            ),
+            click.option(
                 "-e",
                 "--effort",
                 metavar="1..9",
@@ -91,6 +96,9 @@ def wish(settings: dict[str, Any]) -> Wish:
     if settings["effort"] is None:
         # a time to keep to chooses for itself
         del settings["effort"]
+    reduce = settings.pop("reduce")
+    if reduce is not None:
+        settings["reduce"] = int(reduce)
     given = {"-q": quality, "-b": bpp, "--max-bytes": most, "--target": metric, "--total-bytes": total}
     set_ = [name for name, value in given.items() if value is not None]
     if len(set_) > 1:

@@ -39,6 +39,8 @@ def encode_one(codec: "Codec", source: Source, goal: "Goal", settings: Mapping[s
     found = fit(codec, source.pixels, goal, **{**settings, **source.own})
     height, width = source.pixels.shape[:2]
     facts = {"quality": found.quality, "encodes": found.encodes}
+    if found.reduce > 1:
+        facts["reduce"] = found.reduce
     return Result(found.data, source.size, width, height, facts, source.lost)
 
 
