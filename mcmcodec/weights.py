@@ -23,7 +23,7 @@ from .errors import ModelError
 from .model.config import ModelConfig
 from .text import coders
 
-DEFAULT = "medium-4"
+DEFAULT = "medium-5"
 FOLDER_VARIABLE = "MCMCODEC_WEIGHTS"
 Arrays = dict[str, NDArray[Any]]
 

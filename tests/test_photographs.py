@@ -25,9 +25,9 @@ data = pytest.importorskip("skimage.data", reason="needs scikit-image's photogra
 QUALITIES = (20, 50, 80)
 # Photograph: for each quality, at most so many bytes and at least so many decibels.
 BOUNDS = {
-    "astronaut": ((1300, 23.25), (4110, 27.1), (10750, 29.85)),
-    "chelsea": ((418, 25.8), (1410, 28.95), (4445, 32.0)),
-    "coffee": ((880, 23.6), (3255, 26.35), (9950, 28.45)),
+    "astronaut": ((1290, 23.3), (4085, 27.2), (10760, 29.9)),
+    "chelsea": ((414, 25.75), (1451, 29.0), (4523, 32.1)),
+    "coffee": ((874, 23.7), (3274, 26.4), (10037, 28.5)),
 }
 
 

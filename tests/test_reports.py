@@ -163,7 +163,7 @@ def test_avif_is_scaled_down_where_it_must_be(folder):
 
 
 def test_numbers_go_where_people_read_them(tmp_path):
-    name = "medium-4"
+    name = "medium-5"
     (tmp_path / "weights").mkdir()
     for path, block in ((tmp_path / "README.md", "reach"), (tmp_path / "weights" / f"{name}.md", "points")):
         path.write_text(f"before\n<!-- numbers: {block} -->\nold\n<!-- end -->\nafter\n")

@@ -34,6 +34,7 @@ RELEASED = {
     148: "b2adac29a469f1c8223edbe4af471112edca7c937a66ee8277a0ee10d3e2c973",
     183: "bfb026272b428f4e4a8ec4e7649d7b05c7e19dec3bd7ba88f0a1a4b09464ec51",
     193: "89838f28d0645f8f814ca74caf81b44a3aad47d4457c28192386dc6a0668d8ec",
+    230: "ee8e50be2a7771721408158113094f024e0c84dec6bf89fe06c1c35bd00be62e",
 }
 """SHA-256 of the first lines of ``frozen.txt``, by their number. An entry is never changed; new vectors add one."""
 
