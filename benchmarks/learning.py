@@ -69,9 +69,13 @@ def plot(rows: Sequence[Lesson], anchor: str, path: Path) -> None:
         if pairs:
             axes.plot(*zip(*pairs, strict=True), marker="o", label=f"{METRICS[metric].title}, {decoder}")
     axes.axhline(0, color="grey", linewidth=0.8)
-    axes.set_xlabel("pictures of 256x256 trained on: " + ", ".join(name for name, _, _ in rows))
+    for name, pictures, rates in rows:
+        if (height := rates[next(iter(JUDGED))]) is not None:
+            axes.annotate(name, (pictures, height), (0, 6), textcoords="offset points", ha="center", fontsize=8)
+    axes.set_xlabel("pictures of 256x256 trained on")
     axes.set_ylabel(f"% of bytes beyond {anchor}'s")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.margins(0.08, 0.12)
+    axes.legend(fontsize=8, loc=(0.03, 0.28))
     figure.savefig(path, dpi=110)
     plt.close(figure)

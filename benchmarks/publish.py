@@ -1,6 +1,6 @@
 """Puts measured numbers where people read them: the marked tables of README.md and of the models' cards.
 
-    python benchmarks/publish.py benchmarks/results/kodak_NAME.json
+    python benchmarks/publish.py benchmarks/results/kodak_NAME.json benchmarks/results/kodak_NAME_half.json
 
 ``benchmarks/report.py --publish`` does the same after its own work.
 What stands between ``<!-- numbers: WHAT -->`` and ``<!-- end -->`` is written anew: ``reach`` compares our curves with
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,20 @@ def cell(values: list[float | None]) -> str:
     return " / ".join(text.removeprefix("0") for text in texts)
 
 
-def reach(content: dict[str, Any], peers: dict[str, Any]) -> list[str]:
+def variants(content: dict[str, Any], smaller: Sequence[dict[str, Any]]) -> list[Curve]:
+    """The best of our whole and reduced pictures, for each decoder; nothing if none were reduced."""
+    ours = [curve for one in (content, *smaller) for family in curves.of(one).values() for curve in family]
+    whole = [name for name, about in content["curves"].items() if about["family"] == "mcm"]
+    parts = {name: [curve for curve in ours if curve.name.split(",")[0] == name] for name in whole}
+    return [curves.best(name, found) for name, found in parts.items() if len(found) > 1]
+
+
+def reach(content: dict[str, Any], peers: dict[str, Any], smaller: Sequence[dict[str, Any]] = ()) -> list[str]:
     """Ours beside the best variants of others."""
     ours = [curve for family in curves.of(content).values() for curve in family]
     families = curves.of(peers)
-    lines = [*ours, *(curves.best(name, families[name]) for name in COMPARED if name in families)]
+    rivals = [curves.best(name, families[name]) for name in COMPARED if name in families]
+    lines = [*ours, *variants(content, smaller), *rivals]
     out = ["| bpp | " + " | ".join(f"{rate:g}" for rate in RATES) + " |", "|---" * (len(RATES) + 1) + "|"]
     for curve in lines:
         cells = [cell([curve.at(metric, rate) for metric in SHOWN]) for rate in RATES]
@@ -58,11 +67,14 @@ def against(ours: list[Curve], anchor: Curve) -> str:
 
 def title(curve: Curve) -> str:
     """``mcm medium fidelity`` is called ``mcmcodec, `fidelity```."""
-    words = curve.name.split()
-    return f"mcmcodec, `{words[2]}`" if words[0] == "mcm" else curve.name
+    name, _, variant = curve.name.partition(", ")
+    words = name.split()
+    if words[0] != "mcm":
+        return curve.name
+    return f"mcmcodec, `{words[2]}`" + (f", {variant}" if variant else "")
 
 
-def points(content: dict[str, Any], peers: dict[str, Any]) -> list[str]:
+def points(content: dict[str, Any], *others: object) -> list[str]:
     """All points of our curves, a line per quality."""
     names = [name for name, about in content["curves"].items() if about["family"] == "mcm"]
     head = " | ".join(f"`{name.split()[2]}`: PSNR / MS-SSIM / LPIPS" for name in names)
@@ -74,14 +86,19 @@ def points(content: dict[str, Any], peers: dict[str, Any]) -> list[str]:
     return out
 
 
-TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {"reach": reach, "points": points}
+TABLES: dict[str, Callable[..., list[str]]] = {"reach": reach, "points": points}
 
 
-def write(content: dict[str, Any], peers: dict[str, Any], root: Path = ROOT) -> None:
-    """Write the marked tables of README.md and of the card of the results' model anew."""
+def write(
+    content: dict[str, Any], peers: dict[str, Any], smaller: Sequence[dict[str, Any]] = (), root: Path = ROOT
+) -> None:
+    """Write the marked tables of README.md and of the card of the results' model anew.
+
+    ``smaller`` are the results of the same model on reduced pictures.
+    """
     for path in (root / "README.md", root / "weights" / f"{content['model']['name']}.md"):
         text = path.read_text(encoding="utf-8")
-        new = BLOCK.sub(lambda m: m[1] + "\n".join(TABLES[m[2]](content, peers)) + "\n" + m[3], text)
+        new = BLOCK.sub(lambda m: m[1] + "\n".join(TABLES[m[2]](content, peers, smaller)) + "\n" + m[3], text)
         path.write_text(new, encoding="utf-8")
         print(f"{path.relative_to(root)}: {len(BLOCK.findall(text))} tables written")
 
@@ -89,11 +106,11 @@ def write(content: dict[str, Any], peers: dict[str, Any], root: Path = ROOT) -> 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path, help="results file of kodak.py")
+    parser.add_argument("results", type=Path, nargs="+", help="results file of kodak.py; then those of its --reduce")
     parser.add_argument("--peers", type=Path, default=ROOT / "benchmarks/results/kodak_peers.json")
     options = parser.parse_args()
-    content, peers = (json.loads(path.read_text()) for path in (options.results, options.peers))
-    write(content, peers)
+    content, *smaller, peers = (json.loads(path.read_text()) for path in (*options.results, options.peers))
+    write(content, peers, smaller)
 
 
 if __name__ == "__main__":

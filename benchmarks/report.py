@@ -226,6 +226,8 @@ def main() -> None:
     mine = [curve for content in contents[:-1] for family in curves.of(content).values() for curve in family]
     name = others["set"]
     rivals = peers_of(others)
+    smaller = [one for one in contents[1:-1] if one["model"] == contents[0]["model"]]
+    variants = publish.variants(contents[0], smaller)
     lines = [f"# mcmcodec on {name}", "", EXPLANATION, ""]
     options.out.mkdir(parents=True, exist_ok=True)
     for metric in METRICS:
@@ -234,7 +236,7 @@ def main() -> None:
         path = options.out / f"{name}_{metric}.png"
         plot(metric, mine, rivals, path)
         lines += [
-            *table(metric, mine + rivals),
+            *table(metric, mine + variants + rivals),
             f"![{METRICS[metric].title} over bits per pixel]({path.name})",
             "",
         ]
@@ -248,7 +250,7 @@ def main() -> None:
         shown = pictures(options.pictures, contents, options.count) if options.pictures else []
         suite.write_page(options.html, contents, shown)
     if options.publish:
-        publish.write(contents[0], others)
+        publish.write(contents[0], others, smaller)
 
 
 if __name__ == "__main__":

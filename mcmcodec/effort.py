@@ -63,8 +63,8 @@ def slowness(level: int) -> float:
     """Roughly the time that encoding at a level takes, in that of level 3; see ``benchmarks/results/effort.md``."""
     how = settings(level)
     if how.rounds:
-        return 1 + 1.4 * (how.rounds + 1)
-    return 1.0 if how.mask else 0.6
+        return 1 + 2.1 * (how.rounds + 1)
+    return 1.0 if how.mask else 0.8
 
 
 def refine(

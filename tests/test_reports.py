@@ -168,7 +168,9 @@ def test_numbers_go_where_people_read_them(tmp_path):
     for path, block in ((tmp_path / "README.md", "reach"), (tmp_path / "weights" / f"{name}.md", "points")):
         path.write_text(f"before\n<!-- numbers: {block} -->\nold\n<!-- end -->\nafter\n")
     results = report.FOLDER / "results"
-    publish.write(*(json.loads((results / f"kodak_{one}.json").read_text()) for one in (name, "peers")), tmp_path)
+    names = (name, "peers", f"{name}_half", f"{name}_quarter")
+    content, peers, *smaller = (json.loads((results / f"kodak_{one}.json").read_text()) for one in names)
+    publish.write(content, peers, smaller, tmp_path)
     for path in ("README.md", f"weights/{name}.md"):
         text = (tmp_path / path).read_text()
         assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
