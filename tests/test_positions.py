@@ -56,7 +56,7 @@ def test_order_and_place_do_not_matter(tiny_codec: Codec) -> None:
     """Every network, every pass: positions shuffled, alone, and the whole neighbourhood moved elsewhere."""
     rng, model = np.random.default_rng(0), tiny_codec.weights.entropy
     for net in [model.mask, *model.nets]:
-        inner = net.first[1].shape[0] // 9 - net.inputs
+        inner = (net.first[1].shape[0] - 9 * net.inputs) // len(net.filled[1])
         known, current = random_grid(rng, 6, 7, net.inputs), random_grid(rng, 6, 7, inner)
         moved = Neighbours(20, 30, net.inputs), Neighbours(20, 30, inner)
         moved[0].cells[5:11, 9:16], moved[1].cells[5:11, 9:16] = known.cells[1:-1, 1:-1], current.cells[1:-1, 1:-1]
