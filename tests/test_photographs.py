@@ -99,7 +99,7 @@ def test_at_the_lowest_rates_a_smaller_picture_comes_nearer(codec: Codec) -> Non
         assert len(half) <= len(whole)
         least = fit(codec, photograph, Goal("bpp", 0.003))
         assert info(least.data).bpp == pytest.approx(0.003, rel=0.1)
-        assert psnr(original, codec.decode(least.data, decoder="fidelity")) > 18
+        assert psnr(original, codec.decode(least.data, decoder="fidelity")) > 15
     assert np.mean(gains) > 0.2, gains
 
 
