@@ -21,6 +21,8 @@ from .tiling import View
 
 FACTORS = (1, *REDUCTIONS)
 """How many pixels of the picture, along a side, a pixel that is coded stands for."""
+REACH = 2
+"""Rows of the smaller picture on either side that cubic convolution looks at."""
 
 
 def check(factor: int) -> None:
@@ -40,19 +42,18 @@ def enlarge(small: Image.Image, factor: int, view: View) -> Iterator[tuple[View,
     Args:
         small: the picture that was coded, or a reduction of it, RGB.
         factor: pixels of the whole picture along a side that one of ``small`` stands for.
-        view: what is wanted, in pixels of the whole picture over ``view.factor``.
+        view: what is wanted, in pixels of the whole picture over ``view.factor``, which is at most ``factor``.
 
     Yields:
         Parts of the view, and their pictures.
     """
     scale = view.factor / factor
     left, right = view.cols.start * scale, min(view.cols.stop * scale, small.width)
-    reach = math.ceil(2 * max(1.0, scale))
     for start in range(view.rows.start, view.rows.stop, ROWS):
         part = view._replace(rows=slice(start, min(start + ROWS, view.rows.stop)))
         top, bottom = start * scale, min(part.rows.stop * scale, small.height)
-        above = max(0, math.floor(top) - reach)
-        strip = small.crop((0, above, small.width, min(small.height, math.ceil(bottom) + reach)))
+        above = max(0, math.floor(top) - REACH)
+        strip = small.crop((0, above, small.width, min(small.height, math.ceil(bottom) + REACH)))
         box = (left, top - above, right, bottom - above)
         height, width = part.size
         # in floating point: Pillow cuts bytes to 0..255 after the first axis, whichever that is, and bands would differ
