@@ -1,8 +1,8 @@
-"""Stage: analysis, pixels to real-valued latents. Runs in the encoder only, in floating point.
+"""Analysis: pixels to real-valued latents. Runs in the encoder only, in floating point.
 
-A linear patch embedding (a PCA basis at the start of training) serves every patch: the base layer and the
-hyper-latent are read from it. Only visible tokens enter the transformer, as in a masked autoencoder
-(He et al. 2022), so its cost falls with the mask.
+A linear patch embedding (a PCA basis at the start of training) serves every patch: hyper-latent and coarse latents are
+read from it. Only visible tokens enter the encoder's blocks, as in a masked autoencoder (He et al. 2022); hidden ones
+are zeros there.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import KNOTS, PATCH, ModelConfig
-from .layers import Attention, Windows, patchify, zero
+from .blocks import Depthwise, block
+from .config import COARSE, KNOTS, PATCH, ModelConfig
+from .layers import patchify, to_cells, zero
 
 
 class Analysis(nn.Module):
@@ -26,58 +27,72 @@ class Analysis(nn.Module):
         self.embed = nn.Linear(3 * PATCH * PATCH, d)
         self.scale = nn.Parameter(torch.ones(d))
         self.log_gain = nn.Parameter(torch.zeros(KNOTS, n))
-        self.base_in = nn.Conv2d(near, 32, 3, padding=1)
-        self.base_out = zero(nn.Linear(32, config.base))
+        self.coarse_log_gain = nn.Parameter(torch.zeros(KNOTS, config.coarse))
+        self.low_in = nn.Conv2d(near, 32, 3, padding=1)
+        self.low_out = zero(nn.Linear(32, config.low))
         self.quality = nn.Parameter(torch.zeros(KNOTS, d))
-        self.blocks = nn.ModuleList(Attention(d, config.head_dim) for _ in range(config.encoder_blocks))
+        self.blocks = nn.ModuleList(block(kind, config, d) for kind in config.encoder_plan)
         self.norm = nn.LayerNorm(d)
-        self.out = zero(nn.Linear(d, n - config.base))
+        self.out = zero(nn.Linear(d, n))
+        self.coarse_in = nn.Linear(COARSE * COARSE * near, config.coarse_width)
+        self.coarse_quality = nn.Parameter(torch.zeros(KNOTS, config.coarse_width))
+        self.coarse_stack = nn.ModuleList(Depthwise(config.coarse_width) for _ in range(config.coarse_blocks))
+        self.coarse_norm = nn.LayerNorm(config.coarse_width)
+        self.coarse_out = zero(nn.Linear(config.coarse_width, config.coarse))
         self.hyper_quality = nn.Parameter(torch.zeros(KNOTS, 64))
         self.hyper1 = nn.Conv2d(near, 64, 3, stride=2, padding=1)
         self.hyper2 = nn.Conv2d(64, 64, 3, stride=2, padding=1)
         self.hyper3 = nn.Linear(64, config.hyper)
 
-    def gains(self, knots: Tensor) -> Tensor:
-        """Gain per channel (B, 96): latents are multiplied by it and then rounded (Cui et al. 2021)."""
-        return torch.exp(knots @ self.log_gain)
+    def gains(self, weights: Tensor) -> Tensor:
+        """Gain per channel of y (B, latents): latents are multiplied by it and then rounded (Cui et al. 2021)."""
+        return torch.exp(weights @ self.log_gain)
+
+    def coarse_gains(self, weights: Tensor) -> Tensor:
+        """Gain per coarse channel (B, coarse)."""
+        return torch.exp(weights @ self.coarse_log_gain)
 
     def tokens(self, x: Tensor) -> Tensor:
-        """Pixels (B, 3, 16h, 16w) in [0, 1] to embeddings (B, h, w, D)."""
-        t: Tensor = self.embed(patchify(x) - 0.5)
+        """Pixels (B, 3, 16h, 16w) in [0, 1] to embeddings (B, h, w, D), float32 even under autocast."""
+        with torch.autocast(x.device.type, enabled=False):
+            t: Tensor = self.embed(patchify(x.float()) - 0.5)
         return t
 
-    def base(self, t: Tensor) -> Tensor:
-        """Base-layer latents (B, h, w, base) of every patch from the embeddings."""
-        u = (t * self.scale)[..., : self.near].permute(0, 3, 1, 2)
-        u = F.relu(self.base_in(u)).permute(0, 2, 3, 1)
-        y: Tensor = t[..., : self.config.base] + self.base_out(u)
-        return y
-
-    def hyper(self, t: Tensor, knots: Tensor) -> Tensor:
+    def hyper(self, t: Tensor, weights: Tensor) -> Tensor:
         """Hyper-latent z (B, h/4, w/4, hyper); h and w are padded to multiples of 4 by repetition."""
-        gain = self.gains(knots)[:, None, None, :]
+        gain = self.gains(weights)[:, None, None, :]
         n = min(self.near, gain.shape[-1])
         u = torch.cat([t[..., :n] * gain[..., :n], t[..., n : self.near]], -1).permute(0, 3, 1, 2)
         h, w = u.shape[2:]
         u = F.pad(u * 0.25, (0, -w % 4, 0, -h % 4), mode="replicate")
-        u = F.relu(self.hyper1(u) + (knots @ self.hyper_quality)[:, :, None, None])
+        u = F.relu(self.hyper1(u) + (weights @ self.hyper_quality)[:, :, None, None])
         z: Tensor = self.hyper3(F.relu(self.hyper2(u)).permute(0, 2, 3, 1))
         return z
 
-    def visible(self, t: Tensor, mask: Tensor, knots: Tensor) -> Tensor:
-        """Latents (N, 96 - base) of the N visible patches of ``mask`` (B, h, w), in raster order."""
-        packed = t[mask]
-        level = (knots @ self.quality)[:, None, None, :].expand(*t.shape)[mask]
-        windows = Windows(mask)
-        u = packed * self.scale + level
-        for block in self.blocks:
-            u = block(u, windows)
-        y: Tensor = packed[:, self.config.base : self.config.latents] + self.out(self.norm(u))
+    def coarse(self, t: Tensor, weights: Tensor) -> Tensor:
+        """Coarse latents (B, ceil(h/2), ceil(w/2), coarse): Haar's low-pass of the embedding plus a learned residual."""
+        cells = to_cells(t)
+        low = cells[..., : self.config.coarse].sum((3, 4)) / COARSE
+        u = (cells * self.scale)[..., : self.near].flatten(3)
+        u = self.coarse_in(u) + (weights @ self.coarse_quality)[:, None, None, :]
+        for layer in self.coarse_stack:
+            u = layer(u)
+        y: Tensor = low + self.coarse_out(self.coarse_norm(u)).float()
         return y
 
-    def latents(self, t: Tensor, mask: Tensor, knots: Tensor) -> Tensor:
-        """All latents y (B, h, w, 96); zero beyond the base channels where hidden."""
-        rest = t.new_zeros(*t.shape[:3], self.config.latents - self.config.base)
-        if mask.any():
-            rest = rest.masked_scatter(mask[..., None], self.visible(t, mask, knots))
-        return torch.cat([self.base(t), rest], -1)
+    def latents(self, t: Tensor, mask: Tensor | None, weights: Tensor) -> Tensor:
+        """Latents y (B, h, w, latents) of the patches that are visible by ``mask`` (B, h, w) bool (None: all of them).
+
+        What is computed for hidden patches means nothing.
+        """
+        visible = None if mask is None else mask[..., None].to(t.dtype)
+        scaled = t * self.scale
+        u = scaled[..., : self.near].permute(0, 3, 1, 2)
+        low = self.low_out(F.relu(self.low_in(u)).permute(0, 2, 3, 1)).float()
+        u = scaled + (weights @ self.quality)[:, None, None, :]
+        u = u if visible is None else u * visible
+        for layer in self.blocks:
+            u = layer(u, visible)
+            u = u if visible is None else u * visible
+        y: Tensor = t[..., : self.config.latents] + self.out(self.norm(u)).float()
+        return y + F.pad(low, (0, self.config.latents - self.config.low))

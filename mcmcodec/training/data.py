@@ -97,10 +97,14 @@ class Crops:
             return min((self.cut() for _ in range(CHOICE)), key=lambda crop: roughness(crop[::2, ::2].mean(2)))
         return self.cut()
 
+    def draw(self) -> np.ndarray:
+        """A random picture (H, W, 3) uint8."""
+        return self.picture(int(self.rng.integers(len(self.shapes))))
+
     def cut(self) -> np.ndarray:
         """One crop (size, size, 3) uint8 of a photograph."""
         rng, size = self.rng, self.size
-        picture = self.picture(int(rng.integers(len(self.shapes))))
+        picture = self.draw()
         take = min(self.side(), *picture.shape[:2])
         top = int(rng.integers(picture.shape[0] - take + 1))
         left = int(rng.integers(picture.shape[1] - take + 1))
@@ -119,6 +123,19 @@ class Crops:
         """Pixels (count, 3, size, size) in [0, 1]."""
         stack = torch.from_numpy(np.stack([self.one() for _ in range(count)]))
         return jitter(stack.to(device).permute(0, 3, 1, 2).float().div_(255))
+
+
+class MixedCrops(Crops):
+    """Crops of two sets of pictures, for instance of small and of large photographs."""
+
+    def __init__(self, first: Crops, second: Crops, share: float) -> None:
+        """``share`` of the photographs is taken from ``second``."""
+        self.first, self.second, self.share = first, second, share
+        self.size, self.rng, self.shapes = first.size, first.rng, first.shapes
+
+    def draw(self) -> np.ndarray:
+        """A random picture (H, W, 3) uint8."""
+        return (self.second if self.rng.random() < self.share else self.first).draw()
 
 
 class DeviceCrops(Crops):

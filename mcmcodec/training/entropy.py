@@ -1,7 +1,10 @@
-"""Stage: entropy model, as it is trained: the integer networks of ``mcmcodec.entropy`` with rounding in the loop.
+"""The entropy model as it is trained: the integer networks of ``mcmcodec.entropy`` with rounding in the loop.
 
 Everything is in real units, but every value lies on the grid that the integers will have (activations in 1/64,
 weights in 1/4096, floor after each layer), with straight-through gradients. What is exported is what was trained.
+
+The order of the stream: hyper-latent z, coarse latents, mask, fine latents of visible patches. The coarse latents say
+what to expect of every patch (:func:`upsample`); that is an input of the later networks, and the value of hidden patches.
 """
 
 from __future__ import annotations
@@ -24,10 +27,12 @@ from ..entropy.fixed import (
     WEIGHT_MAX,
     scale_of,
 )
-from ..model.config import HYPER, KNOTS, ModelConfig
+from ..model.config import COARSE, HYPER, KNOTS, ModelConfig
 
 UNIT = 1.0 / (1 << ACT_BITS)
 NOISE_SCALE_MIN = 0.12
+HIGH = ACT_MAX * UNIT
+IN_HIGH = INPUT_MAX * UNIT
 
 
 def snap(x: Tensor, bits: int) -> Tensor:
@@ -47,18 +52,22 @@ def weight(w: Tensor) -> Tensor:
     return snap(w, WEIGHT_BITS).clamp(-WEIGHT_MAX / (1 << WEIGHT_BITS), WEIGHT_MAX / (1 << WEIGHT_BITS))
 
 
-HIGH = ACT_MAX * UNIT
-IN_HIGH = INPUT_MAX * UNIT
-
-
 class ContextNet(nn.Module):
-    """One slice: 3x3 context of earlier slices, 3x3 of the slice's own earlier passes, two pointwise layers."""
+    """One slice: 3x3 context of what is known, 3x3 of the slice's own earlier passes, two pointwise layers.
+
+    Args:
+        inputs: channels known before the slice.
+        current: channels of the slice itself.
+        outputs: what is predicted per position.
+        hidden: width.
+    """
 
     def __init__(self, inputs: int, current: int, outputs: int, hidden: int) -> None:
         super().__init__()
         self.context = nn.Parameter(torch.randn(hidden, inputs, 3, 3) * math.sqrt(1 / (9 * inputs)))
         self.current = nn.Parameter(torch.randn(3, hidden, current, 3, 3) * math.sqrt(0.3 / (9 * current)))
         self.bias1 = nn.Parameter(torch.zeros(KNOTS, hidden))
+        self.bias_pass = nn.Parameter(torch.zeros(4, hidden))
         self.weight2 = nn.Parameter(torch.randn(hidden, hidden) * math.sqrt(2 / hidden))
         self.bias2 = nn.Parameter(torch.zeros(hidden))
         self.weight3 = nn.Parameter(torch.randn(outputs, hidden) * 0.02)
@@ -68,128 +77,227 @@ class ContextNet(nn.Module):
         """What all passes share: (B, inputs, h, w) to (B, hidden, h, w)."""
         return F.conv2d(u, weight(self.context), padding=1)
 
-    def at(self, number: int, shared: Tensor, current: Tensor, knots: Tensor) -> Tensor:
+    def at(self, number: int, shared: Tensor, current: Tensor, weights: Tensor) -> Tensor:
         """Raw outputs at the positions of pass ``number``: (B, h/2, w/2, outputs)."""
         i, j = PARITIES[number]
         u = shared[:, :, i::2, j::2]
         if number:
             u = u + F.conv2d(F.pad(current, (1, 1, 1, 1))[:, :, i:, j:], weight(self.current[number - 1]), stride=2)
-        u = u.permute(0, 2, 3, 1) + (knots @ self.bias1)[:, None, None, :]
+        u = u.permute(0, 2, 3, 1) + (weights @ self.bias1 + self.bias_pass[number])[:, None, None, :]
         u = settle(u, 0, HIGH)
         u = settle(F.linear(u, weight(self.weight2), self.bias2), 0, HIGH)
-        u = F.linear(u, weight(self.weight3)) + (knots @ self.bias3)[:, None, None, :]
+        u = F.linear(u, weight(self.weight3)) + (weights @ self.bias3)[:, None, None, :]
         return settle(u, -HIGH, HIGH)
+
+
+@dataclass
+class Coarse:
+    """What is known once hyper-latent and coarse latents are decoded.
+
+    Attributes:
+        psi: hyper-decoder features (B, h, w, features).
+        expected: what the coarse latents say of every patch's first latents, in units of gained fine latents
+            (B, h, w, coarse).
+        bits: honest bits of the rounded symbols by section, (B,) each.
+        loss_bits: their sum with useful gradients (B,).
+    """
+
+    psi: Tensor
+    expected: Tensor
+    bits: dict[str, Tensor]
+    loss_bits: Tensor
 
 
 @dataclass
 class Coded:
     """What the entropy model makes of a batch: bits per picture by section, and the decoder's view of y."""
 
-    v_hat: Tensor  # (B, h, w, 96)
+    v_hat: Tensor  # (B, h, w, latents)
     psi: Tensor  # (B, h, w, features)
     bits: dict[str, Tensor]  # honest bits of the rounded symbols, (B,)
     loss_bits: Tensor  # the same sum, with useful gradients, (B,)
 
 
 class EntropyNets(nn.Module):
-    """Hyper-decoder, mask network and one context network per slice."""
+    """Hyper-decoder, one context network per coarse slice, mask network, one context network per fine slice."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        f, c = config.features, config.coarse
         cells = HYPER * HYPER
         self.hyper_loc = nn.Parameter(torch.zeros(KNOTS, config.hyper))
         self.hyper_index = nn.Parameter(torch.full((KNOTS, config.hyper), 0.5))
         self.hyper_weight1 = nn.Parameter(torch.randn(64, config.hyper, 3, 3) * math.sqrt(2 / (9 * config.hyper)))
         self.hyper_bias1 = nn.Parameter(torch.zeros(KNOTS, 64))
-        self.hyper_weight2 = nn.Parameter(torch.randn(cells * config.features, 64) * math.sqrt(1 / 64))
-        self.hyper_bias2 = nn.Parameter(torch.zeros(cells * config.features))
-        f, base = config.features, config.base
-        self.mask = ContextNet(f + base + 1, 1, 1, config.context)
-        nets, known = [], 0
-        for k, channels in enumerate(config.slices):
-            flag = int(k >= config.base_slices)
-            nets.append(ContextNet(f + known + flag, channels, 2 * channels, config.context))
+        self.hyper_weight2 = nn.Parameter(torch.randn(cells * f, 64) * math.sqrt(1 / 64))
+        self.hyper_bias2 = nn.Parameter(torch.zeros(cells * f))
+        self.hyper_weight3 = nn.Parameter(torch.randn(cells // COARSE**2 * f, 64) * math.sqrt(1 / 64))
+        self.hyper_bias3 = nn.Parameter(torch.zeros(cells // COARSE**2 * f))
+        nets, known = [], f
+        for channels in config.coarse_slices:
+            nets.append(ContextNet(known, channels, 2 * channels, config.coarse_context))
+            known += channels
+        self.coarse_slices = nn.ModuleList(nets)
+        self.mask = ContextNet(f + c + 1, 1, 1, config.context)
+        nets, known = [], f + c + 1
+        for channels in config.slices:
+            nets.append(ContextNet(known, channels, 2 * channels, config.context))
             known += channels
         self.slices = nn.ModuleList(nets)
+        # how much of the expected value a fine mean starts from, beside what its network says
+        self.offset_weight = nn.Parameter(torch.ones(c))
 
-    def features(self, z_hat: Tensor, knots: Tensor, h: int, w: int) -> Tensor:
-        """Hyper-decoder h_s: z_hat (B, zh, zw, hyper) to psi (B, h, w, features)."""
+    def hyper(self, z: Tensor, weights: Tensor, h: int, w: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Quantise z (B, zh, zw, hyper): psi (B, h, w, features), psi of the coarse cells, bits and loss bits (B,)."""
+        loc = snap(weights @ self.hyper_loc, ACT_BITS)[:, None, None, :]
+        index = (weights @ self.hyper_index * 16)[:, None, None, :].expand_as(z)
+        z_hat, hard, soft = code(z, loc.expand_as(z), index)
         u = F.conv2d(z_hat.permute(0, 3, 1, 2).clamp(-IN_HIGH, IN_HIGH), weight(self.hyper_weight1), padding=1)
-        u = settle(u.permute(0, 2, 3, 1) + (knots @ self.hyper_bias1)[:, None, None, :], 0, HIGH)
-        u = settle(F.linear(u, weight(self.hyper_weight2), self.hyper_bias2), -HIGH, HIGH)
-        b, zh, zw, _ = u.shape
-        u = u.view(b, zh, zw, HYPER, HYPER, -1).permute(0, 1, 3, 2, 4, 5)
-        return u.reshape(b, zh * HYPER, zw * HYPER, -1)[:, :h, :w]
+        u = settle(u.permute(0, 2, 3, 1) + (weights @ self.hyper_bias1)[:, None, None, :], 0, HIGH)
+        fine = settle(F.linear(u, weight(self.hyper_weight2), self.hyper_bias2), -HIGH, HIGH)
+        coarse = settle(F.linear(u, weight(self.hyper_weight3), self.hyper_bias3), -HIGH, HIGH)
+        psi = spread(fine, HYPER)[:, :h, :w]
+        psi_coarse = spread(coarse, HYPER // COARSE)[:, : -(-h // COARSE), : -(-w // COARSE)]
+        return psi, psi_coarse, total(hard), total(soft)
 
-    def forward(self, v: Tensor, z: Tensor, mask: Tensor, knots: Tensor) -> Coded:
-        """Code a batch.
+    def features(self, z_hat: Tensor, weights: Tensor, h: int, w: int) -> Tensor:
+        """psi (B, h, w, features) of a hyper-latent z_hat (B, zh, zw, hyper) that is not quantised further."""
+        u = F.conv2d(z_hat.permute(0, 3, 1, 2).clamp(-IN_HIGH, IN_HIGH), weight(self.hyper_weight1), padding=1)
+        u = settle(u.permute(0, 2, 3, 1) + (weights @ self.hyper_bias1)[:, None, None, :], 0, HIGH)
+        return spread(settle(F.linear(u, weight(self.hyper_weight2), self.hyper_bias2), -HIGH, HIGH), HYPER)[:, :h, :w]
+
+    def code_coarse(self, c: Tensor, z: Tensor, ratio: Tensor, weights: Tensor, h: int, w: int) -> Coarse:
+        """Code hyper-latent and coarse latents of a batch.
 
         Args:
-            v: gained latents (B, h, w, 96), h and w even.
+            c: gained coarse latents (B, h/2, w/2, coarse); h and w multiples of 4.
             z: hyper-latent (B, h/4, w/4, hyper).
-            mask: visible patches (B, h, w) bool.
-            knots: quality interpolation weights (B, 6).
+            ratio: gained fine units per gained coarse unit (B, coarse).
+            weights: quality interpolation weights (B, 6).
+            h: rows of patches.
+            w: columns of patches.
         """
-        b, h, w, _ = v.shape
-        zero = v.new_zeros(b)
-        bits = {"base": zero, "mask": zero, "latents": zero}
-        loss = zero
-        loc = snap(knots @ self.hyper_loc, ACT_BITS)[:, None, None, :]
-        index = (knots @ self.hyper_index * 16)[:, None, None, :].expand_as(z)
-        z_hat, hard, soft = code(z, loc.expand_as(z), index)
-        bits["base"] = bits["base"] + total(hard)
-        loss = loss + total(soft)
-        psi = self.features(z_hat, knots, h, w)
-
-        keep = mask.to(v.dtype).mean((1, 2))
-        visible = mask[..., None].to(v.dtype)
-        known: list[Tensor] = [psi]
-        start = 0
-        for k, channels in enumerate(self.config.slices):
-            if k == self.config.base_slices:
-                cost = self.mask_bits(
-                    torch.cat([*known, (torch.round(keep * 255) * UNIT)[:, None, None, None].expand(b, h, w, 1)], -1),
-                    mask,
-                    knots,
-                ) * (keep < 1)
-                bits["mask"] = bits["mask"] + cost
-                loss = loss + cost
-                known.append(visible)
-            net, target = self.slices[k], v[..., start : start + channels]
-            here = visible if k >= self.config.base_slices else torch.ones_like(visible)
-            section = "latents" if k >= self.config.base_slices else "base"
-            shared = net.shared(torch.cat(known, -1).permute(0, 3, 1, 2).clamp(-HIGH, HIGH))
-            current = torch.zeros_like(target)
-            for number, (i, j) in enumerate(PARITIES):
-                out = net.at(number, shared, current.permute(0, 3, 1, 2).clamp(-IN_HIGH, IN_HIGH), knots)
-                mu = out[..., :channels].clamp(-IN_HIGH, IN_HIGH)
-                index = out[..., channels:] * 4 + 24
-                place = here[:, i::2, j::2]
-                v_hat, hard, soft = code(target[:, i::2, j::2], mu, index)
-                bits[section] = bits[section] + total(hard * place)
-                loss = loss + total(soft * place)
-                current = current.clone()
-                current[:, i::2, j::2] = v_hat * place
-            known.append(current)
+        psi, known, hard, loss = self.hyper(z, weights, h, w)
+        bits = {"hyper": hard, "coarse": torch.zeros_like(hard)}
+        every = torch.ones_like(c[..., :1])
+        start, decoded = 0, []
+        for net, channels in zip(self.coarse_slices, self.config.coarse_slices, strict=True):
+            here, hard, soft = self._slice(net, known, c[..., start : start + channels], every, None, weights)
+            known = torch.cat([known, here], -1)
+            decoded.append(here)
+            bits["coarse"] = bits["coarse"] + hard
+            loss = loss + soft
             start += channels
-        flag = self.config.base_slices + 1
-        return Coded(torch.cat(known[1:flag] + known[flag + 1 :], -1), psi, bits, loss)
+        c_hat = torch.cat(decoded, -1)
+        scaled = settle(c_hat * snap(ratio, WEIGHT_BITS)[:, None, None, :], -IN_HIGH, IN_HIGH)
+        return Coarse(psi, upsample(scaled, h, w), bits, loss)
 
-    def mask_bits(self, u: Tensor, mask: Tensor, knots: Tensor) -> Tensor:
-        """Bits (B,) of the visible set, four passes, conditioned on the base layer."""
+    def forward(self, v: Tensor, mask: Tensor, coarse: Coarse, weights: Tensor) -> Coded:
+        """Code mask and fine latents of a batch.
+
+        Args:
+            v: gained latents (B, h, w, latents), h and w even.
+            mask: visible patches (B, h, w) bool.
+            coarse: what was coded before.
+            weights: quality interpolation weights (B, 6).
+        """
+        visible = mask[..., None].to(v.dtype)
+        keep = visible.mean((1, 2, 3))
+        level = (torch.round(keep * 255) * UNIT)[:, None, None, None].expand_as(visible)
+        cost = self.mask_bits(torch.cat([coarse.psi, coarse.expected, level], -1), mask, weights)
+        cost = cost * ((keep < 1) & (keep > 0))
+        bits = dict(coarse.bits) | {"mask": cost, "fine": torch.zeros_like(cost)}
+        loss = coarse.loss_bits + cost
+        expected = F.pad(coarse.expected, (0, self.config.latents - self.config.coarse))
+        offset = F.pad(snap(self.offset_weight, WEIGHT_BITS), (0, self.config.latents - self.config.coarse))
+        offset = settle(expected * offset, -IN_HIGH, IN_HIGH)
+        known = torch.cat([coarse.psi, coarse.expected, visible], -1)
+        start, decoded = 0, []
+        for net, channels in zip(self.slices, self.config.slices, strict=True):
+            part = slice(start, start + channels)
+            here, hard, soft = self._slice(
+                net, known, v[..., part], visible, (offset[..., part], expected[..., part]), weights
+            )
+            known = torch.cat([known, here], -1)
+            decoded.append(here)
+            bits["fine"] = bits["fine"] + hard
+            loss = loss + soft
+            start += channels
+        return Coded(torch.cat(decoded, -1), coarse.psi, bits, loss)
+
+    def _slice(
+        self, net: nn.Module, known: Tensor, target: Tensor, visible: Tensor, given: tuple[Tensor, Tensor] | None,
+        weights: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        """Code one slice in four passes.
+
+        Args:
+            net: its context network.
+            known: what is known before (B, h, w, inputs).
+            target: its gained latents (B, h, w, channels).
+            visible: (B, h, w, 1) of 0 and 1.
+            given: what is added to the network's means, and the value of hidden positions, (B, h, w, channels) each.
+            weights: quality interpolation weights (B, 6).
+
+        Returns:
+            Dequantised latents (B, h, w, channels), bits and loss bits (B,).
+        """
+        assert isinstance(net, ContextNet)
+        channels = target.shape[-1]
+        shared = net.shared(known.permute(0, 3, 1, 2).clamp(-HIGH, HIGH))
+        current = torch.zeros_like(target)
+        bits = loss = target.new_zeros(len(target))
+        for number, (i, j) in enumerate(PARITIES):
+            out = net.at(number, shared, current.permute(0, 3, 1, 2).clamp(-IN_HIGH, IN_HIGH), weights)
+            mu, index = out[..., :channels], out[..., channels:] * 4 + 24
+            if given is not None:
+                mu = mu + given[0][:, i::2, j::2]
+            place = visible[:, i::2, j::2]
+            v_hat, hard, soft = code(target[:, i::2, j::2], mu.clamp(-IN_HIGH, IN_HIGH), index)
+            bits = bits + total(hard * place)
+            loss = loss + total(soft * place)
+            v_hat = v_hat * place
+            if given is not None:
+                v_hat = v_hat + given[1][:, i::2, j::2] * (1 - place)
+            current = current.clone()
+            current[:, i::2, j::2] = v_hat
+        return current, bits, loss
+
+    def mask_bits(self, u: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+        """Bits (B,) of the visible set, four passes, conditioned on hyper-latent and coarse latents."""
         shared = self.mask.shared(u.permute(0, 3, 1, 2).clamp(-HIGH, HIGH))
         signs = mask[..., None].to(u.dtype) * 2 - 1
         current = torch.zeros_like(signs)
         cost = u.new_zeros(u.shape[0])
         for number, (i, j) in enumerate(PARITIES):
-            out = self.mask.at(number, shared, current.permute(0, 3, 1, 2), knots)
+            out = self.mask.at(number, shared, current.permute(0, 3, 1, 2), weights)
             index = (out * 4).clamp(-MASK_CENTRE, MASK_CENTRE - 1)
             logit = (index + (torch.floor(index) - index).detach() + 0.5) / 4
             cost = cost + total(F.softplus(-logit * signs[:, i::2, j::2]) / math.log(2))
             current = current.clone()
             current[:, i::2, j::2] = signs[:, i::2, j::2]
         return cost
+
+
+def spread(u: Tensor, side: int) -> Tensor:
+    """Cells (B, zh, zw, side * side * C) to positions (B, zh * side, zw * side, C)."""
+    b, zh, zw, _ = u.shape
+    u = u.view(b, zh, zw, side, side, -1).permute(0, 1, 3, 2, 4, 5)
+    return u.reshape(b, zh * side, zw * side, -1)
+
+
+def upsample(cells: Tensor, h: int, w: int) -> Tensor:
+    """Coarse cells (B, ceil(h/2), ceil(w/2), C) to patches (B, h, w, C): a cell's value is the mean of its patches.
+
+    Bilinear: 9/16 of the own cell, 3/16 of its neighbours to the patch's side, 1/16 of the diagonal one; cells beyond
+    the border are as the border's. Rounded to the nearest 1/64, halves up, as the integers are.
+    """
+    u = F.pad(cells.permute(0, 3, 1, 2), (1, 1, 1, 1), mode="replicate")
+    rows = torch.stack([3 * u[:, :, 1:-1] + u[:, :, :-2], 3 * u[:, :, 1:-1] + u[:, :, 2:]], 3).flatten(2, 3)
+    both = torch.stack([3 * rows[..., 1:-1] + rows[..., :-2], 3 * rows[..., 1:-1] + rows[..., 2:]], 4).flatten(3, 4)
+    out = both.permute(0, 2, 3, 1)[:, :h, :w] / 16
+    return out + (torch.floor(out.detach() / UNIT + 0.5) * UNIT - out.detach())
 
 
 def total(x: Tensor) -> Tensor:

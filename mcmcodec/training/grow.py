@@ -1,96 +1,111 @@
-"""Stage: between training stages. A trained network becomes a larger one that computes the same, or learns by heart.
+"""Growing a trained network: a larger one that computes the same, from a frozen model of the first generation.
 
-Blocks that the larger network has beyond the trained ones start as the identity, hidden units that it has beyond them
-start unread (Chen et al. 2016, Net2Net, without the copies): nothing that was learned is lost, and all of it is free to
-learn on.
+Additions start as nothing (Chen et al. 2016, Net2Net, without the copies): residual branches end in zeros, new inputs
+are not read at first. What was learned is kept, and all of it is free to learn on.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors.numpy import load_file
 from torch import Tensor
 
-from ..errors import UsageError
 from ..model.config import ModelConfig
 from ..model.synthesis import Synthesis
+from .export import bits_of, key_of
 from .network import Network
 
-READERS = (".weight2", ".weight3", "head1.weight")
-"""Layers that read hidden units of context networks, or noise: what they read of new ones starts at zero."""
+Arrays = dict[str, Any]
 
 
 @torch.no_grad()
-def grow(trained: Network, config: ModelConfig) -> Network:
-    """``trained`` with the sizes of ``config``: more encoder blocks, a longer plan, wider context networks.
+def from_first_generation(card: Path, config: ModelConfig) -> tuple[Network, dict[str, Any]]:
+    """A network of sizes ``config`` that paints what a first-generation model paints where every patch is visible.
 
-    Raises:
-        UsageError: ``config`` differs in something that cannot grow, or is smaller.
+    The first generation coded two slices of the fine latents for every patch and then the mask, and had no coarse
+    latents.
+
+    Args:
+        card: NAME.json of the frozen model.
+        config: sizes; embedding, slices, contexts and decoder are those of the model.
+
+    Returns:
+        The network, with the model's default decoder as its second, and the history of training.
     """
-    grown = Network(config)
-    old, new = trained.state_dict(), grown.state_dict()
-    if not config.plan.startswith(trained.config.plan) or set(old) - set(new):
-        raise UsageError(f"{config.name} is no larger version of {trained.config.name}", "start it with pca")
+    described = json.loads(card.read_text(encoding="utf-8"))
+    network = Network(config)
+    old = load_file(card.parent / described["stream"]["file"])
+    state = network.state_dict()
+    attention = [i for i, kind in enumerate(config.encoder_plan) if kind == "a"]
+    renamed = {"base_in": "low_in", "base_out": "low_out"}
     for name, values in old.items():
-        wider = ".slices." in name or ".mask." in name
-        if values.shape != new[name].shape and not (wider and _fits(values, new[name])):
-            raise UsageError(f"{name} cannot grow from {tuple(values.shape)}", "start the larger model with pca")
-        _place(name, values, new[name])
-    grown.load_state_dict(new)
-    return grown
+        room, _, rest = name.partition(".")
+        if room != "analysis":
+            continue
+        first, *more = rest.split(".")
+        if first == "blocks":
+            more[0] = str(attention[int(more[0])])
+        if first == "out":  # now for all channels; the first had nothing of it
+            state[f"analysis.{rest}"].zero_()
+            state[f"analysis.{rest}"][config.low :] = torch.from_numpy(values).float()
+            continue
+        state[".".join(["analysis", renamed.get(first, first), *more])].copy_(torch.from_numpy(values).float())
+    f, c, flag = config.features, config.coarse, described["config"]["base_slices"]
+    for name, room in state.items():
+        key = name.removeprefix("entropy.")
+        if key == name or f"entropy.{key_of(key)}" not in old or key.startswith("mask."):
+            continue
+        values = torch.from_numpy(old[f"entropy.{key_of(key)}"].astype("float64") / (1 << bits_of(key))).float()
+        if key.endswith(".context"):
+            number = int(key.split(".")[1])
+            known = sum(config.slices[:number])
+            room.zero_()
+            room[:, :f] = values[:, :f]
+            if number < flag:
+                room[:, f + c + 1 :] = values[:, f:]
+            else:
+                before = sum(config.slices[:flag])
+                order = [*range(f, f + before), *range(f + before + 1, f + known + 1)]
+                room[:, f + c] = values[:, f + before]
+                room[:, f + c + 1 :] = values[:, order]
+        else:
+            room.copy_(values)
+    state["entropy.offset_weight"].zero_()
+    network.load_state_dict(state)
+    network.start_coarse()
+    decoders = []
+    for name in ("fidelity", described["default_decoder"]):
+        entry = described["decoders"][name]
+        noise = entry.get("config", {}).get("grain", 0)
+        synthesis = Synthesis(replace(config, noise_channels=noise))
+        values = {k.replace("grain", "noise"): torch.from_numpy(v).float()
+                  for k, v in load_file(card.parent / entry["file"]).items()}  # fmt: skip
+        fresh = synthesis.state_dict()
+        assert not set(values) - set(fresh), f"{name} has parts that the larger decoder lacks"
+        synthesis.load_state_dict(fresh | values)
+        decoders.append(synthesis)
+    network.synthesis, network.second_decoder = decoders
+    return network, described["training"]["stream"]
 
 
 @torch.no_grad()
-def grained(synthesis: Synthesis, channels: int) -> Synthesis:
+def with_noise(synthesis: Synthesis, channels: int) -> Synthesis:
     """The same decoder with so many channels of noise beside what its head reads; unread at first."""
-    grown = Synthesis(replace(synthesis.config, grain=channels))
+    grown = Synthesis(replace(synthesis.config, noise_channels=channels))
     weights = grown.state_dict()
     for name, values in synthesis.state_dict().items():
-        _place(name, values, weights[name])
+        place(name, values, weights[name])
     grown.load_state_dict(weights)
     return grown
 
 
-@torch.no_grad()
-def carry(network: Network, before: Synthesis, after: Synthesis) -> Network:
-    """Give a network's decoder what another one learnt: the difference ``after - before`` is added to its weights.
-
-    Decoders that grew out of ``before`` take it well, and need a fraction of the training that ``after`` took (task
-    arithmetic, Ilharco et al. 2023).
-
-    Raises:
-        UsageError: a parameter of theirs does not fit into the network's.
-    """
-    mine = network.synthesis.state_dict()
-    for name, values in before.state_dict().items():
-        if name not in mine or not _fits(values, mine[name]):
-            raise UsageError(
-                f"{name} has no place in the decoder of {network.config.name}", "train it from the stream's"
-            )
-        mine[name][tuple(slice(n) for n in values.shape)] += after.state_dict()[name] - values
-    return network
-
-
-def adopt(network: Network, synthesis: Synthesis) -> Network:
-    """Give a network another model's decoder as it is, to be trained on: a retrained stream keeps its latents' meaning.
-
-    Raises:
-        UsageError: the decoder was made for other latents or features.
-    """
-    mine, its = network.config, synthesis.config
-    if (mine.latents, mine.features) != (its.latents, its.features):
-        raise UsageError(f"{mine.name} has other latents than this decoder reads", "grow a decoder with run light")
-    network.synthesis = synthesis
-    return network
-
-
-def _fits(values: Tensor, room: Tensor) -> bool:
-    return values.ndim == room.ndim and all(a <= b for a, b in zip(values.shape, room.shape, strict=True))
-
-
-def _place(name: str, values: Tensor, room: Tensor) -> None:
-    """Put trained values into the corner of a larger fresh parameter."""
-    if name.endswith(READERS):
+def place(name: str, values: Tensor, room: Tensor) -> None:
+    """Put trained values into the corner of a larger fresh parameter; what layers read of new inputs is zero."""
+    if name.endswith((".weight2", ".weight3", "head1.weight", "renderer.enter.weight")):
         room[: values.shape[0], values.shape[1] :] = 0
     room[tuple(slice(n) for n in values.shape)] = values

@@ -1,4 +1,4 @@
-"""Stage: training of decoders. What judges a picture beside squared error and LPIPS: MS-SSIM, and an adversary."""
+"""What judges a picture beside squared error and LPIPS: MS-SSIM, colour of blocks, patterns, an adversary."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _blur(x: Tensor) -> Tensor:
     return F.conv2d(x, line.transpose(2, 3), groups=x.shape[1])
 
 
-def nudged(reach: int, *pictures: Tensor) -> list[Tensor]:
+def random_paired_crop(reach: int, *pictures: Tensor) -> list[Tensor]:
     """The same random crop of pictures (B, 3, H, W), their sides shorter by ``reach`` - 1; 1 leaves them as they are.
 
     LPIPS looks at every fourth pixel first. Where its grid always meets the decoder's the same way, the decoder learns
@@ -68,7 +68,7 @@ def nudged(reach: int, *pictures: Tensor) -> list[Tensor]:
     return [picture[:, :, y : y + h, x : x + w] for picture in pictures]
 
 
-def lattice(residual: Tensor) -> Tensor:
+def patch_periodic_loss(residual: Tensor) -> Tensor:
     """How much of an error (B, 3, H, W) repeats from patch to patch (B,): mean square of what patches have in common.
 
     Means are over squares of 4 x 4 patches. Errors that know nothing of the grid of patches nearly vanish there; a
@@ -79,6 +79,40 @@ def lattice(residual: Tensor) -> Tensor:
     parts = residual[:, :, : height // side * side, : width // side * side]
     parts = parts.reshape(b, c, height // side, 4, PATCH, width // side, 4, PATCH)
     return parts.mean((3, 6)).square().flatten(1).mean(1)
+
+
+def oklab(x: Tensor) -> Tensor:
+    """sRGB (..., 3, H, W) in [0, 1] to OKLab (Ottosson 2020), its cube root softened near black: gradients are finite."""
+    x = x.clamp(0, 1)
+    linear = torch.where(x <= 0.04045, x / 12.92, ((x.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4)
+    cones = torch.einsum("ij,...jhw->...ihw", linear.new_tensor(TO_CONES), linear)
+    return torch.einsum("ij,...jhw->...ihw", linear.new_tensor(TO_LAB), (cones + 1e-3) ** (1 / 3))
+
+
+TO_CONES = (
+    (0.4122214708, 0.5363325363, 0.0514459929),
+    (0.2119034982, 0.6806995451, 0.1073969566),
+    (0.0883024619, 0.2817188376, 0.6299787005),
+)
+TO_LAB = (
+    (0.2104542553, 0.7936177850, -0.0040720468),
+    (1.9779984951, -2.4285922050, 0.4505937099),
+    (0.0259040371, 0.7827717662, -0.8086757660),
+)
+
+
+def block_colour_loss(x: Tensor, y: Tensor) -> Tensor:
+    """Squared difference (B,) of the mean colours of 8x8 and of 16x16 blocks in OKLab, a and b counted four times.
+
+    Pictures (B, 3, H, W) in [0, 1]. Squared error alone lets colours fade: a and b have little energy.
+    """
+    both = torch.cat([x, y])
+    out = x.new_zeros(len(x))
+    for side in (8, 16):
+        a, b = oklab(F.avg_pool2d(both, side)).chunk(2)
+        square = (a - b).square().flatten(2).mean(2)
+        out = out + square @ square.new_tensor([0.5, 2.0, 2.0])
+    return out
 
 
 class Balance:
@@ -135,7 +169,7 @@ class Adversary(nn.Module):
         scores: Tensor = self.layers(torch.cat([(picture - blurred) * 4, blurred * 2 - 1], 1))
         return scores
 
-    def learn(self, x: Tensor, x_hat: Tensor) -> float:
+    def discriminator_step(self, x: Tensor, x_hat: Tensor) -> float:
         """One step of its own on originals x and decoded pictures x_hat; returns its loss."""
         x, x_hat = self._part(x, x_hat)
         self.requires_grad_(True)
@@ -146,10 +180,10 @@ class Adversary(nn.Module):
         self.requires_grad_(False)
         return float(loss.detach())
 
-    def fooled(self, x_hat: Tensor, x: Tensor) -> Tensor:
+    def generator_loss(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """The decoder's loss (B,): lower where the adversary takes it for real."""
         x, x_hat = self._part(x, x_hat)
         return -self(x_hat, x).flatten(1).mean(1)
 
     def _part(self, *pictures: Tensor) -> list[Tensor]:
-        return nudged(max(1, min(pictures[0].shape[2:]) - self.side + 1), *pictures)
+        return random_paired_crop(max(1, min(pictures[0].shape[2:]) - self.side + 1), *pictures)

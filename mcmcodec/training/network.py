@@ -1,40 +1,63 @@
-"""Stage: all stages of training share this module: analysis, entropy nets with rounding in the loop, synthesis."""
+"""The whole codec as one differentiable network: analysis, entropy nets with rounding in the loop, synthesis."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ..model.analysis import Analysis
-from ..model.config import KNOTS, LAMBDA_LOW, LAMBDA_RATIO, QUALITY_MAX, ModelConfig
-from ..model.layers import knot_weights, patchify
+from ..model.config import COARSE, KNOTS, LAMBDA_LOW, LAMBDA_RATIO, QUALITY_MAX, ModelConfig
+from ..model.layers import patchify, quality_weights
 from ..model.synthesis import Synthesis
-from .entropy import Coded, EntropyNets
+from .entropy import Coarse, Coded, EntropyNets
 
 
-def trade(quality: Tensor) -> Tensor:
-    """``model.config.trade`` for a batch of qualities (B,)."""
+def lagrange_lambda(quality: Tensor) -> Tensor:
+    """``model.config.lagrange_lambda`` for a batch of qualities (B,)."""
     return LAMBDA_LOW * LAMBDA_RATIO ** (quality.float() / QUALITY_MAX)
+
+
+@dataclass
+class Seen:
+    """What a decoder gets of a batch.
+
+    Attributes:
+        y_hat: dequantised latents (B, h, w, latents).
+        psi: hyper-decoder features (B, h, w, features).
+        mask: visible patches (B, h, w) bool.
+        weights: quality interpolation weights (B, 6).
+    """
+
+    y_hat: Tensor
+    psi: Tensor
+    mask: Tensor
+    weights: Tensor
+
+    def __getitem__(self, part: slice) -> Seen:
+        """Some pictures of the batch."""
+        return Seen(self.y_hat[part], self.psi[part], self.mask[part], self.weights[part])
 
 
 class Network(nn.Module):
     """The whole codec, differentiable; ``decoder`` gives the synthesis transform other sizes than the model's.
 
-    ``companion`` is a second decoder of the same latents, while one is trained together with the stream.
+    ``second_decoder`` paints the same latents for another judge, while both are trained together with the stream.
     """
 
     def __init__(self, config: ModelConfig, decoder: ModelConfig | None = None) -> None:
         super().__init__()
         self.config = config
-        self.half = False  # bfloat16 in the float transforms; the entropy nets always need float32
+        self.low_precision = False  # bfloat16 in the float transforms; the entropy nets always need float32
         self.analysis = Analysis(config)
         self.entropy = EntropyNets(config)
         self.synthesis = Synthesis(decoder or config)
-        self.companion: Synthesis | None = None
+        self.second_decoder: Synthesis | None = None
 
     @torch.no_grad()
     def pca_start(self, pixels: Tensor) -> None:
-        """Stage 0: make the untrained network a working transform codec.
+        """Make the untrained network a working transform codec.
 
         Args:
             pixels: (B, 3, H, W) in [0, 1]; a few hundred crops.
@@ -53,70 +76,82 @@ class Network(nn.Module):
         s.linear.bias.copy_(mean)
         s.scale.copy_(1 / (spread[:n] + 0.1))
         knots = torch.linspace(0, QUALITY_MAX, KNOTS)
-        a.log_gain.copy_((trade(knots).sqrt() / 5.1).log()[:, None].expand(KNOTS, n))
+        a.log_gain.copy_((lagrange_lambda(knots).sqrt() / 5.1).log()[:, None].expand(KNOTS, n))
+        self.start_coarse()
 
-    def choose_mask(self, t: Tensor, knots: Tensor) -> Tensor:
-        """Random masks (B, h, w) of the kinds that a user may ask for: all, by threshold, by share, at random."""
+    @torch.no_grad()
+    def start_coarse(self) -> None:
+        """Gains of the coarse latents: the fine ones' at low quality, growing no further from quality 30 on."""
+        a = self.analysis
+        fine = a.log_gain[:, : self.config.coarse]
+        top = fine[1] + 0.5 * (fine[2] - fine[1])
+        a.coarse_log_gain.copy_(torch.minimum(fine, top))
+
+    def ratio(self, weights: Tensor) -> Tensor:
+        """Gained fine units per gained coarse unit (B, coarse): Haar's low-pass is twice the mean of its patches."""
+        a = self.analysis
+        fine = weights @ a.log_gain[:, : self.config.coarse]
+        return torch.exp(fine - weights @ a.coarse_log_gain) / COARSE
+
+    @torch.no_grad()
+    def choose_mask(self, t: Tensor, expected: Tensor, weights: Tensor, threshold: float | None = None) -> Tensor:
+        """Masks (B, h, w): at random of the kinds that a file may have, or by ``threshold`` alone.
+
+        The score of a patch is the energy of its gained latents beyond what the coarse latents say, each past half a
+        step: near to what the rate-distortion choice looks at.
+        """
         b, h, w, _ = t.shape
-        first, last = self.config.base, self.config.latents
-        gained = t[..., first:last] * self.analysis.gains(knots)[:, None, None, first:]
-        score = (gained.square() - 0.3).clamp(min=0).sum(-1)  # (B, h, w)
-        u = torch.rand(b, 4, device=t.device)
-        threshold = torch.exp(u[:, 1] * 5.8 - 1.2)[:, None, None]
-        by_energy = score > threshold
-        noise = torch.rand_like(score)
-        ranked = torch.where(u[:, 2, None, None] < 0.5, score, noise).flatten(1)
+        n = self.config.latents
+        beyond = t[..., :n] * self.analysis.gains(weights)[:, None, None, :]
+        beyond[..., : expected.shape[-1]] -= expected
+        score = (beyond.square() - 0.25).clamp(min=0).sum(-1)
+        if threshold is not None:
+            return score > threshold
+        u = torch.rand(b, 4, device=t.device)[:, :, None, None]
+        by_energy = score > torch.exp(u[:, 1] * 3.5 - 1.0)  # 0.4 to 12
+        ranked = torch.where(u[:, 2] < 0.5, score, torch.rand_like(score)).flatten(1)
         place = ranked.argsort(1, descending=True).argsort(1).view(b, h, w)
-        by_share = place < (0.1 + 0.9 * u[:, 3, None, None]) * (h * w)
-        kind = u[:, 0, None, None]
-        # most files show every patch, because that is what pays most often
-        return (kind < 0.6) | ((kind < 0.8) & by_energy) | ((kind >= 0.8) & by_share)
+        by_share = place < u[:, 3] * (h * w)
+        kind = u[:, 0]
+        return (kind < 0.45) | ((kind < 0.85) & by_energy) | ((kind >= 0.85) & by_share)
 
-    def forward(
-        self, x: Tensor, quality: Tensor, mask: Tensor | None = None, rate: bool = True
-    ) -> tuple[Tensor, Coded | None]:
-        """Code and decode a batch.
+    def forward(self, x: Tensor, quality: Tensor, mask: Tensor | float | None = None) -> tuple[Tensor, Coded]:
+        """Code and decode a batch; arguments as for :meth:`code`."""
+        seen, coded = self.code(x, quality, mask)
+        return self.paint(seen), coded
+
+    def code(self, x: Tensor, quality: Tensor, mask: Tensor | float | None = None) -> tuple[Seen, Coded]:
+        """What a decoder gets of a batch; and what coding it took.
 
         Args:
-            x: pixels (B, 3, H, W) in [0, 1], sides multiples of 32.
+            x: pixels (B, 3, H, W) in [0, 1], sides multiples of 64.
             quality: (B,) in 0..100.
-            mask: visible patches (B, H/16, W/16); drawn at random if None.
-            rate: without it no bits are counted and uniform noise stands for quantisation (masked image modelling).
+            mask: visible patches (B, H/16, W/16) bool; a threshold of :meth:`choose_mask`; drawn at random if None.
         """
-        if rate:
-            seen, coded = self.code(x, quality, mask)
-            return self.paint(*seen), coded
-        v, z, mask, knots, gain = self.analyse(x, quality, mask)
-        n = self.config.base
-        sent = mask[..., None].expand(*v.shape[:3], v.shape[3] - n)
-        noisy = (v + torch.rand_like(v) - 0.5) * torch.cat([torch.ones_like(v[..., :n]), sent], -1)
-        psi = self.entropy.features(z + torch.rand_like(z) - 0.5, knots, *mask.shape[1:])
-        return self.paint(noisy / gain, psi, mask, knots), None
+        a, weights = self.analysis, quality_weights(quality)
+        t = a.tokens(x)
+        coarse = self.code_coarse(t, weights)
+        if not isinstance(mask, Tensor):
+            mask = self.choose_mask(t, coarse.expected, weights, mask)
+        with self._autocast(x):
+            y = a.latents(t, None if bool(mask.all()) else mask, weights).float()
+        gain = a.gains(weights)[:, None, None, :]
+        coded = self.entropy(y * gain, mask, coarse, weights)
+        return Seen(coded.v_hat / gain, coded.psi, mask, weights), coded
 
-    def code(
-        self, x: Tensor, quality: Tensor, mask: Tensor | None = None
-    ) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor], Coded]:
-        """What a decoder gets of a batch, that is y_hat, psi, mask and knots; and what coding it took."""
-        v, z, mask, knots, gain = self.analyse(x, quality, mask)
-        coded = self.entropy(v, z, mask, knots)
-        return (coded.v_hat / gain, coded.psi, mask, knots), coded
-
-    def analyse(self, x: Tensor, quality: Tensor, mask: Tensor | None) -> tuple[Tensor, ...]:
-        """Gained latents v, hyper-latent z, mask, knots and gains of a batch, float32."""
+    def code_coarse(self, t: Tensor, weights: Tensor) -> Coarse:
+        """Hyper-latent and coarse latents of embeddings t (B, h, w, D)."""
         a = self.analysis
-        knots = knot_weights(quality)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.half):
-            t = a.tokens(x).float()
-            if mask is None:
-                with torch.no_grad():
-                    mask = self.choose_mask(t, knots)
-            y, z = a.latents(t, mask, knots).float(), a.hyper(t, knots).float()
-        gain = a.gains(knots)[:, None, None, :]
-        return y * gain, z, mask, knots, gain
+        with self._autocast(t):
+            z, c = a.hyper(t, weights).float(), a.coarse(t, weights).float()
+        c = c * a.coarse_gains(weights)[:, None, None, :]
+        return self.entropy.code_coarse(c, z, self.ratio(weights), weights, *t.shape[1:3])
 
-    def paint(
-        self, y_hat: Tensor, psi: Tensor, mask: Tensor, knots: Tensor, decoder: Synthesis | None = None
-    ) -> Tensor:
+    def paint(self, seen: Seen, decoder: Synthesis | None = None) -> Tensor:
         """The synthesis transform, or another decoder, float32 out."""
-        with torch.autocast(y_hat.device.type, torch.bfloat16, enabled=self.half):
-            return (decoder or self.synthesis)(y_hat, psi, mask, knots).float()
+        with self._autocast(seen.y_hat):
+            out: Tensor = (decoder or self.synthesis)(seen.y_hat, seen.psi, seen.mask, seen.weights)
+            return out.float()
+
+    def _autocast(self, x: Tensor) -> torch.autocast:
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.low_precision)
