@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from mcmcodec import Codec
-from mcmcodec.bench.judge import Judge, Reference
 from mcmcodec.codec import _transforms
+from mcmcodec.metrics.judge import Judge, Reference
 from mcmcodec.training.data import load_folder
 from mcmcodec.training.light import operations
 

@@ -14,26 +14,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import container, intake, reduction, tiling
-from .bands import Bands
-from .container import REDUCED, Header
+from .bitstream import container
+from .bitstream.container import REDUCED, Header
+from .bitstream.extras import Extras, pack, unpack
+from .bitstream.file import Painter, opened, paint, words_file
+from .bitstream.inspect import Info as Info
+from .bitstream.inspect import info as info
+from .caption import Region, Words, coder
+from .entropy.latent_coder import Counter, Decoded, Writer
 from .entropy.rangecoder import RangeEncoder
-from .entropy.stream import Counter, Decoded, Writer
 from .errors import FormatError, UsageError
-from .extras import Extras, pack, unpack
-from .facts import Info as Info
-from .facts import info as info
-from .image import from_rgb
-from .text import Region, Words, coders
-from .weights import Weights, find, loaded
-from .words import Painter, opened, paint, words_file
+from .image import prepare, resample, tiling
+from .image.bands import Bands
+from .image.io import from_rgb
+from .model.weights import Weights, find, loaded
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from .choice import Analysed, Plan
-    from .intake import Taken
+    from .encoder.planning import Analysed, Plan
+    from .image.prepare import Taken
     from .model.transforms import Transforms
 
 Picture = NDArray[np.uint8]
@@ -48,10 +49,10 @@ class Codec:
     """A model, loaded once, for many pictures.
 
     Args:
-        model: name of a model (``mcmcodec.weights.available``); the default one if None. Decoding uses whichever
+        model: name of a model (``mcmcodec.model.weights.available``); the default one if None. Decoding uses whichever
             model the file names.
         device: ``auto`` (CUDA when there is one), ``cpu`` or ``cuda``; for the float transforms only.
-        max_pixels: larger pictures are refused, coming or going; see :func:`mcmcodec.limits.max_pixels`.
+        max_pixels: larger pictures are refused, coming or going; see :func:`mcmcodec.image.limits.max_pixels`.
 
     Raises:
         ModelError: weights missing or not those that the model's card names.
@@ -79,10 +80,10 @@ class Codec:
             roi: (H, W) map of non-negative numbers that multiply the patches' scores.
             caption: text to carry along.
             regions: phrases about boxes on the grid of 16x16 patches.
-            effort: 1 (fastest) to 9 (smallest at equal quality); see :mod:`mcmcodec.effort`.
+            effort: 1 (fastest) to 9 (smallest at equal quality); see :mod:`mcmcodec.encoder.refinement`.
             mode: ``full``; ``base``, the base layer (and the caption) only; ``caption``, the caption only.
-            extras: what goes along with an array, see :func:`mcmcodec.intake.take`; those of a Pillow image, metadata
-                apart, are found by themselves.
+            extras: what goes along with an array, see :func:`mcmcodec.image.prepare.take`; those of a Pillow image,
+                metadata apart, are found by themselves.
             reduce: 2, 4 or 8 code the picture at a half, a quarter or an eighth of its size, for the lowest rates;
                 decoded, it has its size again. Regions are not for such pictures.
 
@@ -94,37 +95,37 @@ class Codec:
             UsageError: an argument is out of range, or two contradict each other.
         """
         # here, because it brings OpenCV, which is slow to load and of no use to decode or info
-        from . import choice
-        from .effort import settings
+        from .encoder import planning
+        from .encoder.refinement import settings
 
         settings(effort)
-        choice.check(quality, keep, mask, roi, mode)
-        reduction.check(reduce)
+        planning.check(quality, keep, mask, roi, mode)
+        resample.check(reduce)
         if reduce > 1 and (regions or mode == "caption"):
             raise UsageError("regions are boxes on the whole picture, and words need none", "leave out the reduction")
-        taken = intake.taken(image, extras, self.max_pixels)
+        taken = prepare.taken(image, extras, self.max_pixels)
         return self.encode_taken(taken, Words(caption, tuple(regions)), quality, keep, mask, roi, effort, mode, reduce)
 
     def encode_taken(
         self, taken: Taken, words: Words, quality: int, keep: float | None, mask: str, roi: NDArray[Any] | None,
         effort: int, mode: str, reduce: int = 1, known: Analysed | None = None,
     ) -> bytes:  # fmt: skip
-        """As :meth:`encode`, once the picture is taken in; ``known``: see :func:`mcmcodec.choice.best`."""
-        from . import choice
-        from .effort import refine, settings
+        """As :meth:`encode`, once the picture is taken in; ``known``: see :func:`mcmcodec.encoder.planning.best`."""
+        from .encoder import planning
+        from .encoder.refinement import refine, settings
 
         how, rgb = settings(effort), taken.rgb
-        choice.check_picture(rgb, self.max_pixels)
+        planning.check_picture(rgb, self.max_pixels)
         if mode == "caption":
             return words_file(self.weights, rgb.shape[1], rgb.shape[0], words)
-        padded = tiling.pad(reduction.shrink(rgb, reduce))
-        region = None if roi is None else choice.patch_roi(roi, rgb.shape[:2], tiling.PATCH * reduce)
+        padded = tiling.pad(resample.shrink(rgb, reduce))
+        region = None if roi is None else planning.patch_roi(roi, rgb.shape[:2], tiling.PATCH * reduce)
 
         transforms = self.transforms()
-        price = choice.bit_weight(self.weights, transforms, quality) * how.thrift
+        price = planning.bit_weight(self.weights, transforms, quality) * how.thrift
         ways = "none" if mask == "rd" and keep is None and roi is None and not how.mask else mask
         code = partial(self._code, rgb.shape, reduce, quality, words, price)
-        coded = choice.best(self.weights, transforms, padded, quality, keep, ways, region, code, mode, known)
+        coded = planning.best(self.weights, transforms, padded, quality, keep, ways, region, code, mode, known)
         if how.rounds:
             plan = refine(self.weights, transforms, coded.plan, padded, quality, price, how.rounds)
             header, payload, _ = code(plan)
@@ -144,7 +145,7 @@ class Codec:
         )  # fmt: skip
         encoder = RangeEncoder()
         if words:
-            coders.find(self.weights.captions).encode(encoder, words, header.grid)
+            coder.encode(encoder, words, header.grid)
         port = Writer(encoder, plan.v, plan.z, plan.visible, self.weights.entropy.tables, price)
         plan.through(self.weights.entropy, port, quality)
         payload = encoder.finish()
@@ -215,9 +216,9 @@ class Codec:
                 yield from ((part, piece(part)) for part in view.bands(header.grid[0]))
             else:
                 small = piece(tiling.View.of(header.coded, factor=inner))
-                yield from reduction.enlarge(small, header.reduction * inner, view)
+                yield from resample.enlarge(small, header.reduction * inner, view)
 
-        bands = (intake.put(picture, extras, part) for part, picture in pieces())
+        bands = (prepare.put(picture, extras, part) for part, picture in pieces())
         return Bands(view.size[::-1], bands, header.pixels)
 
     def encode_batch(
@@ -226,17 +227,17 @@ class Codec:
     ) -> list[bytes]:  # fmt: skip
         """Encode pictures (B, 3, H, W), uint8 or floating point in [0, 1], on any device, to B files.
 
-        See :func:`mcmcodec.batches.encode` for arguments and errors.
+        See :func:`mcmcodec.model.batches.encode` for arguments and errors.
         """
-        from . import batches
+        from .model import batches
 
         return batches.encode(self, images, quality, captions, keep, mask, effort, mode)
 
     def decode_batch(
         self, files: Sequence[bytes], decoder: str | None = None, realism: float | None = None
     ) -> list[Tensor]:
-        """Decode files to pictures (3, H, W) uint8 on the codec's device; see :func:`mcmcodec.batches.decode`."""
-        from . import batches
+        """Decode files to pictures (3, H, W) uint8 on the codec's device; see :func:`mcmcodec.model.batches.decode`."""
+        from .model import batches
 
         check_way(decoder, realism)
         return batches.decode(self, files, decoder, realism)

@@ -7,8 +7,8 @@ from typing import Any
 
 from PIL import Image
 
-from mcmcodec.bands import Bands
 from mcmcodec.errors import FormatError, McmError, UsageError
+from mcmcodec.image.bands import Bands
 
 # Pictures of these widths make the codec that stands in fail, each in its own way.
 FAILURES: dict[int, BaseException] = {
@@ -25,7 +25,7 @@ FAILURES: dict[int, BaseException] = {
 class FakeCodec:
     """Writes a line of JSON instead of an .mcm file, longer by a space for every step of quality."""
 
-    weights = SimpleNamespace(card={"decoders": {"fidelity": {}}}, captions="english-1")
+    weights = SimpleNamespace(card={"decoders": {"fidelity": {}}})
 
     def __init__(self, model: str | None = None, device: str = "auto", max_pixels: int | None = None) -> None:
         self.model, self.device = model, device

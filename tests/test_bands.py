@@ -15,14 +15,14 @@ from conftest import Command
 from models import smooth_noise
 from PIL import Image
 
-from mcmcodec import bands as room
-from mcmcodec import tiling
-from mcmcodec.bands import Bands, write_png
+from mcmcodec.bitstream.extras import Extras
 from mcmcodec.cli import decode as command
 from mcmcodec.codec import Codec
 from mcmcodec.errors import FormatError, ModelError
-from mcmcodec.extras import Extras
-from mcmcodec.image import save_bytes
+from mcmcodec.image import bands as room
+from mcmcodec.image import tiling
+from mcmcodec.image.bands import Bands, write_png
+from mcmcodec.image.io import save_bytes
 
 WIDTH, HEIGHT = 100, 27 * 16 - 3
 

@@ -11,8 +11,9 @@ from models import smooth_noise
 from torch import Tensor
 
 import mcmcodec
-from mcmcodec import batches, tiling
 from mcmcodec.errors import FormatError, InputError, UsageError
+from mcmcodec.image import tiling
+from mcmcodec.model import batches
 
 RGB = np.stack([smooth_noise(72, 104, seed=seed) for seed in range(3)])
 IMAGES = torch.from_numpy(RGB).permute(0, 3, 1, 2)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcmcodec.budget import Point, allocate, hull, spread
-from mcmcodec.effort import slowness
+from mcmcodec.encoder.rate_allocation import Point, allocate, hull, spread
+from mcmcodec.encoder.rate_control import ladder
+from mcmcodec.encoder.refinement import slowness
 from mcmcodec.errors import UsageError
-from mcmcodec.rate import ladder
 
 TYPICAL = ladder({}, "bpp"), ladder({}, "psnr")
 

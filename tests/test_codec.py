@@ -17,14 +17,16 @@ from models import smooth_noise
 from PIL import Image
 
 import mcmcodec
-from mcmcodec import choice, masking, tiling, words
 from mcmcodec import codec as corridor
+from mcmcodec.bitstream import file
+from mcmcodec.bitstream.extras import Extras
 from mcmcodec.codec import Codec, info
-from mcmcodec.entropy.stream import Decoded
+from mcmcodec.encoder import da_mask, planning
+from mcmcodec.entropy.latent_coder import Decoded
 from mcmcodec.errors import ModelError, UsageError
-from mcmcodec.extras import Extras
+from mcmcodec.image import tiling
 from mcmcodec.model.transforms import Transforms
-from mcmcodec.weights import FOLDER_VARIABLE, loaded
+from mcmcodec.model.weights import FOLDER_VARIABLE, loaded
 
 SIZES = [(1, 1), (500, 7), (16, 16), (641, 427), (17, 33)]
 """Width and height."""
@@ -102,19 +104,19 @@ def test_module_functions(tiny_codec: Codec) -> None:
 def symbols(monkeypatch: pytest.MonkeyPatch) -> list[Decoded]:
     """The list that from now on receives what each walk came to."""
     seen: list[Decoded] = []
-    original = choice.walk
+    original = planning.walk
 
     def walk(*arguments: Any) -> Decoded:
         seen.append(original(*arguments))
         return seen[-1]
 
-    for module in (choice, words):
+    for module in (planning, file):
         monkeypatch.setattr(module, "walk", walk)
     return seen
 
 
 CHOICES = [
-    (mode, keep) for mode in masking.MODES for keep in (None, 0.01, 0.4, 1.0) if mode != "none" or keep in (None, 1.0)
+    (mode, keep) for mode in da_mask.MODES for keep in (None, 0.01, 0.4, 1.0) if mode != "none" or keep in (None, 1.0)
 ]
 
 
@@ -140,7 +142,7 @@ def test_mask_modes(tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch, mode: st
 
 
 def test_modes_differ(tiny_codec: Codec) -> None:
-    files = {mode: tiny_codec.encode(picture(), keep=0.4, mask=mode) for mode in masking.MODES if mode != "none"}
+    files = {mode: tiny_codec.encode(picture(), keep=0.4, mask=mode) for mode in da_mask.MODES if mode != "none"}
     assert len(set(files.values())) == len(files)
 
 
@@ -148,7 +150,7 @@ def test_modes_differ(tiny_codec: Codec) -> None:
 def test_masks_that_save_little_are_not_tried(
     tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch, least: float
 ) -> None:
-    monkeypatch.setattr(choice, "MASK_BITS", least)
+    monkeypatch.setattr(planning, "MASK_BITS", least)
     tried, analyse = [], Transforms.analyse
 
     def counted(self: Transforms, padded: Any, visible: Any, quality: int) -> Any:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from models import smooth_noise
 
-from mcmcodec import choice, effort, tiling
 from mcmcodec.codec import _transforms, symbols
+from mcmcodec.encoder import planning, refinement
 from mcmcodec.errors import UsageError
+from mcmcodec.image import tiling
 from mcmcodec.model.config import trade
 
 QUALITY = 60
@@ -69,8 +70,8 @@ def test_no_rounds_leave_the_plan_alone(tiny_codec: Any) -> None:
     weights, transforms = tiny_codec.weights, _transforms(tiny_codec.weights, "cpu")
     padded = tiling.pad(PICTURE)
     every = np.ones((padded.shape[0] // tiling.PATCH, padded.shape[1] // tiling.PATCH), bool)
-    plan = choice.Plan(every, *transforms.analyse(padded, every, QUALITY), np.ones(1))
-    assert effort.refine(weights, transforms, plan, padded, QUALITY, plan.worth, 0) is plan
+    first = planning.Plan(every, *transforms.analyse(padded, every, QUALITY), np.ones(1))
+    assert refinement.refine(weights, transforms, first, padded, QUALITY, first.worth, 0) is first
 
 
 def test_read_only_pictures_raise_no_warning(tiny_codec: Any, recwarn: pytest.WarningsRecorder) -> None:

@@ -12,12 +12,12 @@ from conftest import Command
 from models import smooth_noise
 from PIL import Image, ImageDraw
 
-from mcmcodec import container, extras
+from mcmcodec.bitstream import container, extras
+from mcmcodec.bitstream.extras import Extras
 from mcmcodec.codec import Codec, info
 from mcmcodec.errors import FormatError, UsageError
-from mcmcodec.extras import Extras
-from mcmcodec.image import open_image, save_bytes
-from mcmcodec.intake import over, put, take
+from mcmcodec.image.io import open_image, save_bytes
+from mcmcodec.image.prepare import over, put, take
 
 XMP = (
     b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf tiff:Orientation='6'/><tiff:Orientation>8</tiff:Orientation></x:xmpmeta>"

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import smooth_noise
 
+from mcmcodec.encoder.rate_control import Goal, crossing, fit, ladder, likeness, rungs
 from mcmcodec.errors import InputError, UsageError
-from mcmcodec.rate import Goal, crossing, fit, ladder, likeness, rungs
 
 PICTURE = smooth_noise(168, 168, 7)
 EVERY = np.arange(101)
@@ -79,9 +79,9 @@ def test_too_small_for_a_metric() -> None:
 def test_lpips_without_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
-    from mcmcodec import rate
+    from mcmcodec.encoder import rate_control
 
-    rate._judge.cache_clear()
+    rate_control._judge.cache_clear()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="LPIPS.*; pip install"):
         likeness("lpips", PICTURE)

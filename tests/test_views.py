@@ -9,10 +9,10 @@ import pytest
 from models import smooth_noise
 
 from mcmcodec import codec as corridor
-from mcmcodec import tiling
 from mcmcodec.codec import Codec
 from mcmcodec.errors import InputError, UsageError
-from mcmcodec.tiling import View
+from mcmcodec.image import tiling
+from mcmcodec.image.tiling import View
 
 WIDTH, HEIGHT = 26 * 16 - 5, 19 * 16 - 9
 

@@ -14,12 +14,12 @@ import pytest
 from models import NUMBER, smooth_noise
 
 import mcmcodec
-from mcmcodec import weights
+from mcmcodec.caption import language
 from mcmcodec.codec import Codec, _transforms_of
 from mcmcodec.errors import ModelError
+from mcmcodec.model import weights
 from mcmcodec.model.config import PRESETS
-from mcmcodec.text import language
-from mcmcodec.weights import available, find, find_number, loaded
+from mcmcodec.model.weights import available, find, find_number, loaded
 
 WORDS = Path(language.__file__).with_name(language.FILE)
 

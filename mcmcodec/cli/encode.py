@@ -19,7 +19,7 @@ from .total import Source, encode_one
 
 if TYPE_CHECKING:
     from ..codec import Codec
-    from ..rate import Goal
+    from ..encoder.rate_control import Goal
 
 
 @click.command(cls=Sections, short_help="Turn pictures into .mcm files.")
@@ -46,7 +46,7 @@ def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, engine:
       codec encode -r album -o packed              mirrors the folder
       curl -s ADDRESS | codec encode - > photo.mcm
     """
-    from ..image import readable_extensions
+    from ..image.io import readable_extensions
 
     manners = options.manners(settings)
     mask_options.check_mask(settings)
@@ -79,13 +79,13 @@ def _prepare(settings: dict[str, Any]) -> tuple[Callable[[Job], Source], "Codec"
     region = mask_options.region(settings.pop("roi"))
     intake = {name: settings.pop(name) for name in ("background", "keep_metadata")}
     from ..codec import Codec
-    from ..image import open_image
-    from ..intake import take
+    from ..image.io import open_image
+    from ..image.prepare import take
 
     codec = Codec(model=settings.pop("model"), device=settings["device"])
-    words = caption_options.prepare(settings, codec.weights.captions, settings.pop("device"))
+    words = caption_options.prepare(settings, settings.pop("device"))
     if boxes := settings.pop("regions"):
-        from ..text import Region
+        from ..caption import Region
 
         settings["regions"] = [Region(*box) for box in boxes]
 

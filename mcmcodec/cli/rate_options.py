@@ -10,7 +10,7 @@ import click
 from ..errors import McmError, UsageError
 
 if TYPE_CHECKING:
-    from ..rate import Goal
+    from ..encoder.rate_control import Goal
 
 Command = Callable[..., Any]
 UNITS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
@@ -89,7 +89,7 @@ def wish(settings: dict[str, Any]) -> Wish:
     Raises:
         UsageError: They contradict each other, or the quality is not on the ladder.
     """
-    from ..rate import Goal
+    from ..encoder.rate_control import Goal
 
     quality, bpp, most, metric = (settings.pop(name) for name in ("quality", "bpp", "max_bytes", "target"))
     total, time = settings.pop("total_bytes"), settings.pop("max_time")
@@ -124,8 +124,8 @@ def wish(settings: dict[str, Any]) -> Wish:
 
 def _ladder(model: str | None) -> str:
     """What the qualities of a model typically cost, as a remedy."""
-    from .. import weights
-    from ..rate import rungs
+    from ..encoder.rate_control import rungs
+    from ..model import weights
 
     try:
         line = rungs(weights.find(model).card)

@@ -10,10 +10,10 @@ from .batch import Result
 from .files import STREAM, Job
 
 if TYPE_CHECKING:
-    from ..budget import Point
     from ..codec import Codec
-    from ..image import Pixels
-    from ..rate import Goal
+    from ..encoder.rate_allocation import Point
+    from ..encoder.rate_control import Goal
+    from ..image.io import Pixels
     from .rate_options import Wish
 
 
@@ -33,8 +33,8 @@ class Source:
 
 
 def encode_one(codec: "Codec", source: Source, goal: "Goal", settings: Mapping[str, Any]) -> Result:
-    """Encode a picture to its goal; errors as :func:`mcmcodec.rate.fit`."""
-    from ..rate import fit
+    """Encode a picture to its goal; errors as :func:`mcmcodec.encoder.rate_control.fit`."""
+    from ..encoder.rate_control import fit
 
     found = fit(codec, source.pixels, goal, **{**settings, **source.own})
     height, width = source.pixels.shape[:2]
@@ -70,8 +70,8 @@ def spread(
     """
     import numpy as np
 
-    from .. import budget
-    from ..rate import ladder
+    from ..encoder import rate_allocation
+    from ..encoder.rate_control import ladder
 
     if any(job.source == STREAM for job in jobs):
         raise UsageError("--total-bytes reads a picture more than once", "give files, or --max-bytes with stdin")
@@ -105,15 +105,15 @@ def spread(
             raise
         except Exception as error_:
             made[good[i]] = error_
-            return budget.Point(quality, 1, 0.0)
-        return budget.Point(quality, len(data), float((error**2).sum()), data, effort)
+            return rate_allocation.Point(quality, 1, 0.0)
+        return rate_allocation.Point(quality, len(data), float((error**2).sum()), data, effort)
 
     if good:
         assert wish.total is not None
         card = codec.weights.card
         pixels = [width * height for _, width, height in sizes]
         curves = ladder(card, "bpp"), ladder(card, "psnr")
-        chosen, _ = budget.spread(
+        chosen, _ = rate_allocation.spread(
             pixels, measure, wish.total, curves, effort=settings.get("effort"), seconds=wish.seconds
         )
         for job, point, size, count, losses in zip(good, chosen, sizes, encodes, lost, strict=True):

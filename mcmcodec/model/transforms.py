@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from .. import tiling
-from ..entropy.fixed import ACT_BITS
-from ..entropy.stream import Decoded
+from ..entropy.fixed_point import ACT_BITS
+from ..entropy.latent_coder import Decoded
 from ..errors import ModelError, UsageError
-from ..weights import Weights
+from ..image import tiling
 from .analysis import Analysis
 from .config import HYPER
 from .layers import knot_weights
 from .synthesis import Synthesis
+from .weights import Weights
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -17,15 +17,14 @@ import numpy as np
 from mutate import Mutator
 from PIL import Image, ImageCms
 
-from mcmcodec import sources
+from mcmcodec.bitstream.file import opened, words_file
+from mcmcodec.caption import Words, sources
+from mcmcodec.caption.raw_bytes import MAX_BYTES
 from mcmcodec.codec import Codec
 from mcmcodec.errors import InputError, McmError, ModelError, UsageError
-from mcmcodec.image import open_image
-from mcmcodec.intake import take
-from mcmcodec.text import Words
-from mcmcodec.text.captions import MAX_BYTES
-from mcmcodec.weights import Weights, find
-from mcmcodec.words import opened, words_file
+from mcmcodec.image.io import open_image
+from mcmcodec.image.prepare import take
+from mcmcodec.model.weights import Weights, find
 
 Level = Callable[[bytes, Codec], str]
 MAX_PIXELS = 256 * 256
@@ -174,7 +173,7 @@ def weights_level(data: bytes, codec: Codec) -> str:
 
 
 def _found(folder: Path) -> Weights:
-    from mcmcodec import weights
+    from mcmcodec.model import weights
 
     before, weights.folders = weights.folders, lambda: [folder]
     try:
