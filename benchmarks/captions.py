@@ -21,9 +21,9 @@ from typing import Any
 import brotli
 import zstandard
 
-from mcmcodec.bench import facts
+from mcmcodec.caption import Region, Words, coders
+from mcmcodec.cli.bench import provenance
 from mcmcodec.entropy.rangecoder import RangeDecoder, RangeEncoder
-from mcmcodec.text import Region, Words, coders
 from mcmcodec.training.caption_model import without
 
 EVERY = 8
@@ -177,13 +177,13 @@ def main() -> None:
     examples = training[:: len(training) // EXAMPLES][:EXAMPLES]
     results = {
         "command": "python benchmarks/captions.py FOLDER --smollm2 FILE.gguf --out benchmarks/results/captions",
-        **facts.gather("cpu", 1),
+        **provenance.gather("cpu", 1),
         "coders": measure(texts, training[::16]),
         "languages": languages(),
         "regions": regions(),
         "ideal": list(ideal(options.smollm2, few, examples)) if options.smollm2 else [],
     }
-    facts.write_json(options.out.with_suffix(".json"), results)
+    provenance.write_json(options.out.with_suffix(".json"), results)
     options.out.with_suffix(".md").write_text(report(results), encoding="utf-8")
 
 

@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import mcmcodec
-from mcmcodec.bench import facts, judge, suite
-from mcmcodec.bench.facts import write_json as write_json
+from mcmcodec.cli.bench import provenance, suite
+from mcmcodec.cli.bench.provenance import write_json as write_json
 from mcmcodec.errors import McmError
-from mcmcodec.image import readable_extensions
+from mcmcodec.image.io import readable_extensions
+from mcmcodec.metrics import judge
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +52,7 @@ def points(options: argparse.Namespace) -> tuple[list[str], list[int]]:
 
 def begin(options: argparse.Namespace) -> dict[str, Any]:
     """Sets threads and clock; returns machine, versions, commit."""
-    return facts.begin(options.device, options.threads)
+    return provenance.begin(options.device, options.threads)
 
 
 def start(options: argparse.Namespace) -> tuple[mcmcodec.Codec, dict[str, Any]]:

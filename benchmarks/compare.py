@@ -18,8 +18,8 @@ from pathlib import Path
 import common
 from PIL import Image, ImageDraw, ImageFont
 
-from mcmcodec.bench import metrics
-from mcmcodec.bench.ours import Coder
+from mcmcodec.cli.bench.ours import Coder
+from mcmcodec.metrics import pixel_metrics
 
 LANCZOS = Image.Resampling.LANCZOS
 GAP, CAPTION = 6, 34
@@ -75,7 +75,7 @@ def row(coder: Coder, image: Image.Image, quality: int, decoders: list[str]) -> 
     data = coder.encode(image, quality=quality, keep=None, mask="rd")
 
     def detail(size: int) -> str:
-        return f"{size} bytes, {metrics.bpp(size, *image.size):.4f} bpp"
+        return f"{size} bytes, {pixel_metrics.bpp(size, *image.size):.4f} bpp"
 
     cells = [Cell(image, "original", f"{image.width} x {image.height}")]
     for decoder in decoders:

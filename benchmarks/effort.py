@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from mcmcodec import Codec
-from mcmcodec.bench import curves, metrics
-from mcmcodec.effort import LEVELS
+from mcmcodec.cli.bench import curves
+from mcmcodec.encoder.refinement import LEVELS
+from mcmcodec.metrics import pixel_metrics
 from mcmcodec.training.data import load_folder
 
 QUALITIES = (20, 35, 50, 65)
@@ -34,7 +35,7 @@ def measure(codec: Codec, pictures: list[np.ndarray], level: int) -> dict[str, A
             data = codec.encode(picture, quality=quality, effort=level)
             seconds += time.perf_counter() - begin
             rates.append(8 * len(data) / (picture.shape[0] * picture.shape[1]))
-            psnr.append(metrics.psnr(picture, np.asarray(codec.decode(data, "fidelity"))))
+            psnr.append(pixel_metrics.psnr(picture, np.asarray(codec.decode(data, "fidelity"))))
         points.append([round(float(np.mean(rates)), 6), round(float(np.mean(psnr)), 4)])
     return {"effort": level, "points": points, "seconds": round(seconds / len(pictures) / len(QUALITIES), 4)}
 

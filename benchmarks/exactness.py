@@ -32,13 +32,13 @@ import numpy as np
 from PIL import Image
 
 import mcmcodec
-from mcmcodec import tiling
 from mcmcodec.codec import symbols
-from mcmcodec.entropy import networks
+from mcmcodec.entropy import integer_networks
 from mcmcodec.entropy.checks import check
-from mcmcodec.entropy.stream import Decoded
-from mcmcodec.image import open_image
-from mcmcodec.weights import Weights
+from mcmcodec.entropy.latent_coder import Decoded
+from mcmcodec.image import tiling
+from mcmcodec.image.io import open_image
+from mcmcodec.model.weights import Weights
 
 Row = dict[str, Any]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -55,7 +55,7 @@ SSE = {
 PRECISION = "FLOAT32_MATMUL_PRECISION"
 """Not a library's variable: the worker hands it to ``torch.set_float32_matmul_precision``, and allows TF32 with it."""
 BATCH, TILE = "POSITIONS_PER_PRODUCT", "PATCHES_PER_TILE"
-"""Nor these: other values for ``networks.ROWS`` and ``tiling.INTERIOR``, so that everything is computed elsewhere."""
+"""Nor these: other values for ``integer_networks.ROWS`` and ``tiling.INTERIOR``, so that all is computed elsewhere."""
 AXES = {
     "OPENBLAS_CORETYPE": {"Nehalem": "sse4_2", "Sandybridge": "avx", "Haswell": "avx2", "SkylakeX": "avx512f"},
     "ATEN_CPU_CAPABILITY": {"default": "", "avx2": "avx2", "avx512": "avx512f"},
@@ -133,7 +133,7 @@ def decode(folder: Path, device: str) -> Row:
     # the model first, for it has a say in the precision too; what a program around us sets later must not matter
     mcmcodec.decode(paths[0].read_bytes(), device=device)
     _allow(os.environ.get(PRECISION, "highest"))
-    networks.ROWS = int(os.environ.get(BATCH, networks.ROWS))
+    integer_networks.ROWS = int(os.environ.get(BATCH, integer_networks.ROWS))
     tiling.INTERIOR = int(os.environ.get(TILE, tiling.INTERIOR))
     for path in paths:
         data = path.read_bytes()
@@ -158,7 +158,7 @@ def parse(folder: Path) -> Row:
     sys.path.append(str(Path(__file__).parents[1] / "tests"))
     import reference_parser
 
-    from mcmcodec.weights import folders
+    from mcmcodec.model.weights import folders
 
     known = {}
     for place in folders():

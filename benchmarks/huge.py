@@ -26,9 +26,9 @@ import processes
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from mcmcodec import tiling
 from mcmcodec.codec import SCALES, Codec
-from mcmcodec.image import open_image
+from mcmcodec.image import tiling
+from mcmcodec.image.io import open_image
 
 Picture = NDArray[np.uint8]
 WALL = (12000, 8400)

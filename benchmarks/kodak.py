@@ -14,7 +14,7 @@ from pathlib import Path
 
 import common
 
-from mcmcodec.bench import ours, suite
+from mcmcodec.cli.bench import ours, suite
 
 QUALITIES = "5,15,25,35,45,55,65,75,85,95"
 

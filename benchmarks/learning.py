@@ -13,9 +13,9 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
-from mcmcodec.bench import curves
-from mcmcodec.bench.curves import Curve
-from mcmcodec.bench.judge import METRICS
+from mcmcodec.cli.bench import curves
+from mcmcodec.cli.bench.curves import Curve
+from mcmcodec.metrics.judge import METRICS
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 JUDGED = {"psnr": "fidelity", "msssim": "fidelity", "lpips": "perceptual"}

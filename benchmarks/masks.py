@@ -19,12 +19,12 @@ from typing import Any
 import common
 from PIL import Image
 
-from mcmcodec import masking, tiling
-from mcmcodec.bench import run
-from mcmcodec.bench.judge import Reference
-from mcmcodec.bench.ours import Coder
-from mcmcodec.bench.run import Clock
-from mcmcodec.container import parse_header
+from mcmcodec.bitstream.container import parse_header
+from mcmcodec.cli.bench import run
+from mcmcodec.cli.bench.ours import Coder
+from mcmcodec.cli.bench.run import Clock
+from mcmcodec.image import tiling
+from mcmcodec.metrics.judge import Reference
 
 Row = dict[str, Any]
 MASKS = ("none", "random", "texture", "structure", "dual", "rd")
@@ -98,10 +98,10 @@ def choice_seconds(bench: Bench, quality: int, keep: float) -> dict[str, float]:
     padded = [tiling.pad(reference.picture) for reference in bench.references]
     for mask in MASKS:
         if mask not in ("none", "rd"):
-            masking.scores(padded[0], mask)  # the first call sets OpenCV up
+            mask.scores(padded[0], mask)  # the first call sets OpenCV up
             start = Clock.read()
             for picture in padded:
-                masking.choose(masking.scores(picture, mask), keep)
+                mask.choose(mask.scores(picture, mask), keep)
             seconds[mask] = (Clock.read() - start) / len(padded)
     longer = [bench.measure(mask, keep, quality)["encode_s"] for mask in ("rd", "dual")]
     return seconds | {"rd": max(0.0, longer[0] - longer[1] + seconds["dual"])}

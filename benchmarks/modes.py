@@ -20,9 +20,9 @@ from typing import Any
 
 import common
 
-from mcmcodec.bench import ours, suite
-from mcmcodec.bench.judge import METRICS
-from mcmcodec.bench.table import CONSISTENCY, PERCEPTION
+from mcmcodec.cli.bench import ours, suite
+from mcmcodec.cli.bench.table import CONSISTENCY, PERCEPTION
+from mcmcodec.metrics.judge import METRICS
 
 QUALITIES = "30,50"
 TITLES = {"caption": "words only", "base": "base layer only", "full": "full"}

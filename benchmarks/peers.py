@@ -17,7 +17,8 @@ from pathlib import Path
 
 import common
 
-from mcmcodec.bench import judge, peers, run, suite
+from mcmcodec.cli.bench import peers, run, suite
+from mcmcodec.metrics import judge
 
 
 def main() -> None:

@@ -18,8 +18,8 @@ from typing import Any
 
 import common
 
-from mcmcodec.bench import ours, peers, run, suite
-from mcmcodec.bench.table import markdown
+from mcmcodec.cli.bench import ours, peers, run, suite
+from mcmcodec.cli.bench.table import markdown
 
 QUALITIES = "20,40,50,60"
 RATES = "0.03,0.1"

@@ -24,11 +24,11 @@ from PIL import Image
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from mcmcodec import container
-from mcmcodec.bench import metrics
+from mcmcodec.bitstream import container
+from mcmcodec.bitstream.file import opened
 from mcmcodec.codec import Codec
-from mcmcodec.image import open_image
-from mcmcodec.words import opened
+from mcmcodec.image.io import open_image
+from mcmcodec.metrics import pixel_metrics
 
 DEMO = Path(__file__).parents[1] / "docs" / "demo.png"
 WHOLE = (0, 20, 40, 60)
@@ -50,7 +50,7 @@ def arrival(codec: Codec, image: Image.Image, quality: int, decoder: str, points
 
     def psnr(data: bytes) -> float:
         shown = codec.decode(data, decoder, allow_truncated=True)
-        return round(metrics.psnr(np.asarray(image), np.asarray(shown)), 3)
+        return round(pixel_metrics.psnr(np.asarray(image), np.asarray(shown)), 3)
 
     data = codec.encode(image, quality=quality)
     header, start = container.parse_header(data)

@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mcmcodec.bench import curves
-from mcmcodec.bench.curves import Curve
-from mcmcodec.bench.judge import METRICS
+from mcmcodec.cli.bench import curves
+from mcmcodec.cli.bench.curves import Curve
+from mcmcodec.metrics.judge import METRICS
 
 ROOT = Path(__file__).parents[1]
 RATES = (0.01, 0.02, 0.03, 0.05, 0.1)

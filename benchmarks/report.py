@@ -25,10 +25,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 import mcmcodec
-from mcmcodec.bench import curves, judge, ours, peers, suite
-from mcmcodec.bench.curves import Curve
-from mcmcodec.bench.judge import METRICS
-from mcmcodec.bench.table import markdown
+from mcmcodec.cli.bench import curves, ours, peers, suite
+from mcmcodec.cli.bench.curves import Curve
+from mcmcodec.cli.bench.table import markdown
+from mcmcodec.metrics import judge
+from mcmcodec.metrics.judge import METRICS
 
 FOLDER = Path(__file__).parent
 RATES = (0.01, 0.02, 0.03, 0.05, 0.075, 0.10, 0.15)

@@ -32,13 +32,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mcmcodec import weights
+from mcmcodec.bitstream.file import opened, words_file
+from mcmcodec.caption import Words
+from mcmcodec.cli.search import semantic
+from mcmcodec.cli.search.index import NAME, Hit, Index
 from mcmcodec.codec import Codec
 from mcmcodec.errors import UsageError
-from mcmcodec.search import semantic
-from mcmcodec.search.index import NAME, Hit, Index
-from mcmcodec.text import Words
-from mcmcodec.words import opened, words_file
+from mcmcodec.model import weights
 
 Row = dict[str, Any]
 RANKS = (1, 5, 10)
@@ -168,7 +168,7 @@ def fuse(lists: tuple[list[Hit], list[Hit]], limit: int) -> list[Hit]:
 
 def likeness(folder: Path, model: str, count: int) -> list[Row]:
     """Recall of pictures by other encodings of them."""
-    from mcmcodec.search.likeness import KIND, complete, descriptor, similarity
+    from mcmcodec.cli.search.likeness import KIND, complete, descriptor, similarity
 
     codec = Codec(model, "cpu")
     paths = sorted((folder / "val").glob("*.webp"))

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcmcodec import Codec
-from mcmcodec.budget import Point, spread
-from mcmcodec.image import open_image, to_rgb
-from mcmcodec.rate import Goal, crossing, fit, ladder
+from mcmcodec.encoder.rate_allocation import Point, spread
+from mcmcodec.encoder.rate_control import Goal, crossing, fit, ladder
+from mcmcodec.image.io import open_image, to_rgb
 
 Picture = NDArray[np.uint8]
 RATES = (0.02, 0.05, 0.1)

@@ -20,9 +20,9 @@ import numpy as np
 import processes
 from PIL import Image
 
-from mcmcodec.bench import facts
-from mcmcodec.image import open_image, readable_extensions, to_rgb
-from mcmcodec.weights import find
+from mcmcodec.cli.bench import provenance
+from mcmcodec.image.io import open_image, readable_extensions, to_rgb
+from mcmcodec.model.weights import find
 
 
 def cut(folder: Path, into: Path, count: int, side: int) -> None:
@@ -101,7 +101,7 @@ def main() -> None:
         alone = together | {"peak_mb": max(one["peak_mb"] for one in each)}
         lines.append(row("encode, one process per file", options.apart, alone))
         size = sum(path.stat().st_size for path in packed.iterdir())
-    report = facts.gather(options.device, 1) | {
+    report = provenance.gather(options.device, 1) | {
         "model": model,
         "note": options.note,
         "side": options.side,
@@ -109,7 +109,7 @@ def main() -> None:
         "bpp": round(8 * size / (options.count * options.side**2), 4),
         "rows": lines,
     }
-    facts.write_json(options.out, report)
+    provenance.write_json(options.out, report)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ from typing import Any
 import common
 import report
 
-from mcmcodec.bench import curves, ours, peers, suite
-from mcmcodec.bench.curves import Curve
-from mcmcodec.bench.judge import METRICS
+from mcmcodec.cli.bench import curves, ours, peers, suite
+from mcmcodec.cli.bench.curves import Curve
+from mcmcodec.metrics.judge import METRICS
 
 SIDE = 256
 QUALITIES = "5,15,25,35,45,55,65,75"

@@ -73,7 +73,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of a frozen tiny model, where the codec finds it for the rest of the session."""
     from models import export_tiny
 
-    from mcmcodec.weights import FOLDER_VARIABLE
+    from mcmcodec.model.weights import FOLDER_VARIABLE
 
     folder = tmp_path_factory.mktemp("weights")
     export_tiny(folder)

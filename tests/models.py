@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mcmcodec.model.config import PRESETS
+from mcmcodec.model.weights import FOLDER_VARIABLE
 from mcmcodec.training.export import write
 from mcmcodec.training.network import Network
-from mcmcodec.weights import FOLDER_VARIABLE
 
 Picture = NDArray[np.uint8]
 
@@ -72,4 +72,4 @@ def export_tiny(folder: Path) -> None:
     """Freeze the tiny network into ``folder``."""
     network = tiny_network()
     write(folder, NAME, NUMBER, network, {"fidelity": network, "perceptual": tiny_network(1)}, "fidelity",
-          TUNING, {}, "words-2")  # fmt: skip
+          TUNING, {})  # fmt: skip

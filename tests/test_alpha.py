@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
-from mcmcodec import alpha
+from mcmcodec.bitstream import alpha
 from mcmcodec.errors import FormatError
 
 

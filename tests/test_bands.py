@@ -15,14 +15,14 @@ from conftest import Command
 from models import smooth_noise
 from PIL import Image
 
-from mcmcodec import bands as room
-from mcmcodec import tiling
-from mcmcodec.bands import Bands, write_png
+from mcmcodec.bitstream.extras import Extras
 from mcmcodec.cli import decode as command
 from mcmcodec.codec import Codec
 from mcmcodec.errors import FormatError, ModelError
-from mcmcodec.extras import Extras
-from mcmcodec.image import save_bytes
+from mcmcodec.image import bands as room
+from mcmcodec.image import tiling
+from mcmcodec.image.bands import Bands, write_png
+from mcmcodec.image.io import save_bytes
 
 WIDTH, HEIGHT = 100, 27 * 16 - 3
 
@@ -41,7 +41,7 @@ def test_bands_are_the_picture(
     data = file(tiny_codec, grey, alpha)
     monkeypatch.setattr(tiling, "INTERIOR", 8)
     monkeypatch.setattr(tiling, "HALO", 0)
-    found = tiny_codec.bands(data, crop=crop, scale=scale)
+    found = tiny_codec.decode_bands(data, crop=crop, scale=scale)
     bands = list(found.bands)
     assert len(bands) == (4 if crop is None else 3) and found.pixels == WIDTH * HEIGHT
     assert {band.size[0] for band in bands} == {found.size[0]}
@@ -58,9 +58,9 @@ def test_bands_are_the_picture(
 def test_errors_come_before_the_first_band(tiny_codec: Codec) -> None:
     data = file(tiny_codec)
     with pytest.raises(ModelError):
-        tiny_codec.bands(data, "oil")
+        tiny_codec.decode_bands(data, decoder="oil")
     with pytest.raises(FormatError):
-        tiny_codec.bands(data[:-1])
+        tiny_codec.decode_bands(data[:-1])
 
 
 def split(picture: Image.Image, heights: tuple[int, ...], log: list[int] | None = None) -> Bands:

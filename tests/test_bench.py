@@ -13,8 +13,9 @@ import pytest
 from models import smooth_noise
 from PIL import Image
 
-from mcmcodec.bench import batches, equal, judge, page, peers, run, speed
+from mcmcodec.cli.bench import batch_speed, equal_bytes, page, peers, run, speed
 from mcmcodec.cli.main import main
+from mcmcodec.metrics import judge
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -130,10 +131,10 @@ def test_peers_at_equal_bytes(folder):
     rows, _ = run.sweep(variants, [reference], run.Journal(None, {}))
     sizes = sorted(row["bytes"] for row in rows if row["curve"] == "JPEG")
     target = (sizes[2] + sizes[3]) // 2
-    shown = equal.closest(variants, rows, reference, target)
+    shown = equal_bytes.closest(variants, rows, reference, target)
     assert shown.size == pytest.approx(target, rel=0.1) and shown.image.size == (192, 176)
     assert shown.values["psnr"] > 15
-    assert equal.closest(variants, [], reference, target) is None
+    assert equal_bytes.closest(variants, [], reference, target) is None
 
 
 def test_base_and_caption_modes(folder, tiny, capsys):
@@ -203,9 +204,9 @@ def test_speed_of_ours_and_a_peer(folder, tiny, monkeypatch, capsys):
         "load_s": 2.0, "idle_mb": 90.0, "repetitions": 2,
     })  # fmt: skip
     devices = ["cpu", "cuda"]  # what the clock is chosen by; what batches are measured by
-    monkeypatch.setattr("mcmcodec.bench.judge.device_of", lambda asked: devices.pop(0))
-    whole = batches.batches
-    monkeypatch.setattr(batches, "batches", lambda path, model, device: whole(path, model, "cpu", (1, 3), 64))
+    monkeypatch.setattr("mcmcodec.metrics.judge.device_of", lambda asked: devices.pop(0))
+    whole = batch_speed.batches
+    monkeypatch.setattr(batch_speed, "batches", lambda path, model, device: whole(path, model, "cpu", (1, 3), 64))
     code, out, _ = codec(capsys, "bench", folder, "--speed", "--limit", 1, "--model", "tiny", "--device", "cpu")
     content = json.loads(Path("bench-set/speed.json").read_text())
     assert code == 0 and "Side by side" in out and content["model"] == "tiny"

@@ -20,9 +20,10 @@ import modes  # noqa: E402
 import peers as measuring  # noqa: E402
 import val  # noqa: E402
 
-from mcmcodec.bench import judge, ours, peers, run  # noqa: E402
-from mcmcodec.bench.facts import write_json  # noqa: E402
+from mcmcodec.cli.bench import ours, peers, run  # noqa: E402
+from mcmcodec.cli.bench.provenance import write_json  # noqa: E402
 from mcmcodec.errors import McmError  # noqa: E402
+from mcmcodec.metrics import judge  # noqa: E402
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ def test_every_peer_gives_files_that_grow_and_pictures_of_the_right_size(folder,
 
 def test_missing_peers_are_skipped(monkeypatch):
     monkeypatch.setattr(peers, "_package", lambda name: None)
-    monkeypatch.setattr("mcmcodec.bench.programs.ffmpeg", lambda: None)
+    monkeypatch.setattr("mcmcodec.cli.bench.programs.ffmpeg", lambda: None)
     found, missing = peers.find()
     assert {"JPEG XL", "HEIC", "VVC"} <= {one.name for one in missing}
     assert "pip install pillow-heif" in {one.remedy for one in missing}

@@ -2,9 +2,9 @@
 
 import pytest
 
+from mcmcodec.caption import choose, coded_size
+from mcmcodec.caption.shortest import content
 from mcmcodec.errors import ModelError, UsageError
-from mcmcodec.text import choose, coded_size
-from mcmcodec.text.choice import content
 
 DOG = "A brown dog runs along a sandy beach at sunset."
 

@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from reference_captions import words as reference
 from reference_rangecoder import Damaged, ReferenceDecoder
 
+from mcmcodec.caption import Region, Words, coded_size, coder, coders, language
+from mcmcodec.caption.raw_bytes import MAX_BYTES, encode_raw
 from mcmcodec.codec import Codec, info
 from mcmcodec.entropy.rangecoder import RangeDecoder, RangeEncoder, Table
 from mcmcodec.errors import FormatError, ModelError, UsageError
-from mcmcodec.text import Region, Words, coded_size, coders, language
-from mcmcodec.text import words as coder
-from mcmcodec.text.captions import MAX_BYTES, encode_raw
 
 FILE = Path(language.__file__).with_name(language.FILE)
 GRID = (32, 48)

@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from mcmcodec.entropy.checks import EXACT, check
-from mcmcodec.entropy.fixed import ACT_MAX
-from mcmcodec.entropy.stream import EntropyModel
+from mcmcodec.entropy.fixed_point import ACT_MAX
+from mcmcodec.entropy.latent_coder import EntropyModel
 from mcmcodec.errors import ModelError
-from mcmcodec.weights import available, find
+from mcmcodec.model.weights import available, find
 
 Arrays = dict[str, NDArray[np.generic]]
 

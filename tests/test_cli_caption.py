@@ -14,9 +14,9 @@ from conftest import Command, Outcome
 from models import smooth_noise
 from PIL import Image
 
+from mcmcodec.bitstream.file import with_caption, words_file
+from mcmcodec.caption import Words
 from mcmcodec.codec import Codec, info
-from mcmcodec.text import Words
-from mcmcodec.words import with_caption, words_file
 
 TEXT = "A brown dog runs along the beach near the sea."
 
@@ -24,8 +24,8 @@ TEXT = "A brown dog runs along the beach near the sea."
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], tiny: Path) -> Iterator[Command]:
     """Run ``codec ARGUMENTS`` in this process, with the tiny model as the default."""
-    from mcmcodec import weights
     from mcmcodec.cli.main import main
+    from mcmcodec.model import weights
 
     monkeypatch.setattr(weights, "DEFAULT", "tiny")
     before = signal.getsignal(signal.SIGTERM)

@@ -68,7 +68,7 @@ def test_contradictions_and_nonsense(codec: Command, here: Path, arguments: str,
 def test_a_wrong_quality_shows_the_ladder(
     codec: Command, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mcmcodec.weights import FOLDER_VARIABLE
+    from mcmcodec.model.weights import FOLDER_VARIABLE
 
     entry = {"file": "x", "sha256": "00"}
     card = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcmcodec.container import MAX_SIDE, Header, crc_of, pack, parse_header, unpack
+from mcmcodec.bitstream.container import MAX_SIDE, Header, crc_of, pack, parse_header, unpack
 from mcmcodec.errors import FormatError, UsageError
 
 PRINT = bytes(range(32))

@@ -8,7 +8,7 @@ import pytest
 from models import NUMBER, smooth_noise
 
 import mcmcodec
-from mcmcodec import container
+from mcmcodec.bitstream import container
 from mcmcodec.codec import Codec, info
 from mcmcodec.errors import FormatError, ModelError
 

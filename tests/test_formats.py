@@ -11,7 +11,7 @@ import pytest
 import reference_parser
 from reference_rangecoder import ReferenceDecoder
 
-from mcmcodec.container import MAGIC, Header, pack
+from mcmcodec.bitstream.container import MAGIC, Header, pack
 
 FORMATS = Path(__file__).parents[1] / "formats"
 FINGERPRINT = bytes(range(32))

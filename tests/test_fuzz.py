@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import NUMBER, smooth_noise
 
-from mcmcodec import container
+from mcmcodec.bitstream import container
 from mcmcodec.codec import Codec, info
-from mcmcodec.weights import find
+from mcmcodec.model.weights import find
 
 sys.path.insert(0, str(Path(__file__).parent / "fuzz"))
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from models import TUNING, smooth_noise, tiny_network
 
-from mcmcodec import tiling
 from mcmcodec.codec import Codec
+from mcmcodec.image import tiling
 from mcmcodec.model.config import PATCH
+from mcmcodec.model.weights import FOLDER_VARIABLE
 from mcmcodec.training.export import thaw, write
 from mcmcodec.training.grow import grained
 from mcmcodec.training.losses import lattice
-from mcmcodec.weights import FOLDER_VARIABLE
 
 SIDE = 26 * 16
 

@@ -17,11 +17,11 @@ import pytest
 from models import smooth_noise
 from PIL import Image
 
-from mcmcodec import weights
 from mcmcodec.cli.main import main
 from mcmcodec.codec import Codec
 from mcmcodec.errors import InputError, ModelError
-from mcmcodec.image import open_image, to_rgb
+from mcmcodec.image.io import open_image, to_rgb
+from mcmcodec.model import weights
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., tuple[int, str, list[str]]]

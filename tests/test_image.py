@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from mcmcodec.errors import InputError, UsageError
-from mcmcodec.image import (
+from mcmcodec.image.io import (
     from_rgb,
     open_image,
     readable_extensions,

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mcmcodec.entropy import fixed, networks
-from mcmcodec.entropy.fixed import ACT_MAX, INPUT_MAX, WEIGHT_BITS, WEIGHT_MAX
-from mcmcodec.entropy.networks import Neighbours, at_quality, layer
-from mcmcodec.entropy.stream import EntropyModel
+from mcmcodec.entropy import fixed_point, integer_networks
+from mcmcodec.entropy.fixed_point import ACT_MAX, INPUT_MAX, WEIGHT_BITS, WEIGHT_MAX
+from mcmcodec.entropy.integer_networks import Neighbours, at_quality, layer
+from mcmcodec.entropy.latent_coder import EntropyModel
 from mcmcodec.model.config import PRESETS
-from mcmcodec.weights import find
+from mcmcodec.model.weights import find
 
 ACTIVATIONS = st.sampled_from([0, 1, -1, 63, INPUT_MAX, -INPUT_MAX, ACT_MAX, -ACT_MAX]) | st.integers(-ACT_MAX, ACT_MAX)
 WEIGHTS = st.sampled_from([0, 1, -1, WEIGHT_MAX, -WEIGHT_MAX]) | st.integers(-WEIGHT_MAX, WEIGHT_MAX)
@@ -68,7 +68,7 @@ def test_neighbourhoods_match_a_convolution() -> None:
     rows, cols = (a.ravel() for a in np.indices((5, 6)))
     cells = Neighbours(5, 6, 3)
     cells.put((rows, cols), features[rows, cols])
-    got = (cells.around((rows, cols)) @ networks.taps(weight)).reshape(5, 6, 4)
+    got = (cells.around((rows, cols)) @ integer_networks.taps(weight)).reshape(5, 6, 4)
     planes = torch.from_numpy(features.transpose(2, 0, 1)[None].astype(np.float64))
     want = torch.nn.functional.conv2d(planes, torch.from_numpy(weight.astype(np.float64)), padding=1)
     np.testing.assert_array_equal(got, want[0].permute(1, 2, 0).numpy())
@@ -96,6 +96,7 @@ def test_no_sum_can_leave_exact_range(tiny: Path) -> None:
 
 def test_constants_are_the_formats() -> None:
     """Changing one of them makes every file unreadable."""
-    assert (fixed.ACT_BITS, fixed.WEIGHT_BITS, fixed.ACT_MAX, fixed.INPUT_MAX) == (6, 12, 32767, 16383)
-    assert fixed.PARITIES == ((0, 0), (1, 1), (0, 1), (1, 0))
-    assert (fixed.SCALES, fixed.MASK_CENTRE, networks.HYPER) == (64, 32, 4)
+    sizes = (fixed_point.ACT_BITS, fixed_point.WEIGHT_BITS, fixed_point.ACT_MAX, fixed_point.INPUT_MAX)
+    assert sizes == (6, 12, 32767, 16383)
+    assert fixed_point.PARITIES == ((0, 0), (1, 1), (0, 1), (1, 0))
+    assert (fixed_point.SCALES, fixed_point.MASK_CENTRE, integer_networks.HYPER) == (64, 32, 4)

@@ -9,10 +9,10 @@ from click.testing import CliRunner
 from models import NAME, smooth_noise
 from PIL import Image
 
-from mcmcodec.rate import ladder as curve
+from mcmcodec.encoder.rate_control import ladder as curve
+from mcmcodec.model.weights import FOLDER_VARIABLE, find
 from mcmcodec.training import ladder
 from mcmcodec.training.commands import main
-from mcmcodec.weights import FOLDER_VARIABLE, find
 
 
 def test_the_card_learns_its_ladder(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

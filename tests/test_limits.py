@@ -16,11 +16,11 @@ from models import NUMBER, smooth_noise
 from PIL import Image
 
 import mcmcodec
-from mcmcodec import container
+from mcmcodec.bitstream import container
+from mcmcodec.bitstream.limits import DEFAULT_MAX_PIXELS, VARIABLE, max_pixels
 from mcmcodec.cli.main import main
 from mcmcodec.codec import Codec, info, symbols
 from mcmcodec.errors import InputError, UsageError
-from mcmcodec.limits import DEFAULT_MAX_PIXELS, VARIABLE, max_pixels
 
 SMALL = 64 * 1024
 """Bytes: reading the cards of the models takes a part of it; the picture itself would take 12 GiB."""
@@ -109,7 +109,7 @@ def test_pictures_over_the_limit_are_not_encoded(tiny_codec: Codec, here: Path) 
 import resource, sys
 from mcmcodec.cli.main import main
 from mcmcodec.codec import Codec
-import mcmcodec.image, mcmcodec.choice
+import mcmcodec.image.io, mcmcodec.encoder.planning
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for arguments in (["encode", "wide.png", "--model", "tiny"], ["decode", "bomb.mcm"], ["info", "bomb.mcm"]):
     try:

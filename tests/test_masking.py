@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from models import smooth_noise
 
-from mcmcodec.errors import UsageError
-from mcmcodec.masking import (
+from mcmcodec.encoder.da_mask import (
     MODES,
     PATCH,
     choose,
@@ -21,6 +20,7 @@ from mcmcodec.masking import (
     structure_score,
     texture_score,
 )
+from mcmcodec.errors import UsageError
 
 SCORED = ("dual", "texture", "structure", "random")
 

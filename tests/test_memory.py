@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from models import smooth_noise
 
-from mcmcodec import masking, tiling
+from mcmcodec.bitstream.file import opened
 from mcmcodec.codec import Codec
-from mcmcodec.words import opened
+from mcmcodec.encoder import da_mask
+from mcmcodec.image import tiling
 
 SIDE = 768
 
@@ -43,11 +44,11 @@ def test_symbols(tiny_codec: Codec, picture: np.ndarray) -> None:
 @pytest.mark.parametrize("mode", ["texture", "structure"])
 def test_scores(monkeypatch: pytest.MonkeyPatch, picture: np.ndarray, mode: str) -> None:
     """Float pictures are those of bands; and bands make no difference."""
-    monkeypatch.setattr(masking, "BAND", SIDE)
-    whole = masking.scores(picture, mode)
-    monkeypatch.setattr(masking, "BAND", 5)
-    np.testing.assert_allclose(masking.scores(picture, mode), whole, rtol=1e-6)
-    assert peak(lambda: masking.scores(picture, mode)) < 2 * 256 * 3 * 4  # two float pictures; whole, there are four
+    monkeypatch.setattr(da_mask, "BAND", SIDE)
+    whole = da_mask.scores(picture, mode)
+    monkeypatch.setattr(da_mask, "BAND", 5)
+    np.testing.assert_allclose(da_mask.scores(picture, mode), whole, rtol=1e-6)
+    assert peak(lambda: da_mask.scores(picture, mode)) < 2 * 256 * 3 * 4  # two float pictures; whole, there are four
 
 
 def test_whole_patches_are_not_copied(picture: np.ndarray) -> None:

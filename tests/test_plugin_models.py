@@ -12,7 +12,7 @@ from PIL import Image
 
 from mcmcodec import plugins
 from mcmcodec.errors import UsageError
-from mcmcodec.plugins.painting import fitting
+from mcmcodec.plugins.painter import fitting
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{letter}" for letter in LETTERS)]

@@ -20,12 +20,12 @@ from models import NUMBER, smooth_noise
 from safetensors.numpy import load_file, save_file
 
 from mcmcodec.codec import Codec, symbols
-from mcmcodec.entropy import networks
+from mcmcodec.entropy import integer_networks
 from mcmcodec.entropy.checks import EXACT, check
-from mcmcodec.entropy.fixed import ACT_MAX, WEIGHT_BITS
-from mcmcodec.entropy.networks import Neighbours, layer
-from mcmcodec.entropy.stream import EntropyModel
-from mcmcodec.weights import Weights, loaded
+from mcmcodec.entropy.fixed_point import ACT_MAX, WEIGHT_BITS
+from mcmcodec.entropy.integer_networks import Neighbours, layer
+from mcmcodec.entropy.latent_coder import EntropyModel
+from mcmcodec.model.weights import Weights, loaded
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "formats" / "vectors")]
@@ -42,7 +42,7 @@ def file(tiny_codec: Codec) -> bytes:
 @pytest.mark.parametrize("rows", [1, 7, 100])
 def test_batches_do_not_matter(file: bytes, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = symbol_hash(symbols(file))
-    monkeypatch.setattr(networks, "ROWS", rows)
+    monkeypatch.setattr(integer_networks, "ROWS", rows)
     assert symbol_hash(symbols(file)) == wanted
 
 

@@ -12,13 +12,14 @@ import torch
 from models import smooth_noise
 from PIL import Image
 
-from mcmcodec import container, reduction
+from mcmcodec.bitstream import container
+from mcmcodec.bitstream.container import REDUCED, Header
 from mcmcodec.cli.main import main
 from mcmcodec.codec import Codec, info
-from mcmcodec.container import REDUCED, Header
+from mcmcodec.encoder.rate_control import Goal, fit
 from mcmcodec.errors import FormatError, InputError, UsageError
-from mcmcodec.rate import Goal, fit
-from mcmcodec.tiling import View
+from mcmcodec.image import resample
+from mcmcodec.image.tiling import View
 
 HEIGHT, WIDTH = 137, 219
 
@@ -54,7 +55,7 @@ def test_parts_and_reductions_are_those_of_the_whole(
 ) -> None:
     data = tiny_codec.encode(picture, quality=70, reduce=factor)
     whole = np.asarray(tiny_codec.decode(data))
-    monkeypatch.setattr(reduction, "ROWS", 16)  # bands show no seams
+    monkeypatch.setattr(resample, "ROWS", 16)  # bands show no seams
     assert difference(tiny_codec.decode(data), whole) <= 1
     for x, y, w, h in ((0, 0, 1, 1), (WIDTH - 1, HEIGHT - 1, 1, 1), (30, 61, 150, 47)):
         part = tiny_codec.decode(data, crop=(x, y, w, h))
@@ -91,12 +92,12 @@ def test_tensors(tiny_codec: Codec, picture: Any) -> None:
 def test_enlarging_is_cubic_convolution() -> None:
     """The specification's section 4.5, on a ramp that it must keep and a step."""
     ramp = Image.fromarray(np.tile(np.arange(0, 240, 8, dtype=np.uint8)[None, :, None], (9, 1, 3)))
-    ((part, large),) = reduction.enlarge(ramp, 4, View.of((36, 120)))
+    ((part, large),) = resample.enlarge(ramp, 4, View.of((36, 120)))
     assert part.size == (36, 120)
     wanted = ((np.arange(120) + 0.5) / 4 - 0.5) * 8
     assert difference(np.asarray(large)[7, 8:-8, 0], wanted[8:-8].round()) <= 1
     step = Image.fromarray(np.repeat(np.array([[0] * 8 + [200] * 8], np.uint8)[..., None], 3, 2))
-    ((_, large),) = reduction.enlarge(step, 2, View.of((2, 32)))
+    ((_, large),) = resample.enlarge(step, 2, View.of((2, 32)))
     t = np.array([0.25, 0.75])
     near = 1.5 * t**3 - 2.5 * t**2 + 1  # Keys 1981, a = -1/2
     far = -0.5 * (t + 1) ** 3 + 2.5 * (t + 1) ** 2 - 4 * (t + 1) + 2

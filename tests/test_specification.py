@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_rangecoder import Damaged
 
-from mcmcodec import alpha, container, extras
+from mcmcodec.bitstream import alpha, container, extras
 from mcmcodec.errors import FormatError
 
 ROOT = Path(__file__).parents[1]

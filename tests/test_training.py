@@ -20,13 +20,13 @@ from PIL import Image
 
 import mcmcodec
 from mcmcodec.errors import InputError
+from mcmcodec.model.weights import FOLDER_VARIABLE, find
 from mcmcodec.training import data
 from mcmcodec.training.commands import main
 from mcmcodec.training.data import Crops, DeviceCrops, build_cache, load_folder
 from mcmcodec.training.loop import Average, LoopConfig, _schedule
 from mcmcodec.training.stages import Check, DecoderOnly, Judges, MaskedImageModelling, RateDistortion
 from mcmcodec.training.work import load
-from mcmcodec.weights import FOLDER_VARIABLE, find
 
 ROOT = Path(mcmcodec.__file__).parents[1]
 

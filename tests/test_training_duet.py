@@ -15,8 +15,8 @@ from models import save_pictures, tiny_network
 from torch import Tensor, nn
 
 from mcmcodec.errors import UsageError
+from mcmcodec.metrics import lpips
 from mcmcodec.model.config import PRESETS
-from mcmcodec.training import perceptual
 from mcmcodec.training.commands import main
 from mcmcodec.training.data import Crops
 from mcmcodec.training.duet import Duet
@@ -112,7 +112,7 @@ def test_a_check_shows_what_each_decoder_is_for(pictures: Path) -> None:
 
 
 def test_the_command_grows_and_trains_both(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(perceptual, "LPIPS", Blurred)
+    monkeypatch.setattr(lpips, "LPIPS", Blurred)
     monkeypatch.setitem(PRESETS, "grown", replace(PRESETS["tiny"], name="grown", encoder_blocks=2, plan="cac"))
     network = tiny_network(5)
     save(tmp_path / "start.pt", network, {"seen": 0}, LoopConfig("pca", 0))

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from models import smooth_noise
 
-from mcmcodec import container
+from mcmcodec.bitstream import container
+from mcmcodec.bitstream.file import opened
 from mcmcodec.codec import Codec, symbols
-from mcmcodec.entropy.cut import CutDecoder, CutShort
 from mcmcodec.entropy.rangecoder import RangeDecoder, RangeEncoder, Table
+from mcmcodec.entropy.truncated import CutDecoder, CutShort
 from mcmcodec.errors import FormatError
-from mcmcodec.words import opened
 
 
 def picture() -> np.ndarray:

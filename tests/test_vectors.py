@@ -13,7 +13,7 @@ from PIL import Image
 
 from mcmcodec import errors
 from mcmcodec.codec import Codec, info, symbols
-from mcmcodec.weights import FOLDER_VARIABLE, find, loaded
+from mcmcodec.model.weights import FOLDER_VARIABLE, find, loaded
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from models import smooth_noise
 
-from mcmcodec import codec as corridor
-from mcmcodec import tiling
 from mcmcodec.codec import Codec
 from mcmcodec.errors import InputError, UsageError
-from mcmcodec.tiling import View
+from mcmcodec.image import tiling
+from mcmcodec.image.tiling import View
 
 WIDTH, HEIGHT = 26 * 16 - 5, 19 * 16 - 9
 
@@ -44,7 +43,7 @@ def test_crop_paints_no_more_than_it_must(
     tiny_codec: Codec, data: bytes, small_tiles: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     painted = []
-    g_s = corridor._transforms(tiny_codec.weights, "cpu").synthesis("fidelity")
+    g_s = tiny_codec.transforms().decoder("fidelity")
     forward = g_s.forward
     monkeypatch.setattr(g_s, "forward", lambda y, *rest: painted.append(y.shape[1:3]) or forward(y, *rest))
     tiny_codec.decode(data, "fidelity", crop=(130, 61, 20, 7))
@@ -73,7 +72,7 @@ def test_linear_part_is_the_mean_of_its_pixels(tiny_codec: Codec) -> None:
 
     from mcmcodec.model.layers import blocks_to_pixels, to_blocks
 
-    g_s = corridor._transforms(tiny_codec.weights, "cpu").synthesis("fidelity")
+    g_s = tiny_codec.transforms().decoder("fidelity")
     y_hat = torch.randn(1, 3, 5, g_s.config.latents, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         whole = blocks_to_pixels(to_blocks(g_s.linear(y_hat))) + 0.5

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from models import smooth_noise
 from PIL import Image
 
-from mcmcodec import container
+from mcmcodec.bitstream import container
+from mcmcodec.bitstream.file import opened, with_caption, words_file
+from mcmcodec.caption import Words
 from mcmcodec.codec import Codec, info, symbols
 from mcmcodec.entropy.rangecoder import RangeEncoder
 from mcmcodec.errors import FormatError, InputError, UsageError
-from mcmcodec.text import Words
-from mcmcodec.words import opened, with_caption, words_file
 
 TEXT = "A brown dog runs along the beach near the sea."
 

@@ -5,8 +5,9 @@ import io
 import numpy as np
 from PIL import Image
 
-from mcmcodec.bench import judge, ours, run
-from mcmcodec.container import Header, pack, parse_header
+from mcmcodec.bitstream.container import Header, pack, parse_header
+from mcmcodec.cli.bench import ours, run
+from mcmcodec.metrics import judge
 
 
 class WebP:

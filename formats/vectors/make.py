@@ -26,14 +26,14 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from exactness import symbol_hash  # noqa: E402
 
-from mcmcodec import container  # noqa: E402
+from mcmcodec.bitstream import container  # noqa: E402
+from mcmcodec.bitstream.container import Header  # noqa: E402
+from mcmcodec.bitstream.extras import Extras  # noqa: E402
+from mcmcodec.bitstream.file import words_file  # noqa: E402
+from mcmcodec.caption import Words  # noqa: E402
 from mcmcodec.codec import Codec, info, symbols  # noqa: E402
-from mcmcodec.container import Header  # noqa: E402
+from mcmcodec.entropy.latent_coder import MAX_SYMBOL, Writer, walk  # noqa: E402
 from mcmcodec.entropy.rangecoder import RangeEncoder  # noqa: E402
-from mcmcodec.entropy.stream import MAX_SYMBOL, Writer, walk  # noqa: E402
-from mcmcodec.extras import Extras  # noqa: E402
-from mcmcodec.text import Words  # noqa: E402
-from mcmcodec.words import words_file  # noqa: E402
 
 Recipe = Callable[[Codec], bytes]
 TOLERANCE = 1
@@ -95,13 +95,13 @@ class Dice(Writer):
         return np.where(index == 0, 0, magnitude * self.rng.choice((-1, 1), index.shape))
 
     def hyper(self, loc: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """See :class:`mcmcodec.entropy.stream.Port`."""
+        """See :class:`mcmcodec.entropy.latent_coder.Port`."""
         drawn = self._draw(np.broadcast_to(index, self.z.shape))
         self.tables.encode(self.encoder, drawn.ravel(), np.broadcast_to(index, drawn.shape).ravel())
         return drawn
 
     def latents(self, where: Any, start: int, mu: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """See :class:`mcmcodec.entropy.stream.Port`."""
+        """See :class:`mcmcodec.entropy.latent_coder.Port`."""
         drawn = self._draw(index)
         self.tables.encode(self.encoder, drawn.ravel(), index.ravel())
         return drawn

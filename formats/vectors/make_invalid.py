@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mcmcodec import container
+from mcmcodec.bitstream import container
+from mcmcodec.bitstream.container import Header
+from mcmcodec.caption.raw_bytes import BYTE, END, _encode_raw, _prior
 from mcmcodec.codec import Codec, info
-from mcmcodec.container import Header
-from mcmcodec.entropy.networks import at_quality
+from mcmcodec.entropy.integer_networks import at_quality
 from mcmcodec.entropy.rangecoder import RangeEncoder
-from mcmcodec.entropy.tables import ESCAPE_BITS
+from mcmcodec.entropy.symbol_tables import ESCAPE_BITS
 from mcmcodec.errors import McmError
-from mcmcodec.text.captions import BYTE, END, _encode_raw, _prior
 
 FOLDER = Path(__file__).resolve().parent / "invalid"
 MAGIC = b"\x8aMC"

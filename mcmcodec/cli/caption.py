@@ -96,7 +96,7 @@ def caption(
 
 def _one(path: str, edit: _Edit, *, dry_run: bool) -> tuple[str, str, tuple[int, int]]:
     """Read, and perhaps change, one file; return its caption before and after, and its sizes likewise."""
-    from ..words import opened, with_caption
+    from ..bitstream.file import opened, with_caption
 
     data = read(path)
     before = opened(data).caption

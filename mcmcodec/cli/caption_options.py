@@ -66,12 +66,11 @@ def check_words(settings: Mapping[str, Any]) -> None:
                          "give --caption or --caption-from")  # fmt: skip
 
 
-def prepare(settings: dict[str, Any], coder: str, device: str) -> "Callable[[str, Image], str]":
-    """Take the options about the caption's origin out of a command's keyword arguments.
+def prepare(settings: dict[str, Any], device: str) -> "Callable[[str, Image], str]":
+    """Make of the options about the caption's origin what finds a caption.
 
     Args:
-        settings: loses ``caption``, ``caption_from``, ``captioner`` and ``caption_bytes``.
-        coder: name of the caption coder that is going to be used.
+        settings: the command's keyword arguments.
         device: where a captioner computes.
 
     Returns:
@@ -80,11 +79,11 @@ def prepare(settings: dict[str, Any], coder: str, device: str) -> "Callable[[str
     Raises:
         UsageError: a source or captioner cannot be used.
     """
-    from .. import sources
-    from ..text.choice import choose
+    from ..caption import sources
+    from ..caption.shortest import choose
 
-    given, limit = [text for text in settings.pop("caption") if text], settings.pop("caption_bytes")
-    origins, model = settings.pop("caption_from"), settings.pop("captioner")
+    given, limit = [text for text in settings["caption"] if text], settings["caption_bytes"]
+    origins, model = settings["caption_from"], settings["captioner"]
     known = [] if given else [sources.source(name) for name in origins if name != "none"]
     if model and not given:
         from ..plugins import captioner
@@ -93,6 +92,6 @@ def prepare(settings: dict[str, Any], coder: str, device: str) -> "Callable[[str
 
     def find(path: str, image: "Image") -> str:
         found = given or sources.candidates(known, path, image)
-        return found[0] if len(found) == 1 and limit is None else choose(found, limit, coder)
+        return found[0] if len(found) == 1 and limit is None else choose(found, limit)
 
     return find

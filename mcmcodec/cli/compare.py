@@ -13,7 +13,7 @@ from .console import complain, explain, printable, rate, size
 from .files import STREAM, seekable
 
 if TYPE_CHECKING:
-    from ..image import Pixels
+    from ..image.io import Pixels
 
 
 @click.command(short_help="Measure how far a picture is from its original.")
@@ -35,8 +35,8 @@ def compare(original: str, picture: str, metrics: str, decoder: str | None, as_j
       codec compare photo.png photo.mcm
       codec compare --json a.png b.webp | jq .psnr
     """
-    from ..bench.judge import METRICS, device_of, parse
-    from ..bench.judge import compare as judge
+    from ..metrics.judge import METRICS, device_of, parse
+    from ..metrics.judge import compare as judge
 
     wanted = parse(metrics)
     pictures = []
@@ -83,7 +83,7 @@ _SHORT = {"fd": "FD"}
 
 def _load(name: str, decoder: str | None, device: str) -> "Pixels":
     """Pixels of a picture, or of an .mcm file decoded."""
-    from ..image import open_image, to_rgb
+    from ..image.io import open_image, to_rgb
 
     if name.lower().endswith(".mcm"):
         from ..codec import decode

@@ -15,7 +15,7 @@ from .pipeline import local
 from .preview import preview as show
 
 if TYPE_CHECKING:
-    from ..bands import Bands
+    from ..image.bands import Bands
 
 LARGE: Final = 2**24
 """Pixels from which on a PNG is written while the picture is painted."""
@@ -61,7 +61,7 @@ def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, preview
 
 def _formats(jobs: list[Job]) -> dict[str, str]:
     """Pillow's format for every output, so that a wrong extension is found before work starts."""
-    from ..image import writable_format
+    from ..image.io import writable_format
 
     return {job.target: "PNG" if job.target == STREAM else writable_format(job.target) for job in jobs}
 
@@ -71,16 +71,17 @@ def _decoder(
 ) -> Callable[[bytes], "Bands"]:
     """Load the model once; return what decodes a file."""
     from ..codec import Codec
-    from ..intake import over
+    from ..image.prepare import over
+    from ..options import DecodeOptions
 
     if painter:
         from ..plugins import painter as load
 
         settings["painter"] = load(painter, device)
-    codec = Codec(device=device)
+    codec, options = Codec(device=device), DecodeOptions(**settings)
 
     def decode(data: bytes) -> "Bands":
-        bands = codec.bands(data, **settings)
+        bands = codec.decode_bands(data, options)
         return bands if background is None else bands.map(partial(over, background=background))
 
     return decode
@@ -88,9 +89,9 @@ def _decoder(
 
 def _prepare(formats: dict[str, str], **settings: Any) -> Outcomes:
     """Load the model once; return what does the jobs."""
-    from ..bands import write_png
-    from ..image import holds_alpha, save_bytes
-    from ..intake import over
+    from ..image.bands import write_png
+    from ..image.io import holds_alpha, save_bytes
+    from ..image.prepare import over
 
     decode = _decoder(**settings)
 

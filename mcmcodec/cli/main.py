@@ -15,7 +15,7 @@ import click
 from .. import __version__
 from ..errors import UsageError
 from .batch import FAILED, INTERRUPTED, OK, USAGE
-from .bench import bench
+from .bench.command import bench
 from .caption import caption
 from .compare import compare
 from .completion import completion
@@ -25,7 +25,7 @@ from .encode import encode
 from .files import STREAM
 from .info import info
 from .models import models
-from .search import index, search
+from .search.command import index, search
 from .thumbnail import thumbnail
 from .verify import verify
 

@@ -8,7 +8,7 @@ import click
 from ..errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from ..image import Pixels
+    from ..image.io import Pixels
 
 REGIONS = ("faces", "bodies", "cats")
 MASKS = ("rd", "dual", "texture", "structure", "random", "none")
@@ -67,7 +67,7 @@ def region(roi: str | None) -> "Callable[[Pixels], Pixels | None]":
     if roi is None:
         return lambda pixels: None
     if roi in REGIONS:
-        from ..regions import finder
+        from ..encoder.roi import finder
 
         return finder(roi)
     weight = _load(roi)
@@ -87,7 +87,7 @@ def region(roi: str | None) -> "Callable[[Pixels], Pixels | None]":
 def _load(path: str) -> "Pixels":
     import numpy as np
 
-    from ..image import from_rgb, open_image, to_rgb
+    from ..image.io import from_rgb, open_image, to_rgb
 
     try:
         with open_image(path) as image:

@@ -10,7 +10,7 @@ from .batch import FAILED, OK
 from .console import complain, printable, rate, size
 
 if TYPE_CHECKING:
-    from ..weights import Weights
+    from ..model.weights import Weights
 
 
 @click.command(short_help="List the installed models, their decoders and hashes.")
@@ -24,7 +24,7 @@ def models(names: tuple[str, ...], as_json: bool) -> int:
       codec models
       codec models --json | jq .decoders
     """
-    from .. import weights
+    from ..model import weights
 
     code, first = OK, True
     for name in names or weights.available():
@@ -48,7 +48,7 @@ def models(names: tuple[str, ...], as_json: bool) -> int:
 
 def describe(found: "Weights") -> dict[str, Any]:
     """A model's facts. ModelError when one of its files is missing or not what the card says."""
-    from .. import weights
+    from ..model import weights
 
     card = found.card
     entries = {"stream": card["stream"], **{name: card["decoders"][name] for name in found.decoders}}

@@ -19,6 +19,6 @@ def picture(command: F) -> F:
 def check(settings: dict[str, Any]) -> None:
     """UsageError when the background is no colour."""
     if settings["background"] is not None:
-        from ..intake import colour
+        from ..image.prepare import colour
 
         colour(settings["background"])

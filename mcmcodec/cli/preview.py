@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from rich.console import Console
 
-    from ..bands import Bands
+    from ..image.bands import Bands
 
 ROWS = 40
 """Lines of the terminal that a picture takes at most, so that several can be seen."""
@@ -59,7 +59,7 @@ def show(image: "Image") -> None:
     """Print a picture of any mode, on mid-grey where it is transparent, no larger than it is nor than the terminal."""
     from rich.console import Console
 
-    from ..intake import over
+    from ..image.prepare import over
 
     console = Console(color_system="truecolor", force_terminal=True)
     opaque = over(image, "grey").convert("RGB")

@@ -24,9 +24,9 @@ def thumbnail(source: str, target: str, size: int, device: str) -> None:
       codec thumbnail photo.mcm small.png
       codec thumbnail -s 128 photo.mcm - | viewer -
     """
+    from ..bitstream.container import parse_header
     from ..codec import Codec
-    from ..container import parse_header
-    from ..image import save_bytes
+    from ..image.io import save_bytes
 
     data = read(source)
     header, _ = parse_header(data)

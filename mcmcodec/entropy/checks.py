@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from .fixed import ACT_MAX, HYPER, SCALES
+from .fixed_point import ACT_MAX, HYPER, SCALES
 from .rangecoder import TOTAL
 
 Arrays = Mapping[str, NDArray[np.generic]]

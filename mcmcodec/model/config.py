@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from ..entropy.fixed import HYPER as HYPER
+from ..entropy.fixed_point import HYPER as HYPER
 
 PATCH = 16
 """Side of a patch in pixels; one token, one column of fine latents per patch."""

@@ -16,13 +16,13 @@ from ..errors import McmError, UsageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ..words import Painter
+    from ..bitstream.file import Painter
 
 CAPTIONERS = "mcmcodec.captioners"
 PAINTERS = "mcmcodec.painters"
 _OURS = {
-    CAPTIONERS: {"transformers": "mcmcodec.plugins.captioning:Captioner"},
-    PAINTERS: {"diffusers": "mcmcodec.plugins.painting:Painter"},
+    CAPTIONERS: {"transformers": "mcmcodec.plugins.captioner:Captioner"},
+    PAINTERS: {"diffusers": "mcmcodec.plugins.painter:Painter"},
 }
 
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from ..text.language import CHUNKS, END, TOTAL, LanguageModel, cut, value_of
-from ..text.words import ENDINGS
+from ..caption.coder import ENDINGS
+from ..caption.language import CHUNKS, END, TOTAL, LanguageModel, cut, value_of
 from .caption_prior import merge_pairs
 
 ORDER = 4

@@ -133,9 +133,8 @@ def adopt_(init: Path, model: Path, decoder: str, out: Path) -> None:
 @click.option("--number", default=1, help="Model id in the file header.")
 @click.option("--quantise-price", default=0.5, help="Share of the theoretical price of a bit in choosing symbols.")
 @click.option("--mask-price", default=1.0, help="Bits that a patch must save for each bit it costs.")
-@click.option("--captions", default="words-2", show_default=True, help="Coder of captions.")
 def export(stream: Path, decoders: tuple[str, ...], out: Path, name: str, number: int, quantise_price: float,
-           mask_price: float, captions: str) -> None:  # fmt: skip
+           mask_price: float) -> None:  # fmt: skip
     """Freeze a stream model and its decoders: integers, tables, hashes, card."""
     torch.set_num_threads(1)
     network, history = load(stream)
@@ -146,7 +145,7 @@ def export(stream: Path, decoders: tuple[str, ...], out: Path, name: str, number
         **{key: beyond(value[1], history) for key, value in loaded.items() if named[key] != str(stream)},
     }
     write(out, name, number, network, {key: value[0] for key, value in loaded.items()}, next(iter(named)),
-          {"quantise_price": quantise_price, "mask_price": mask_price}, runs, captions)  # fmt: skip
+          {"quantise_price": quantise_price, "mask_price": mask_price}, runs)  # fmt: skip
 
 
 @main.command("tune")

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..entropy.fixed import (
+from ..entropy.fixed_point import (
     ACT_BITS,
     ACT_MAX,
     INPUT_MAX,

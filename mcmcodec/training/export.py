@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from ..entropy.fixed import ACT_BITS, MASK_CENTRE, SCALE_MIN, SCALE_STEP, SCALES, WEIGHT_BITS, WEIGHT_MAX
+from ..caption import coder, language
+from ..entropy.fixed_point import ACT_BITS, MASK_CENTRE, SCALE_MIN, SCALE_STEP, SCALES, WEIGHT_BITS, WEIGHT_MAX
 from ..entropy.rangecoder import Table
-from ..text import coders
-from ..weights import Weights
+from ..model.weights import Weights
 from .entropy import EntropyNets
 from .network import Network
 
@@ -116,8 +116,8 @@ def _half(name: str, values: torch.Tensor) -> NDArray[Any]:
 
 
 def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[str, Network], default: str,
-          tuning: dict[str, float], history: dict[str, Any], captions: str = coders.DEFAULT) -> None:  # fmt: skip
-    """Write NAME.json and its safetensors files into ``folder``; ``captions`` names the coder of captions."""
+          tuning: dict[str, float], history: dict[str, Any]) -> None:  # fmt: skip
+    """Write NAME.json and its safetensors files into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     entries = {"stream": _store(folder / f"{name}.safetensors", stream_arrays(stream))}
     for decoder, network in decoders.items():
@@ -130,8 +130,7 @@ def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[
         "name": name, "id": number, "config": stream.config.to_dict(), "stream": entries.pop("stream"),
         "decoders": entries, "default_decoder": default, "tuning": tuning, "training": history,
     }  # fmt: skip
-    if captions != coders.DEFAULT:
-        card["captions"] = coders.card(captions)
+    card["captions"] = {"name": coder.NAME, "sha256": language.SHA256}
     (folder / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 

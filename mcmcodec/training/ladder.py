@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..bench.judge import QUICK, Judge, Reference
 from ..codec import Codec
+from ..encoder.rate_control import TOP
 from ..errors import UsageError
-from ..rate import TOP
+from ..metrics.judge import QUICK, Judge, Reference
 from .data import load_folder
 
 QUALITIES = tuple(range(0, TOP + 1, 10))
@@ -53,7 +53,7 @@ def measure(name: str, folder: Path, count: int) -> dict[str, list[float]]:
 
 def note(name: str, folder: Path, count: int) -> None:
     """Measure, print, and write the key ``ladder`` of the model's card."""
-    from ..weights import find
+    from ..model.weights import find
 
     table = measure(name, folder, count)
     weights = find(name)

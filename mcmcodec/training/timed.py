@@ -81,7 +81,7 @@ def start(o: Options, crops: Crops) -> tuple[Network, dict[str, Any]]:
 
 def run(o: Options) -> None:
     """Train, stage after stage; goes on where a run that was killed left off."""
-    from .perceptual import LPIPS
+    from ..metrics.lpips import LPIPS
 
     if o.device == "cpu":
         torch.set_num_threads(1)

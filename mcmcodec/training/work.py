@@ -89,7 +89,7 @@ def work(rank: int, o: dict) -> None:
 def _judges(o: dict, device: str) -> Judges:
     perceptual = None
     if o["lpips"]:
-        from .perceptual import LPIPS
+        from ..metrics.lpips import LPIPS
 
         perceptual = LPIPS().to(device)
     adversary = Adversary().to(device) if o["adversary"] else None

@@ -23,7 +23,7 @@ with atheris.instrument_imports(include=["mcmcodec"], exclude=["mcmcodec.trainin
     from models import export_tiny, smooth_noise
 
     from mcmcodec.codec import Codec
-    from mcmcodec.weights import FOLDER_VARIABLE
+    from mcmcodec.model.weights import FOLDER_VARIABLE
 
 
 def main() -> None:

@@ -36,9 +36,9 @@ import targets  # noqa: E402
 from models import NUMBER, export_tiny, smooth_noise  # noqa: E402
 from mutate import Mutator  # noqa: E402
 
-from mcmcodec.bench import facts  # noqa: E402
+from mcmcodec.cli.bench import provenance  # noqa: E402
 from mcmcodec.codec import Codec  # noqa: E402
-from mcmcodec.weights import FOLDER_VARIABLE  # noqa: E402
+from mcmcodec.model.weights import FOLDER_VARIABLE  # noqa: E402
 
 LEVELS = {"container": targets.container_level, "exact": targets.exact_level, "pixel": targets.pixel_level}
 LEVELS |= strangers.LEVELS
@@ -127,7 +127,8 @@ def main() -> None:
         row = {
             "level": options.level, "seed": options.seed, "files": counts.total(), "checksum_right": mutator.right,
             "refused": counts["refused"], "accepted": counts["accepted"], "failures": 0, "seconds": round(seconds),
-            "peak_mb": round(peak / 1024, 1), "grown_mb": round(grown, 1), "commit": facts.gather("cpu", 1)["commit"],
+            "peak_mb": round(peak / 1024, 1), "grown_mb": round(grown, 1),
+            "commit": provenance.gather("cpu", 1)["commit"],
         }  # fmt: skip
         add(options.out, row)
 
@@ -138,8 +139,8 @@ def add(path: Path, row: dict[str, Any]) -> None:
     rows = [one for one in rows if (one["level"], one["seed"]) != (row["level"], row["seed"])] + [row]
     rows.sort(key=lambda one: (one["level"], one["seed"]))
     sums = {name: sum(one[name] for one in rows) for name in ("files", "checksum_right", "failures")}
-    about = {key: value for key, value in facts.gather("cpu", 1).items() if key in ("machine", "versions")}
-    facts.write_json(path, about | {"sums": sums, "rows": rows})
+    about = {key: value for key, value in provenance.gather("cpu", 1).items() if key in ("machine", "versions")}
+    provenance.write_json(path, about | {"sums": sums, "rows": rows})
 
 
 if __name__ == "__main__":

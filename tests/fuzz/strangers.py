@@ -17,15 +17,14 @@ import numpy as np
 from mutate import Mutator
 from PIL import Image, ImageCms
 
-from mcmcodec import sources
+from mcmcodec.bitstream.file import opened, words_file
+from mcmcodec.caption import Words, sources
+from mcmcodec.caption.raw_bytes import MAX_BYTES
 from mcmcodec.codec import Codec
 from mcmcodec.errors import InputError, McmError, ModelError, UsageError
-from mcmcodec.image import open_image
-from mcmcodec.intake import take
-from mcmcodec.text import Words
-from mcmcodec.text.captions import MAX_BYTES
-from mcmcodec.weights import Weights, find
-from mcmcodec.words import opened, words_file
+from mcmcodec.image.io import open_image
+from mcmcodec.image.prepare import prepare
+from mcmcodec.model.weights import Weights, find
 
 Level = Callable[[bytes, Codec], str]
 MAX_PIXELS = 256 * 256
@@ -102,7 +101,7 @@ def picture_level(data: bytes, codec: Codec) -> str:
             warnings.simplefilter("ignore")
             with open_image(io.BytesIO(data), MAX_PIXELS) as image:
                 texts = sources.metadata("-", image)
-                taken = take(image, keep_metadata=True, limit=MAX_PIXELS)
+                taken = prepare(image, keep_metadata=True, max_pixels=MAX_PIXELS)
     except InputError as error:
         assert error.remedy and "\n" not in str(error)
         return "refused"
@@ -174,7 +173,7 @@ def weights_level(data: bytes, codec: Codec) -> str:
 
 
 def _found(folder: Path) -> Weights:
-    from mcmcodec import weights
+    from mcmcodec.model import weights
 
     before, weights.folders = weights.folders, lambda: [folder]
     try:

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from mcmcodec import container
+from mcmcodec.bitstream import container
+from mcmcodec.bitstream.container import Header
+from mcmcodec.bitstream.file import with_caption, words_file
+from mcmcodec.caption import Words
 from mcmcodec.codec import Codec, info
-from mcmcodec.container import Header
 from mcmcodec.errors import FormatError, McmError
-from mcmcodec.text import Words
-from mcmcodec.words import with_caption, words_file
 
 MAX_PIXELS = 64 * 64
 """Larger pictures are refused, so that time goes into variety."""

@@ -1,0 +1,82 @@
+"""Choice between captions by rate: of several that say the same, the one that says it in the fewest bytes.
+
+Content words are all but articles, prepositions and the like, compared without case and endings. A content word
+counts as often as candidates contain it, so that what most of them see weighs most.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from ..entropy.rangecoder import RangeEncoder
+from . import coder
+from .words import Words
+
+SHARE = 0.9
+"""A caption is good enough when it has this share of the most content that any candidate has."""
+_FUNCTION_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        a about above across after along an and another are around as at away be behind being below beside between
+        by down for from front has have he her his in inside into is it its near next of off on one onto other out
+        over she some something that the their them there they this through to together top toward towards two under
+        up very was were what where which while who with
+        """,
+    )
+)
+
+
+def coded_size(text: str) -> int:
+    """Bytes that a caption takes when it is coded alone, rounded up. UsageError if it cannot be coded."""
+    encoder = RangeEncoder()
+    coder.encode(encoder, Words(text), (1, 1))
+    return len(encoder.finish())
+
+
+def content(text: str) -> set[str]:
+    """The content words of a caption, in lower case and without the endings of plurals and verbs."""
+    words = re.findall(r"[^\W_]+", text.lower())
+    return {re.sub(r"(?<=\w\w\w)(ing|es|ed|s)$", "", word) for word in words if word not in _FUNCTION_WORDS}
+
+
+def choose(candidates: Sequence[str], limit: int | None = None) -> str:
+    """The candidate that keeps the content words in the fewest bytes.
+
+    Of the candidates that fit, those with nine tenths of the most content are compared by size. If none fits,
+    candidates are cut after whole words until they do.
+
+    Args:
+        candidates: captions of one picture; empty ones are passed over.
+        limit: most bytes that the caption may take when coded alone; None for no limit.
+
+    Returns:
+        One of the candidates, the beginning of one, or an empty string if nothing fits.
+
+    Raises:
+        UsageError: a candidate is longer than a caption may be, or is not valid Unicode text.
+    """
+    texts = list(dict.fromkeys(text for text in candidates if text))
+    worth: Counter[str] = Counter(word for text in texts for word in content(text))
+    sizes = {text: coded_size(text) for text in texts}
+    if limit is not None and texts and min(sizes.values()) > limit:
+        texts = [cut for text in texts if (cut := _cut(text, limit))]
+        sizes = {text: coded_size(text) for text in texts}
+    values = {
+        text: sum(worth[word] for word in content(text)) for text in texts if limit is None or sizes[text] <= limit
+    }
+    if not values:
+        return ""
+    enough = SHARE * max(values.values())
+    return min((text for text in values if values[text] >= enough), key=lambda text: (sizes[text], -values[text]))
+
+
+def _cut(text: str, limit: int) -> str:
+    """The longest beginning of whole words, function words at its end dropped, that takes at most ``limit`` bytes."""
+    ends = [match.end() for match in re.finditer(r"[^\W_]+", text) if match.group().lower() not in _FUNCTION_WORDS]
+    for end in reversed(ends):
+        if coded_size(text[:end]) <= limit:
+            return text[:end]
+    return ""

@@ -1,0 +1,117 @@
+"""Stage: entropy, symbols with their frozen tables, before the range coder.
+
+Table i (1..63) covers the symbols -reach[i]..reach[i]; one more entry is the escape. Index 0 means zero, uncoded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FormatError
+from .fixed_point import SCALES
+from .rangecoder import TOTAL, RangeDecoder, RangeEncoder, Table
+from .truncated import CutShort
+
+Ints = NDArray[np.integer[Any]]
+
+ESCAPE_BITS = 20
+"""An escaped symbol exceeds the table's reach by less than 2**20; more is damage."""
+
+
+class SymbolTables:
+    """The 63 tables of a stream model."""
+
+    def __init__(self, reach: NDArray[np.generic], frequencies: NDArray[np.generic]) -> None:
+        """From the frozen integers: ``reach`` (64,), and all frequencies in one row, table after table."""
+        self.reach = reach.astype(np.int64)
+        self.tables: list[Table | None] = [None]
+        widest = int(self.reach.max())
+        self.bits = np.full((SCALES, 2 * widest + 3), 40.0)
+        start = 0
+        for index in range(1, SCALES):
+            size = 2 * int(self.reach[index]) + 2
+            row = frequencies[start : start + size].astype(np.int64)
+            start += size
+            self.tables.append(Table(np.concatenate(([0], np.cumsum(row)))))
+            offset = widest + 1 - int(self.reach[index])
+            self.bits[index, offset : offset + size - 1] = -np.log2(row[:-1] / TOTAL)
+        self.bits[0, widest + 1] = 0.0
+        self.widest = widest
+
+    def cost(self, symbols: Ints, index: Ints) -> NDArray[np.float64]:
+        """Bits of each symbol, for the encoder's choices; 40 stands for an escape."""
+        column = np.clip(symbols, -self.widest - 1, self.widest + 1) + self.widest + 1
+        return np.asarray(self.bits[index, column])
+
+    def encode(self, encoder: RangeEncoder, symbols: Ints, index: Ints) -> None:
+        """Code symbols (n,) with tables ``index`` (n,): table by table, in the given order within a table."""
+        order = np.argsort(index, kind="stable")
+        values, reach = symbols[order], self.reach.astype(np.int32)[index[order]]
+        outside = np.abs(values) > reach
+        entries = np.where(outside, 2 * reach + 1, values + reach)
+        escapes = bool(outside.any())
+        end = 0
+        for i, count in enumerate(np.bincount(index, minlength=SCALES).tolist()):
+            start, end = end, end + count
+            table = self.tables[i]
+            if table is None or not count:
+                continue
+            encoder.symbols(entries[start:end], table)
+            if escapes:
+                for value in values[start:end][outside[start:end]].tolist():
+                    _encode_excess(encoder, abs(value) - int(self.reach[i]) - 1, value < 0)
+
+    def decode(self, decoder: RangeDecoder, index: Ints) -> Ints:
+        """Mirror of :meth:`encode`: symbols (n,). FormatError on visible damage.
+
+        CutShort, from a decoder that raises it, carries the symbols (n,) with zeros for those that are not certain.
+        """
+        symbols = np.zeros(len(index), np.int32)
+        order = np.argsort(index, kind="stable")
+        end = 0
+        try:
+            for i, count in enumerate(np.bincount(index, minlength=SCALES).tolist()):
+                start, end = end, end + count
+                if count and (table := self.tables[i]) is not None:
+                    _decode_group(decoder, table, int(self.reach[i]), order[start:end], symbols)
+        except CutShort:
+            raise CutShort(symbols) from None
+        return symbols
+
+
+def _decode_group(decoder: RangeDecoder, table: Table, reach: int, here: Ints, symbols: Ints) -> None:
+    """Fill in the symbols of one table, which stand at ``here``."""
+    try:
+        values: Ints = decoder.symbols(len(here), table) - reach
+    except CutShort as cut:
+        values = cut.values - reach
+        symbols[here[: len(values)]] = np.where(values > reach, 0, values)
+        raise
+    symbols[here] = values
+    if values.max() > reach:
+        escaped = here[values > reach]
+        symbols[escaped] = 0  # what stays, should the data end before their excess
+        for at in escaped.tolist():
+            excess, negative = _decode_excess(decoder)
+            symbols[at] = -(reach + 1 + excess) if negative else reach + 1 + excess
+
+
+def _encode_excess(encoder: RangeEncoder, excess: int, negative: bool) -> None:
+    """Sign, then the order-0 exponential Golomb code of ``excess``; its prefix bit by bit, as it is read."""
+    size = (excess + 1).bit_length()
+    for bit in (int(negative), *[0] * (size - 1), 1):
+        encoder.bits(bit, 1)
+    encoder.bits(excess + 1 - (1 << (size - 1)), size - 1)
+
+
+def _decode_excess(decoder: RangeDecoder) -> tuple[int, bool]:
+    negative = bool(decoder.bits(1))
+    size = 1
+    while not decoder.bits(1):
+        size += 1
+        if size > ESCAPE_BITS:
+            raise FormatError("the coded picture data is damaged", "fetch or copy the file again")
+    return (1 << (size - 1) | decoder.bits(size - 1)) - 1, negative

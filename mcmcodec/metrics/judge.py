@@ -1,0 +1,188 @@
+"""Judging decoded pictures: every metric of a picture against its original, the original's part computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from ..errors import McmError, ModelError, UsageError
+from . import pixel_metrics
+from .pixel_metrics import Picture
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .dists import DISTS
+    from .lpips import LPIPS
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is printed: its name, whether more of it is better, and its digits."""
+
+    title: str
+    more: bool
+    digits: int
+
+
+METRICS = {
+    "psnr": Metric("PSNR (dB)", True, 2),
+    "msssim": Metric("MS-SSIM", True, 3),
+    "lpips": Metric("LPIPS (AlexNet)", False, 3),
+    "dists": Metric("DISTS", False, 3),
+    "fd": Metric("Frechet distance of patches (VGG16 relu4_3, not FID)", False, 1),
+}
+QUICK = ("psnr", "msssim", "lpips")
+Row = dict[str, Any]
+
+
+def parse(names: str) -> tuple[str, ...]:
+    """The metrics of a list with commas, or of ``all`` or ``quick``; UsageError for others."""
+    if names in ("all", "quick"):
+        return tuple(METRICS) if names == "all" else QUICK
+    chosen = tuple(name.strip() for name in names.split(","))
+    for name in chosen:
+        if name not in METRICS:
+            raise UsageError(f"there is no metric {name!r}", f"choose from {', '.join(METRICS)}, quick, all")
+    return chosen
+
+
+def device_of(asked: str) -> str:
+    """``cuda`` or ``cpu`` for ``auto``, ``cuda`` or ``cpu``; UsageError when CUDA is asked for and not there."""
+    if asked == "cpu":
+        return asked
+    import torch
+
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device cuda is not there", "choose auto or cpu")
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class Judge:
+    """The networks that the wanted metrics need, loaded once.
+
+    A network whose weights are not installed is left out: ``notes`` says so, and its metrics are None. ``fd`` is of
+    whole sets; here its features are collected, by `Reference.judge`.
+    """
+
+    def __init__(self, wanted: Iterable[str] = QUICK, device: str = "cpu") -> None:
+        self.wanted, self.device = tuple(wanted), device
+        self.lpips: LPIPS | None = None
+        self.dists: DISTS | None = None
+        self.notes: list[str] = []
+        if "lpips" in self.wanted:
+            try:
+                from .lpips import LPIPS
+
+                self.lpips = LPIPS().to(device)
+            except ModelError as error:
+                self.notes.append(f"without LPIPS: {error}")
+        if {"dists", "fd"} & set(self.wanted):
+            try:
+                from .dists import DISTS
+
+                self.dists = DISTS(device)
+            except ModelError as error:
+                self.notes.append(f"without DISTS and Frechet distance: {error}")
+
+    def tensor(self, picture: Picture) -> Tensor:
+        """(1, 3, H, W) float tensor in [0, 1] of a picture (H, W, 3) uint8."""
+        import torch
+
+        return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].to(self.device).float() / 255
+
+
+class Reference:
+    """An original picture, with what judging it again and again can share."""
+
+    def __init__(self, name: str, picture: Picture, judge: Judge) -> None:
+        from . import dists
+        from .lpips import MINIMUM_SIDE
+
+        self.name, self.picture, self.judge_ = name, picture, judge
+        self.image = Image.fromarray(picture)
+        height, width = picture.shape[:2]
+        self.pixels = int(width * height)
+        self._lpips = judge.lpips if min(width, height) >= MINIMUM_SIDE else None
+        self._dists = judge.dists if min(width, height) >= 16 and self.pixels <= dists.MAXIMUM_PIXELS else None
+        self._features: list[Tensor] | None = None
+        self._maps: list[Tensor] | None = None
+
+    def patches(self) -> np.ndarray | None:
+        """(n, 512) features of the original's patches; None without the network."""
+        return self._dists.patches(self._original_maps()) if self._dists and "fd" in self.judge_.wanted else None
+
+    def judge(self, decoded: Image.Image) -> tuple[Row, np.ndarray | None]:
+        """The wanted metrics of the decoded picture (None: cannot be measured), and features of its patches.
+
+        Raises McmError when the decoded picture has another size.
+        """
+        picture = np.asarray(decoded.convert("RGB"))
+        if picture.shape != self.picture.shape:
+            a, b = picture.shape, self.picture.shape
+            raise McmError(f"{a[1]} x {a[0]} pixels cannot be compared with {b[1]} x {b[0]}", "scale one of them")
+        row: Row = {}
+        features = None
+        wanted = self.judge_.wanted
+        if "psnr" in wanted:
+            row["psnr"] = pixel_metrics.psnr(self.picture, picture)
+        if "msssim" in wanted:
+            small = min(picture.shape[:2]) < pixel_metrics.MINIMUM_SIDE
+            row["msssim"] = None if small else pixel_metrics.msssim(self.picture, picture)
+        if "lpips" in wanted:
+            row["lpips"] = self._lpips_of(picture)
+        if {"dists", "fd"} & set(wanted):
+            row["dists"] = None
+            if self._dists:
+                maps = self._dists.maps(self.judge_.tensor(picture))
+                row["dists"] = self._dists.distance(maps, self._original_maps())
+                features = self._dists.patches(maps) if "fd" in wanted else None
+        return row, features
+
+    def release(self) -> None:
+        """Forget the networks' features, which take much memory."""
+        self._features = self._maps = None
+
+    def bpp(self, size: int) -> float:
+        """Bits per pixel of a file of `size` bytes."""
+        return 8 * size / self.pixels
+
+    def _lpips_of(self, picture: Picture) -> float | None:
+        if self._lpips is None:
+            return None
+        import torch
+
+        with torch.no_grad():
+            if self._features is None:
+                self._features = self._lpips.features(self.judge_.tensor(self.picture))
+            features = self._lpips.features(self.judge_.tensor(picture))
+            distance: float = self._lpips.distance(features, self._features).item()
+        return distance
+
+    def _original_maps(self) -> list[Tensor]:
+        if self._maps is None:
+            assert self._dists is not None
+            self._maps = self._dists.maps(self.judge_.tensor(self.picture))
+        return self._maps
+
+
+def compare(
+    x: Picture, y: Picture, wanted: Sequence[str] = tuple(METRICS), device: str = "cpu"
+) -> tuple[Row, list[str]]:
+    """All `wanted` metrics of picture y against its original x, and notes on those that cannot be had.
+
+    The Frechet distance needs two whole patches of 64x64 pixels. Raises McmError for pictures of different sizes.
+    """
+    from .dists import frechet
+
+    judge = Judge(wanted, device)
+    reference = Reference("", x, judge)
+    row, features = reference.judge(Image.fromarray(y))
+    if "fd" in wanted:
+        patches = reference.patches()
+        row["fd"] = None if patches is None or features is None else frechet(patches, features)
+    return {name: row.get(name) for name in METRICS if name in wanted}, judge.notes

@@ -1,0 +1,170 @@
+"""Stage: all of them; finds, checks and loads frozen models. Imports no torch.
+
+A model is NAME.json (identity, sizes, hashes) beside NAME.safetensors (stream model: entropy integers, analysis) and
+one NAME-DECODER.safetensors for each decoder. Hashes are checked before a byte is used. The sha256 of the
+stream model's file (and of the captions' language model, if it uses one) is its fingerprint, which the checksum of
+every .mcm file covers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..caption import coder, language
+from ..entropy.latent_coder import EntropyModel
+from ..errors import ModelError
+from .config import ModelConfig
+
+DEFAULT = "medium-5"
+FOLDER_VARIABLE = "MCMCODEC_WEIGHTS"
+Arrays = dict[str, NDArray[Any]]
+
+
+def folders() -> list[Path]:
+    """Where weights are looked for: the variable MCMCODEC_WEIGHTS, the installed package, the source tree."""
+    package = Path(__file__).resolve().parents[1]
+    named = os.environ.get(FOLDER_VARIABLE)
+    return [*([Path(named)] if named else []), package / "_weights", package.parent / "weights"]
+
+
+def available() -> list[str]:
+    """Names of the models that can be loaded."""
+    return sorted({path.stem for folder in folders() for path in folder.glob("*.json")})
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One model on disk.
+
+    Attributes:
+        name: as given to ``--model``.
+        card: the contents of NAME.json.
+        folder: where its files lie.
+    """
+
+    name: str
+    card: dict[str, Any]
+    folder: Path
+
+    def __post_init__(self) -> None:
+        """Look at everything that is used later. KeyError, TypeError or ValueError when the card lacks it."""
+        _ = self.number, self.fingerprint, self.config, self.decoders, self.card["stream"]["file"]
+        _ = [(entry["file"], bytes.fromhex(entry["sha256"])) for entry in self.card["decoders"].values()]
+        _ = [self.decoder_config(name) for name in self.decoders]
+        if self.card["captions"] != {"name": coder.NAME, "sha256": language.SHA256}:
+            raise ModelError(f"model {self.name} needs another caption coder than is here", "update mcmcodec")
+        _ = [float(self.card["tuning"][price]) for price in ("quantise_price", "mask_price")]
+
+    @property
+    def number(self) -> int:
+        """Model id in the file header."""
+        return int(self.card["id"])
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What the checksum of every file covers (32 bytes): sha256 of the stream's hash and the caption model's."""
+        stream, captions = self.card["stream"]["sha256"], self.card["captions"]["sha256"]
+        return hashlib.sha256(bytes.fromhex(stream) + bytes.fromhex(captions)).digest()
+
+    @property
+    def decoders(self) -> list[str]:
+        """Names of the decoders, the default one first."""
+        first = self.card["default_decoder"]
+        return [first, *(name for name in self.card["decoders"] if name != first)]
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """Sizes of the model."""
+        return ModelConfig.from_dict(self.card["config"])
+
+    @cached_property
+    def stream(self) -> Arrays:
+        """All arrays of the stream model."""
+        return self._read(self.card["stream"])
+
+    @cached_property
+    def entropy(self) -> EntropyModel:
+        """The frozen integers."""
+        arrays = {k.removeprefix("entropy."): v for k, v in self.stream.items() if k.startswith("entropy.")}
+        return EntropyModel(arrays, self.config.slices, self.config.base_slices)
+
+    def decoder_config(self, name: str) -> ModelConfig:
+        """Sizes of a decoder: the model's, but for those that its entry in the card names. ModelError as below."""
+        return replace(self.config, **self._entry(name).get("config", {}))
+
+    def decoder(self, name: str) -> Arrays:
+        """All arrays of a decoder. ModelError names those that exist when ``name`` does not."""
+        return self._read(self._entry(name))
+
+    def _entry(self, name: str) -> dict[str, Any]:
+        if name not in self.card["decoders"]:
+            raise ModelError(f"model {self.name} has no decoder {name}", f"choose from {', '.join(self.decoders)}")
+        entry: dict[str, Any] = self.card["decoders"][name]
+        return entry
+
+    def _read(self, entry: dict[str, str]) -> Arrays:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        data = self.checked(entry)
+        try:
+            return load(data)
+        except (SafetensorError, KeyError, ValueError, TypeError):
+            path = self.folder / entry["file"]
+            raise ModelError(f"weights {path} hold no tensors", "install mcmcodec again") from None
+
+    def checked(self, entry: dict[str, str]) -> bytes:
+        """The file that an entry of the card names. ModelError when it is missing or its hash is another."""
+        path = self.folder / entry["file"]
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"weights {path} cannot be read ({error.strerror})", "install mcmcodec again") from None
+        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+            raise ModelError(f"weights {path} are not those that {self.name}.json names", "install mcmcodec again")
+        return data
+
+
+def find(name: str | None = None) -> Weights:
+    """The model of that name, or the default. ModelError if it is not there or its card is damaged."""
+    name = name or DEFAULT
+    for folder in folders():
+        path = folder / f"{name}.json"
+        if path.is_file():
+            try:
+                return Weights(name, json.loads(path.read_text(encoding="utf-8")), folder)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                raise ModelError(f"model card {path} cannot be read", "install mcmcodec again") from None
+    raise ModelError(
+        f"there is no model {name}", f"choose from {', '.join(available()) or 'none: weights are missing'}"
+    )
+
+
+def find_number(number: int, variant: int) -> Weights:
+    """The model that a file's header asks for. ModelError if it is not installed."""
+    unreadable: ModelError | None = None
+    for name in available():
+        try:
+            weights = find(name)
+        except ModelError as error:  # a stray file beside the models must not keep the others from being used
+            unreadable = error
+            continue
+        if weights.number == number and variant == 0:
+            return weights
+    raise unreadable or ModelError(
+        f"the file needs model {number}.{variant}, which is not installed", "update mcmcodec"
+    )
+
+
+@lru_cache(maxsize=4)
+def loaded(number: int, variant: int) -> Weights:
+    """As :func:`find_number`, but kept: what has been read of a model serves the next file too."""
+    return find_number(number, variant)
