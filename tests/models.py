@@ -48,11 +48,12 @@ def stir(network: Network, seed: int = 0) -> Network:
     g = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, p in network.entropy.named_parameters():
-            if name.endswith(("bias1", "bias2", "bias3", "hyper_loc")):
+            if name.endswith(("bias1", "bias2", "bias3", "bias_pass", "hyper_loc")):
                 p.normal_(0, 0.3, generator=g)
             elif name.endswith("weight3"):
                 p.normal_(0, 0.4 if name.startswith("mask") else 0.04, generator=g)
         network.entropy.hyper_index.uniform_(0.3, 2.5, generator=g)
+        network.entropy.offset_weight.uniform_(0.2, 0.9, generator=g)
         for name, p in [*network.analysis.named_parameters(), *network.synthesis.named_parameters()]:
             if name.endswith(("quality", "mask_token")) or not p.any():
                 p.normal_(0, 0.01, generator=g)
@@ -71,5 +72,5 @@ def tiny_network(seed: int = 0) -> Network:
 def export_tiny(folder: Path) -> None:
     """Freeze the tiny network into ``folder``."""
     network = tiny_network()
-    write(folder, NAME, NUMBER, network, {"fidelity": network, "perceptual": tiny_network(1)}, "fidelity",
+    write(folder, NAME, NUMBER, network, {"fidelity": network.synthesis, "perceptual": tiny_network(1).synthesis}, "fidelity",
           TUNING, {})  # fmt: skip

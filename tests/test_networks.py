@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from mcmcodec.entropy import fixed_point, integer_networks
 from mcmcodec.entropy.adaptive import AdaptiveBit
 from mcmcodec.entropy.fixed_point import ACT_BITS, WEIGHT_BITS
-from mcmcodec.entropy.latent_coder import Counter, Decoded, EntropyModel, Reader, Writer, walk
+from mcmcodec.encoder.rdoq import RdoqQuantizer
+from mcmcodec.entropy.latent_coder import Decoded, EntropyModel, Reader, code_latents
 from mcmcodec.entropy.rangecoder import RangeDecoder, RangeEncoder
 from mcmcodec.model.config import PRESETS
-from mcmcodec.model.layers import knot_weights
+from mcmcodec.model.layers import quality_weights
 from mcmcodec.training import entropy as training
 from mcmcodec.training.entropy import Coded, EntropyNets
 from mcmcodec.training.export import frequencies, integers, logistic_tables
@@ -24,7 +25,8 @@ from mcmcodec.training.export import frequencies, integers, logistic_tables
 CONFIG = PRESETS["tiny"]
 UNIT = 1 << ACT_BITS
 GRID = (11, 14)
-BIASES = ("bias1", "bias2", "bias3", "hyper_loc", "hyper_index")
+BIASES = ("bias1", "bias2", "bias3", "bias_pass", "hyper_loc", "hyper_index")
+ZEROS = np.zeros(CONFIG.latents), np.zeros(CONFIG.coarse)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,14 @@ def model(nets: EntropyNets) -> EntropyModel:
     """Exported form, with the tables of the densities that training assumes."""
     reach, probabilities = logistic_tables()
     tables = {"tables.reach": reach, "tables.frequencies": frequencies(reach, probabilities)}
-    return EntropyModel(integers(nets) | tables, CONFIG.slices, CONFIG.base_slices)
+    ratios = np.array([ratio(quality) for quality in range(101)])
+    tables["coarse_ratio"] = np.rint(ratios * (1 << WEIGHT_BITS)).astype(np.int32)
+    return EntropyModel(integers(nets) | tables, CONFIG.coarse_slices, CONFIG.slices)
+
+
+def ratio(quality: int) -> NDArray[np.float64]:
+    """Fine units per coarse unit (coarse,), multiples of 1/4096."""
+    return np.rint(4096 * np.linspace(0.5, 0.7 + quality / 60, CONFIG.coarse)) / 4096
 
 
 class Case:
@@ -60,28 +69,34 @@ class Case:
         self.mask = rng.random(grid) < share
         self.keep = round(255 * float(self.mask.mean()))
         self.v = rng.laplace(0, 3, (*grid, CONFIG.latents))
-        self.v[..., CONFIG.base :] *= self.mask[..., None]
+        self.c = rng.laplace(0, 3, (-(-grid[0] // 2), -(-grid[1] // 2), CONFIG.coarse))
         self.z = rng.normal(0, 2, (-(-grid[0] // 4), -(-grid[1] // 4), CONFIG.hyper))
 
     def trained(self, nets: EntropyNets) -> Coded:
         """What training sees, on a grid with even sides."""
-        tensors = [torch.from_numpy(a)[None] for a in (self.v, self.z, self.mask)]
+        v, c, z, mask = (torch.from_numpy(a)[None] for a in (self.v, self.c, self.z, self.mask))
+        weights = quality_weights(torch.tensor([self.quality])).double()
         with torch.no_grad():
-            coded: Coded = nets(*tensors, knot_weights(torch.tensor([self.quality])).double())
+            coarse = nets.code_coarse(c, z, torch.from_numpy(ratio(self.quality))[None], weights, *self.grid)
+            coded: Coded = nets(v, mask, coarse, weights)
         return coded
 
-    def walk(self, model: EntropyModel, port: Any) -> Decoded:
-        return walk(model, port, self.grid, self.quality, self.keep, bool(self.mask.all()))
+    def code(self, model: EntropyModel, io: Any) -> Decoded:
+        every, none = bool(self.mask.all()), not self.mask.any()
+        return code_latents(model, io, self.grid, self.quality, self.keep, every, none)
 
-    def ports(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-        return self.v, self.z.reshape(-1, CONFIG.hyper), self.mask
+    def quantizer(self, model: EntropyModel, kind: type[RdoqQuantizer] = RdoqQuantizer) -> Any:
+        return kind(self.v, self.c, self.z.reshape(-1, CONFIG.hyper), self.mask, model.tables, *ZEROS)
+
+    def reader(self, model: EntropyModel, data: bytes) -> Reader:
+        return Reader(RangeDecoder(data), model.tables, self.z.shape[0] * self.z.shape[1])
 
 
-class Probe(Counter):
+class Probe(RdoqQuantizer):
     """Counts bits by section, and the mask's with the network's word alone."""
 
-    def __init__(self, case: Case, model: EntropyModel) -> None:
-        super().__init__(*case.ports(), model.tables, np.zeros(CONFIG.latents))
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self.mask_bits, self.latent_bits = 0.0, {"base": 0.0, "latents": 0.0}
         self.seen: set[int] = set()
         self.name = ""
@@ -101,13 +116,18 @@ class Probe(Counter):
         self.mask_bits -= float(np.log2(np.where(bits, p1, 1 - p1)).sum())
         return bits
 
+    def coarse(self, where: Any, start: int, mu: Any, index: Any) -> Any:
+        symbols = super().coarse(where, start, mu, index)
+        self.latent_bits[self.name] += self.tables.cost(symbols, index).sum()
+        return symbols
+
     def latents(self, where: Any, start: int, mu: Any, index: Any) -> Any:
         symbols = super().latents(where, start, mu, index)
         self.latent_bits[self.name] += self.tables.cost(symbols, index).sum()
         return symbols
 
 
-EVEN = (10, 12)
+EVEN = (12, 20)
 
 
 @pytest.mark.parametrize("quality", [0, 20, 33, 50, 81, 100])
@@ -115,18 +135,19 @@ EVEN = (10, 12)
 def test_trained_form_is_the_exported_form(nets: EntropyNets, model: EntropyModel, quality: int, share: float) -> None:
     case = Case(quality, share, EVEN)
     coded = case.trained(nets)
-    encoder = RangeEncoder()
-    decoded = case.walk(model, Writer(encoder, *case.ports(), model.tables, np.zeros(CONFIG.latents)))
+    encoder, quantizer = RangeEncoder(), case.quantizer(model)
+    decoded = case.code(model, quantizer)
+    quantizer.encode(encoder)
     np.testing.assert_array_equal(decoded.psi, np.rint(coded.psi[0].numpy() * UNIT))
-    places = case.mask[..., None] | (np.arange(CONFIG.latents) < CONFIG.base)
-    trained = np.where(places, np.rint(coded.v_hat[0].numpy() * UNIT), 0)
-    np.testing.assert_array_equal(decoded.v_hat, trained)
-    assert len(np.unique(decoded.psi)) > 100
-    reader = Reader(RangeDecoder(encoder.finish()), model.tables, len(case.ports()[1]))
-    np.testing.assert_array_equal(case.walk(model, reader).v_hat, decoded.v_hat)
+    np.testing.assert_array_equal(decoded.v_hat, np.rint(coded.v_hat[0].numpy() * UNIT))
+    np.testing.assert_array_equal(decoded.v_hat[..., : CONFIG.coarse][~case.mask], decoded.expected[~case.mask])
+    assert len(np.unique(decoded.psi)) > 100 and len(np.unique(decoded.expected)) > 50
+    read = case.code(model, case.reader(model, encoder.finish()))
+    np.testing.assert_array_equal(read.v_hat, decoded.v_hat)
+    np.testing.assert_array_equal(read.expected, decoded.expected)
 
 
-class Listener(Counter):
+class Listener(RdoqQuantizer):
     """Keeps what the networks say: positions, means and table indices of every pass, in order."""
 
     heard: list[tuple[Any, Any, Any]]
@@ -134,6 +155,10 @@ class Listener(Counter):
     def hyper(self, loc: Any, index: Any) -> Any:
         self.heard = [(None, loc, index)]
         return super().hyper(loc, index)
+
+    def coarse(self, where: Any, start: int, mu: Any, index: Any) -> Any:
+        self.heard.append((where, mu, index))
+        return super().coarse(where, start, mu, index)
 
     def latents(self, where: Any, start: int, mu: Any, index: Any) -> Any:
         self.heard.append((where, mu, index))
@@ -154,9 +179,9 @@ def test_both_forms_predict_the_same(
     monkeypatch.setattr(training, "code", code)
     case = Case(quality, 0.55, EVEN)
     case.trained(nets)
-    listener = Listener(*case.ports(), model.tables, np.zeros(CONFIG.latents))
-    case.walk(model, listener)
-    assert len(said) == len(listener.heard) == 1 + 4 * len(CONFIG.slices)
+    listener = case.quantizer(model, Listener)
+    case.code(model, listener)
+    assert len(said) == len(listener.heard) == 1 + 4 * len(CONFIG.coarse_slices + CONFIG.slices)
     for (where, mu, index), (trained_mu, trained_index) in zip(listener.heard, said, strict=True):
         places = (0, 0) if where is None else tuple(axis // 2 for axis in where)
         np.testing.assert_array_equal(mu, trained_mu[places])
@@ -167,12 +192,12 @@ def test_both_forms_predict_the_same(
 def test_reality_of_the_comparison(nets: EntropyNets, model: EntropyModel) -> None:
     """One weight off by one unit shows: the networks are not so idle that anything would pass."""
     case = Case(50, 0.55, EVEN)
-    before = case.walk(model, Counter(*case.ports(), model.tables, np.zeros(CONFIG.latents)))
-    for net in [*model.nets, model.hyper]:
+    before = case.code(model, case.quantizer(model))
+    for net in [*model.coarse_nets, *model.nets, model.hyper]:
         weight = net.weight2
         original = weight.copy()
         weight += 1
-        after = case.walk(model, Counter(*case.ports(), model.tables, np.zeros(CONFIG.latents)))
+        after = case.code(model, case.quantizer(model))
         weight[:] = original
         assert (after.v_hat != before.v_hat).any()
 
@@ -182,8 +207,8 @@ class Sampler:
 
     def __init__(self, case: Case) -> None:
         self.mask, self.rng = case.mask, np.random.default_rng(1)
-        self.cells = len(case.ports()[1])
-        self.z = np.empty(case.z.shape)
+        self.cells = case.z.shape[0] * case.z.shape[1]
+        self.z, self.c = np.empty(case.z.shape), np.empty(case.c.shape)
 
     def section(self, name: str) -> None:
         """Nothing to account."""
@@ -191,6 +216,11 @@ class Sampler:
     def hyper(self, loc: Any, index: Any) -> Any:
         symbols = self.draw(np.broadcast_to(index, (self.cells, len(index))))
         self.z = (symbols + loc / UNIT).reshape(self.z.shape)
+        return symbols
+
+    def coarse(self, where: Any, start: int, mu: Any, index: Any) -> Any:
+        symbols = self.draw(index)
+        self.c[where[0], where[1], start : start + mu.shape[1]] = symbols + mu / UNIT
         return symbols
 
     def visible(self, where: Any, states: list[AdaptiveBit]) -> Any:
@@ -206,30 +236,32 @@ class Sampler:
 
 @pytest.mark.parametrize("quality", [0, 45, 100])
 def test_training_counts_the_bits_that_are_spent(nets: EntropyNets, model: EntropyModel, quality: int) -> None:
-    case = Case(quality, 0.55, (24, 26))
+    case = Case(quality, 0.55, (24, 28))
     sampler = Sampler(case)
-    case.v = case.walk(model, sampler).v_hat / UNIT
-    case.z = sampler.z
+    case.v = case.code(model, sampler).v_hat / UNIT
+    case.z, case.c = sampler.z, sampler.c
     bits = {name: float(value) for name, value in case.trained(nets).bits.items()}
-    probe = Probe(case, model)
-    case.walk(model, probe)
+    probe = case.quantizer(model, Probe)
+    case.code(model, probe)
     assert len(probe.seen) > 5, "the mask network says the same of every patch"
     assert probe.mask_bits == pytest.approx(bits["mask"], rel=0.01)
-    assert probe.latent_bits["latents"] == pytest.approx(bits["latents"], rel=0.005)
-    assert probe.latent_bits["base"] == pytest.approx(bits["base"], rel=0.005)
+    assert probe.latent_bits["latents"] == pytest.approx(bits["fine"], rel=0.005)
+    assert probe.latent_bits["base"] == pytest.approx(bits["hyper"] + bits["coarse"], rel=0.005)
 
 
 @pytest.mark.parametrize("grid", [(1, 1), (1, 9), (5, 2), GRID])
 @pytest.mark.parametrize("share", [0.0, 0.4])
 def test_odd_grids_and_few_patches(model: EntropyModel, grid: tuple[int, int], share: float) -> None:
     case = Case(60, share, grid)
-    encoder = RangeEncoder()
-    written = case.walk(model, Writer(encoder, *case.ports(), model.tables, np.full(CONFIG.latents, 0.1)))
-    decoder = RangeDecoder(encoder.finish())
-    read = case.walk(model, Reader(decoder, model.tables, len(case.ports()[1])))
+    encoder, quantizer = RangeEncoder(), case.quantizer(model)
+    quantizer.rdoq_lambda = np.full(CONFIG.latents, 0.1)
+    written = case.code(model, quantizer)
+    quantizer.encode(encoder)
+    reader = case.reader(model, encoder.finish())
+    read = case.code(model, reader)
     np.testing.assert_array_equal(read.v_hat, written.v_hat)
     np.testing.assert_array_equal(read.mask, case.mask)
-    assert decoder.exhausted()
+    assert reader.decoder.exhausted()
 
 
 def test_rows_per_product_do_not_matter(model: EntropyModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +269,8 @@ def test_rows_per_product_do_not_matter(model: EntropyModel, monkeypatch: pytest
     case = Case(70, 0.5)
     for rows in (integer_networks.ROWS, 3):
         monkeypatch.setattr(integer_networks, "ROWS", rows)
-        encoder = RangeEncoder()
-        case.walk(model, Writer(encoder, *case.ports(), model.tables, np.zeros(CONFIG.latents)))
+        encoder, quantizer = RangeEncoder(), case.quantizer(model)
+        case.code(model, quantizer)
+        quantizer.encode(encoder)
         files.append(encoder.finish())
     assert files[0] == files[1]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from ..caption import Region, Words, coder
-from ..entropy.latent_coder import Decoded, Reader, walk
+from ..entropy.latent_coder import Decoded, Reader, code_latents
 from ..entropy.partial_reader import PartialReader
 from ..entropy.rangecoder import RangeDecoder, RangeEncoder
 from ..entropy.truncated import CutDecoder, CutShort
@@ -77,8 +77,8 @@ class Opened:
         rows, cols = header.grid
         reader = PartialReader if isinstance(self.decoder, CutDecoder) else Reader
         port = reader(self.decoder, entropy.tables, -(-rows // HYPER) * -(-cols // HYPER))
-        last = max(entropy.base_slices, len(entropy.slices) - 1) if coarse else None
-        decoded = walk(
+        last = len(entropy.slices) - 1 if coarse else None
+        decoded = code_latents(
             entropy, port, (rows, cols), header.quality, header.keep, header.all_visible, header.none_visible, last
         )
         if not coarse:

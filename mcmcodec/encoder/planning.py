@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..entropy.fixed_point import ACT_BITS
 from ..entropy.integer_networks import Reals
-from ..entropy.latent_coder import walk
+from ..entropy.latent_coder import Decoded, code_latents
 from ..entropy.rangecoder import RangeEncoder
 from ..image.tiling import PATCH
 from ..model.config import error_per_bit
@@ -29,8 +30,9 @@ SHARE = 0.5
 """Share of patches that a score keeps where none is asked for."""
 
 Mask = NDArray[np.bool_]
-Analysis = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""Latents v (h, w, channels) and hyper-latent z (cells, hyper), as ``Transforms.analyse`` returns them."""
+Analysis = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+"""Fine latents (h, w, channels), coarse ones (h/2, w/2, coarse) and hyper-latent (cells, hyper), of
+``Transforms.analyse``."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,12 @@ class Plan:
         symbols: the quantiser with all that it chose.
         hidden_loss: what hiding the other patches loses, in bits.
         distortion_weight: bits that a unit of squared error costs, per channel (channels,), in the gained domain.
+        decoded: what a decoder will know.
     """
 
     visible: Mask
     symbols: RdoqQuantizer
+    decoded: Decoded
     distortion_weight: NDArray[np.float64]
     hidden_loss: float = 0.0
 
@@ -101,9 +105,11 @@ def plan_picture(
     whole = _quantize(transforms, visible, analysis, options)
     if not options.weighs_masks:
         return whole
-    base, weight = transforms.weights.config.base, whole.distortion_weight
-    hidden = weighted(analysis[0][..., base:], weight[base:])
-    gain = hidden - weighted(whole.symbols.error[..., base:], weight[base:])
+    weight, expected = whole.distortion_weight, whole.decoded.expected
+    beyond = analysis[0].copy()
+    beyond[..., : expected.shape[2]] -= expected / (1 << ACT_BITS)
+    hidden = weighted(beyond, weight)
+    gain = hidden - weighted(whole.symbols.error, weight)
     if roi is not None:
         gain = gain * roi
     mask_lambda = float(transforms.weights.card["tuning"]["mask_price"])
@@ -124,10 +130,14 @@ def _quantize(
     weights = transforms.weights
     error = error_per_bit(options.quality, transforms.gains(options.quality))
     strength = float(weights.card["tuning"]["quantise_price"]) if options.effort > 1 else 0.0
-    symbols = RdoqQuantizer(*analysis, visible, weights.entropy.tables, strength * error)
+    coarse = error_per_bit(options.quality, transforms.coarse_gains(options.quality))
+    symbols = RdoqQuantizer(*analysis, visible, weights.entropy.tables, strength * error, strength * coarse)
     every, none = bool(visible.all()), not visible.any()
-    walk(weights.entropy, symbols, visible.shape, options.quality, keep_of(visible), every, none)
-    return Plan(visible, symbols, 1 / error, hidden_loss)
+    rows, cols = visible.shape
+    decoded = code_latents(
+        weights.entropy, symbols, (rows, cols), options.quality, keep_of(visible), every, none
+    )
+    return Plan(visible, symbols, decoded, 1 / error, hidden_loss)
 
 
 def weighted(error: Reals, weight: NDArray[np.float64]) -> NDArray[np.float64]:

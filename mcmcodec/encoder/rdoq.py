@@ -1,6 +1,6 @@
 """Rate-distortion optimised quantisation (RDOQ): real-valued latents to the symbols that are worth their bits.
 
-The encoder's side of :func:`mcmcodec.entropy.latent_coder.walk`: the integer networks predict, the quantiser chooses
+The encoder's side of :func:`mcmcodec.entropy.latent_coder.code_latents`: the integer networks predict, the quantiser chooses
 each symbol with that prediction in hand, and remembers it together with the frozen table that codes it. Coding is
 then a replay into the range coder, so that a picture's symbols can be measured before they are kept.
 """
@@ -42,36 +42,46 @@ class RdoqQuantizer:
     H.264's reference encoder, for one candidate); zeros stay.
 
     Args:
-        v: latents times gains, (h, w, channels).
+        v: fine latents times gains, (h, w, channels).
+        c: coarse latents times gains, (ceil(h/2), ceil(w/2), coarse).
         z: hyper-latent (cells, hyper).
         visible: visible patches (h, w).
         tables: the frozen symbol tables.
-        rdoq_lambda: squared error in the gained domain that one bit is worth, per channel (channels,); 0 rounds to
-            nearest.
+        rdoq_lambda: squared error in the gained domain that one bit is worth, per fine channel (channels,); 0 rounds
+            to nearest.
+        coarse_lambda: the same per coarse channel (coarse,).
 
     Attributes:
-        bits: of each patch's latents beyond the base layer (h, w).
+        bits: of each patch's fine latents (h, w).
         error: symbol minus latent, in the gained domain (h, w, channels); zero where nothing was coded.
     """
 
     def __init__(
-        self, v: Reals, z: Reals, visible: Bools, tables: SymbolTables, rdoq_lambda: NDArray[np.float64]
-    ) -> None:
-        self.v, self.z, self.mask, self.tables, self.rdoq_lambda = v, z, visible, tables, rdoq_lambda
+        self, v: Reals, c: Reals, z: Reals, visible: Bools, tables: SymbolTables, rdoq_lambda: NDArray[np.float64],
+        coarse_lambda: NDArray[np.float64],
+    ) -> None:  # fmt: skip
+        self.v, self.c, self.z, self.mask, self.tables = v, c, z, visible, tables
+        self.rdoq_lambda, self.coarse_lambda = rdoq_lambda, coarse_lambda
         self.bits = np.zeros(visible.shape)
         self.error = np.zeros(v.shape, np.float32)
-        self._beyond_base = False
         self._coded: list[_Symbols | _Flags] = []
 
     def section(self, name: str) -> None:
-        """The base layer is paid for in any case: bits are added up beyond it."""
-        self._beyond_base = name == "latents"
+        """A part of the stream begins."""
 
     def hyper(self, loc: Ints, index: Ints) -> Ints:
         """Round the hyper-latent around ``loc`` (hyper,) in 1/64; symbols (cells, hyper)."""
         symbols = np.rint(self.z - loc / (1 << ACT_BITS)).astype(np.int32)
         symbols = np.where(index == 0, 0, np.clip(symbols, -MAX_SYMBOL, MAX_SYMBOL)).astype(np.int32)
         self._remember(symbols, np.broadcast_to(index, symbols.shape))
+        return symbols
+
+    def coarse(self, where: Where, start: int, mu: Ints, index: Ints) -> Ints:
+        """Symbols (N, channels) of the coarse slice from ``start`` on, ``mu`` in 1/64, ``index`` of their tables."""
+        channels = slice(start, start + mu.shape[1])
+        r = self.c[where[0], where[1], channels] - mu / (1 << ACT_BITS)
+        symbols, _ = self._choose(r, index, self.coarse_lambda[channels])
+        self._remember(symbols, index)
         return symbols
 
     def visible(self, where: Where, states: list[AdaptiveBit]) -> Bools:
@@ -85,7 +95,11 @@ class RdoqQuantizer:
         symbols = np.empty(mu.shape, np.int32)
         for first in range(0, len(mu), ROWS):
             part = slice(first, first + ROWS)
-            symbols[part] = self._choose((where[0][part], where[1][part]), start, mu[part], index[part])
+            at, channels = (where[0][part], where[1][part]), slice(start, start + mu.shape[1])
+            r = self.v[at[0], at[1], channels] - mu[part] / (1 << ACT_BITS)
+            symbols[part], bits = self._choose(r, index[part], self.rdoq_lambda[channels])
+            self.bits[at] += bits
+            self.error[at[0], at[1], channels] = r - symbols[part]
         self._remember(symbols, index)
         return symbols
 
@@ -105,18 +119,14 @@ class RdoqQuantizer:
         coded = index > 0
         self._coded.append(_Symbols(symbols[coded], index[coded]))
 
-    def _choose(self, where: Where, start: int, mu: Ints, index: Ints) -> Ints:
-        """Symbols for a part of the positions; what they cost and lose is added up."""
-        channels = slice(start, start + mu.shape[1])
-        r = self.v[where[0], where[1], channels] - mu / (1 << ACT_BITS)
-        nearest = np.clip(np.rint(r), -MAX_SYMBOL, MAX_SYMBOL).astype(np.int64)
+    def _choose(
+        self, r: Reals, index: Ints, rdoq_lambda: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """Symbols (N, channels) of residuals r, and the bits (N,) that they take."""
+        nearest = np.clip(np.rint(r), -MAX_SYMBOL, MAX_SYMBOL).astype(np.int32)
         nearest[index == 0] = 0
         lower = nearest - np.sign(nearest)
         bits, fewer = self.tables.cost(nearest, index), self.tables.cost(lower, index)
         more_error = (r - lower) ** 2 - (r - nearest) ** 2
-        pays = more_error < self.rdoq_lambda[channels] * (bits - fewer)
-        symbols = np.where(pays, lower, nearest)
-        if self._beyond_base:
-            self.bits[where] += np.where(pays, fewer, bits).sum(1)
-        self.error[where[0], where[1], channels] = r - symbols
-        return symbols
+        pays = more_error < rdoq_lambda * (bits - fewer)
+        return np.where(pays, lower, nearest), np.where(pays, fewer, bits).sum(1)

@@ -1,4 +1,4 @@
-"""Stage: entropy, before all of it: whether frozen integers are a model, and that no sum of theirs can be rounded.
+"""Whether frozen integers are a model, and that no sum of theirs can be rounded.
 
 Why float64 is exact (specification, section 5.4). Every input of a layer is a whole number of magnitude at most
 ACT_MAX: an output of another layer, clamped to it; decoded values, clamped to it or to INPUT_MAX; the constants
@@ -11,7 +11,8 @@ in magnitude. `check` demands of every output of every layer that this is below 
 float64 numbers, so no addition, multiplication or fused multiply-add on the way has anything to round. What
 follows is exact too: a multiplication by 2**-12, floor, clamp. The activations are stored as 16-bit integers.
 Interpolation by quality is int64: parameters have 32 bits at most and are multiplied by at most 20. Dequantisation is
-int32: symbols stay below 2**21 and are multiplied by 64.
+int32: symbols stay below 2**21 and are multiplied by 64. What coarse latents say of patches is int64 before it is
+clamped to INPUT_MAX: values below 2**28 times factors of 32 bits; its interpolation is int32, at most 16 INPUT_MAX.
 """
 
 from __future__ import annotations
@@ -22,24 +23,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from .fixed_point import ACT_MAX, HYPER, SCALES
+from .fixed_point import ACT_MAX, COARSE, HYPER, SCALES
 from .rangecoder import TOTAL
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
 EXACT = 1 << 53
 KNOTS = 6
+QUALITIES = 101
 PASSES = 4
 _MAX_REACH = (1 << 15) - 1
 
 
-def check(arrays: Arrays, slices: Sequence[int], base_slices: int) -> int:
+def check(arrays: Arrays, coarse_slices: Sequence[int], slices: Sequence[int]) -> int:
     """Look at every integer of a stream model, once, when it is loaded.
 
     Args:
         arrays: the tensors ``entropy.*`` without that prefix (specification, section 7).
-        slices: channels of the slices of the latents.
-        base_slices: how many of them belong to the base layer.
+        coarse_slices: channels of the slices of the coarse latents.
+        slices: channels of the slices of the fine latents.
 
     Returns:
         The largest magnitude that a sum can have.
@@ -50,15 +52,26 @@ def check(arrays: Arrays, slices: Sequence[int], base_slices: int) -> int:
     hyper = _integers(arrays, "hyper.loc", (KNOTS, -1)).shape[1]
     _integers(arrays, "hyper.index", (KNOTS, hyper))
     hidden = _integers(arrays, "hyper.bias1", (KNOTS, -1)).shape[1]
-    features = _integers(arrays, "slices.0.context", (-1, -1, 3, 3)).shape[1] - (base_slices == 0)
-    sums = [_layer(arrays, "hyper.bias1", _integers(arrays, "hyper.weight1", (hidden, hyper, 3, 3)))]
-    outputs = HYPER * HYPER * features
-    _integers(arrays, "hyper.bias2", (outputs,))
-    sums.append(_layer(arrays, "hyper.bias2", _integers(arrays, "hyper.weight2", (outputs, hidden))))
+    features = _integers(arrays, "coarse_slices.0.context", (-1, -1, 3, 3)).shape[1]
+    sums = [_layer(arrays, ["hyper.bias1"], _integers(arrays, "hyper.weight1", (hidden, hyper, 3, 3)))]
+    for number, cells in ((2, HYPER * HYPER), (3, (HYPER // COARSE) ** 2)):
+        outputs = cells * features
+        _integers(arrays, f"hyper.bias{number}", (outputs,))
+        weight = _integers(arrays, f"hyper.weight{number}", (outputs, hidden))
+        sums.append(_layer(arrays, [f"hyper.bias{number}"], weight))
+    for k, channels in enumerate(coarse_slices):
+        known = features + sum(coarse_slices[:k])
+        sums.append(_network(arrays, f"coarse_slices.{k}", known, channels, 2 * channels))
+    coarse = sum(coarse_slices)
+    if coarse > sum(slices):
+        raise _unfit("there are more coarse latents than fine ones")
+    if _integers(arrays, "coarse_ratio", (QUALITIES, coarse)).min() < 0:
+        raise _unfit("coarse_ratio is below zero")
+    _integers(arrays, "offset_weight", (coarse,))
+    sums.append(_network(arrays, "mask", features + coarse + 1, 1, 1))
     for k, channels in enumerate(slices):
-        known = features + sum(slices[:k]) + (k >= base_slices)
+        known = features + coarse + 1 + sum(slices[:k])
         sums.append(_network(arrays, f"slices.{k}", known, channels, 2 * channels))
-    sums.append(_network(arrays, "mask", features + sum(slices[:base_slices]) + 1, 1, 1))
     p1 = _integers(arrays, "mask.p1", (SCALES,))
     if p1.min() < 1 or p1.max() > 4095:
         raise _unfit("mask.p1 is not 1 to 4095")
@@ -70,22 +83,24 @@ def _network(arrays: Arrays, name: str, known: int, current: int, outputs: int) 
     width = _integers(arrays, f"{name}.bias1", (KNOTS, -1)).shape[1]
     context = _integers(arrays, f"{name}.context", (width, known, 3, 3))
     currents = _integers(arrays, f"{name}.current", (PASSES - 1, width, current, 3, 3))
+    _integers(arrays, f"{name}.bias_pass", (PASSES, width))
     _integers(arrays, f"{name}.bias2", (width,))
     _integers(arrays, f"{name}.bias3", (KNOTS, outputs))
+    first = [f"{name}.bias1", f"{name}.bias_pass"]
     return max(
-        *(_layer(arrays, f"{name}.bias1", context, taps) for taps in currents),
-        _layer(arrays, f"{name}.bias2", _integers(arrays, f"{name}.weight2", (width, width))),
-        _layer(arrays, f"{name}.bias3", _integers(arrays, f"{name}.weight3", (outputs, width))),
+        *(_layer(arrays, first, context, taps) for taps in currents),
+        _layer(arrays, [f"{name}.bias2"], _integers(arrays, f"{name}.weight2", (width, width))),
+        _layer(arrays, [f"{name}.bias3"], _integers(arrays, f"{name}.weight3", (outputs, width))),
     )
 
 
-def _layer(arrays: Arrays, bias: str, *weights: NDArray[np.int64]) -> int:
-    """The largest sum of a layer, refused at 2**53; weights (outputs, ...), bias (outputs,) or (6, outputs)."""
-    largest = np.abs(_integers(arrays, bias, None)).reshape(-1, len(weights[0])).max(0)
+def _layer(arrays: Arrays, biases: Sequence[str], *weights: NDArray[np.int64]) -> int:
+    """The largest sum of a layer, refused at 2**53; weights (outputs, ...), biases (outputs,) or (n, outputs) each."""
+    largest = sum(np.abs(_integers(arrays, bias, None)).reshape(-1, len(weights[0])).max(0) for bias in biases)
     reach = sum(np.abs(w).reshape(len(w), -1).sum(1) for w in weights)
-    found = max(ACT_MAX * int(total) + int(most) for total, most in zip(reach, largest, strict=True))
+    found = max(ACT_MAX * int(total) + int(most) for total, most in zip(reach, np.asarray(largest), strict=True))
     if found >= EXACT:
-        raise _unfit(f"sums of the layer with {bias} could reach 2**53")
+        raise _unfit(f"sums of the layer with {biases[0]} could reach 2**53")
     return found
 
 

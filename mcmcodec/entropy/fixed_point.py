@@ -27,6 +27,8 @@ PARITIES = ((0, 0), (1, 1), (0, 1), (1, 0))
 
 HYPER = 4
 """Side of a hyper-latent cell in patches."""
+COARSE = 2
+"""Side of a coarse cell in patches."""
 
 SCALES = 64
 """Number of frozen symbol tables; index 0 means that the symbol is zero and is not coded."""

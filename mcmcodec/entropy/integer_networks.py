@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .fixed_point import ACT_MAX, HYPER, INPUT_MAX, PARITIES, WEIGHT_BITS
+from .fixed_point import ACT_MAX, COARSE, HYPER, INPUT_MAX, PARITIES, WEIGHT_BITS
 
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
@@ -91,6 +91,7 @@ class ContextNet:
             by_tap = taps(weight).reshape(len(TAPS), -1, context.shape[1])
             self.first.append(np.concatenate([context, by_tap[known].reshape(-1, context.shape[1])]))
         self.bias1 = arrays[f"{prefix}.bias1"].astype(np.int64)
+        self.bias_pass = arrays[f"{prefix}.bias_pass"].astype(np.int64)
         self.weight2 = np.ascontiguousarray(arrays[f"{prefix}.weight2"].astype(np.float64).T)
         self.bias2 = arrays[f"{prefix}.bias2"].astype(np.int64)
         self.weight3 = np.ascontiguousarray(arrays[f"{prefix}.weight3"].astype(np.float64).T)
@@ -100,7 +101,7 @@ class ContextNet:
         self, number: int, known: Neighbours, current: Neighbours, where: tuple[Ints, Ints], quality: int
     ) -> Ints:
         """Raw outputs (N, outputs) in 1/64 at the positions ``where`` of pass ``number`` (0..3)."""
-        bias1, bias3 = at_quality(self.bias1, quality), at_quality(self.bias3, quality)
+        bias1, bias3 = at_quality(self.bias1, quality) + self.bias_pass[number], at_quality(self.bias3, quality)
         out = np.empty((len(where[0]), self.weight3.shape[1]), np.int16)
         for start in range(0, len(out), ROWS):
             part = (where[0][start : start + ROWS], where[1][start : start + ROWS])
@@ -114,16 +115,18 @@ class ContextNet:
 
 
 class HyperDecoder:
-    """h_s: the decoded hyper-latent to features psi for every patch."""
+    """h_s: the decoded hyper-latent to features psi for every patch, and for every coarse cell."""
 
     def __init__(self, arrays: Arrays) -> None:
         self.weight1 = taps(arrays["hyper.weight1"])
         self.bias1 = arrays["hyper.bias1"].astype(np.int64)
-        self.weight2 = np.ascontiguousarray(arrays["hyper.weight2"].astype(np.float64).T)
-        self.bias2 = arrays["hyper.bias2"].astype(np.int64)
+        both = np.concatenate([arrays["hyper.weight2"], arrays["hyper.weight3"]])
+        self.fine = len(arrays["hyper.weight2"])
+        self.weight2 = np.ascontiguousarray(both.astype(np.float64).T)
+        self.bias2 = np.concatenate([arrays["hyper.bias2"], arrays["hyper.bias3"]]).astype(np.int64)
 
-    def features(self, z_hat: Ints, quality: int, rows: int, cols: int) -> Ints:
-        """z_hat (ceil(rows/4), ceil(cols/4), hyper) in 1/64 to psi (rows, cols, features) in 1/64."""
+    def features(self, z_hat: Ints, quality: int, rows: int, cols: int) -> tuple[Ints, Ints]:
+        """z_hat (ceil(rows/4), ceil(cols/4), hyper) to psi (rows, cols, n) and (ceil(rows/2), ceil(cols/2), n), 1/64."""
         zh, zw, channels = z_hat.shape
         where = tuple(a.ravel() for a in np.indices((zh, zw)))
         cells = Neighbours(zh, zw, channels)
@@ -134,5 +137,11 @@ class HyperDecoder:
             part = (where[0][start : start + ROWS], where[1][start : start + ROWS])
             x = layer(cells.around(part), self.weight1, bias1, 0, ACT_MAX)
             psi[start : start + ROWS] = layer(x, self.weight2, self.bias2, -ACT_MAX, ACT_MAX)
-        psi = psi.reshape(zh, zw, HYPER, HYPER, -1).transpose(0, 2, 1, 3, 4)
-        return psi.reshape(zh * HYPER, zw * HYPER, -1)[:rows, :cols]
+        fine = _spread(psi[:, : self.fine], zh, zw, HYPER)
+        coarse = _spread(psi[:, self.fine :], zh, zw, HYPER // COARSE)
+        return fine[:rows, :cols], coarse[: -(-rows // COARSE), : -(-cols // COARSE)]
+
+
+def _spread(values: Ints, zh: int, zw: int, side: int) -> Ints:
+    """Cells (zh * zw, side * side * n) to positions (zh * side, zw * side, n)."""
+    return values.reshape(zh, zw, side, side, -1).transpose(0, 2, 1, 3, 4).reshape(zh * side, zw * side, -1)

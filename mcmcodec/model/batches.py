@@ -68,8 +68,8 @@ def alike(one: Opened, other: Opened) -> bool:
 
 def analyse(
     transforms: Transforms, rgb: NDArray[np.uint8], qualities: Sequence[int]
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Latents and hyper-latents of pictures (B, H, W, 3), every patch visible."""
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
+    """Fine, coarse and hyper-latents of pictures (B, H, W, 3), every patch visible."""
     padded = np.stack([tiling.pad(picture) for picture in rgb])
     every = np.ones((len(rgb), padded.shape[1] // tiling.PATCH, padded.shape[2] // tiling.PATCH), bool)
     return zip(*transforms.analyse_batch(padded, every, qualities), strict=True)

@@ -20,8 +20,8 @@ from ..entropy.latent_coder import Decoded
 from ..errors import ModelError, UsageError
 from ..image import tiling
 from .analysis import Analysis
-from .config import HYPER
-from .layers import knot_weights
+from .config import COARSE, HYPER
+from .layers import quality_weights
 from .synthesis import Synthesis
 from .weights import Weights
 
@@ -55,30 +55,36 @@ class Transforms:
         self._blended = lru_cache(maxsize=2)(self._blend)
 
     def gains(self, quality: int) -> NDArray[np.float64]:
-        """Gain per channel (channels,)."""
+        """Gain per channel of the fine latents (channels,)."""
         with torch.inference_mode():
-            return self.analysis.gains(self._knots(quality))[0].double().cpu().numpy()
+            return self.analysis.gains(self._weights(quality))[0].double().cpu().numpy()
+
+    def coarse_gains(self, quality: int) -> NDArray[np.float64]:
+        """Gain per channel of the coarse latents (coarse,)."""
+        with torch.inference_mode():
+            return self.analysis.coarse_gains(self._weights(quality))[0].double().cpu().numpy()
 
     def analyse(
         self, padded: NDArray[np.uint8], visible: NDArray[np.bool_], quality: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Pixels to gained latents and hyper-latent.
 
         Args:
             padded: (16h, 16w, 3) uint8.
-            visible: (h, w) bool; the encoder's transformer sees these patches only.
+            visible: (h, w) bool; the encoder's blocks see these patches only.
             quality: 0..100.
 
         Returns:
-            v (h, w, channels), zero beyond the base channels where hidden, and z (ceil(h/4) * ceil(w/4), hyper).
+            v (h, w, channels), of no meaning where hidden; c (ceil(h/2), ceil(w/2), coarse);
+            z (ceil(h/4) * ceil(w/4), hyper).
         """
-        v, z = self.analyse_batch(padded[None], visible[None], [quality])
-        return v[0], z[0]
+        v, c, z = self.analyse_batch(padded[None], visible[None], [quality])
+        return v[0], c[0], z[0]
 
     @torch.inference_mode()
     def analyse_batch(
         self, padded: NDArray[np.uint8], visible: NDArray[np.bool_], qualities: Sequence[int]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """As :meth:`analyse`, for B pictures of one shape at once.
 
         Args:
@@ -87,25 +93,27 @@ class Transforms:
             qualities: B of them.
 
         Returns:
-            v (B, h, w, channels) and z (B, ceil(h/4) * ceil(w/4), hyper).
+            v (B, h, w, channels), c (B, ceil(h/2), ceil(w/2), coarse) and z (B, ceil(h/4) * ceil(w/4), hyper).
         """
         count, rows, cols = visible.shape
-        a, knots = self.analysis, self._knots(*qualities)
-        gain = a.gains(knots)[:, None, None, :]
-        v = np.empty((count, rows, cols, self.weights.config.latents), np.float32)
-        z = np.empty((count, -(-rows // HYPER), -(-cols // HYPER), self.weights.config.hyper), np.float32)
-        # attention stays inside its window and the convolutions reach three patches: context of a window is exact
-        for tile in tiling.tiles(rows, cols, halo=tiling.ALIGN):
+        a, weights, config = self.analysis, self._weights(*qualities), self.weights.config
+        gain, coarse_gain = (g[:, None, None, :] for g in (a.gains(weights), a.coarse_gains(weights)))
+        v = np.empty((count, rows, cols, config.latents), np.float32)
+        c = np.empty((count, -(-rows // COARSE), -(-cols // COARSE), config.coarse), np.float32)
+        z = np.empty((count, -(-rows // HYPER), -(-cols // HYPER), config.hyper), np.float32)
+        for tile in tiling.tiles(rows, cols):
             x = self._pixels(padded[_every(tiling.pixels(tile.outer))])
-            mask = torch.from_numpy(visible[_every(tile.outer)]).to(self.device)
+            shown = visible[_every(tile.outer)]
+            mask = None if shown.all() else torch.from_numpy(shown).to(self.device)
             with _full_precision(self.device):
                 t = a.tokens(x)
-                y = (a.latents(t, mask, knots) * gain).cpu().numpy()
-                hyper = a.hyper(t, knots).cpu().numpy()
-            v[_every(tile.inner)] = y[_every(tile.local)]
-            inner, local = _cells(tile.inner), _cells(tile.local)
-            z[_every(inner)] = hyper[_every(local)]
-        return v, z.reshape(count, -1, z.shape[3])
+                fine = (a.latents(t, mask, weights) * gain).cpu().numpy()
+                coarse = (a.coarse(t, weights) * coarse_gain).cpu().numpy()
+                hyper = a.hyper(t, weights).cpu().numpy()
+            v[_every(tile.inner)] = fine[_every(tile.local)]
+            for whole, part, side in ((c, coarse, COARSE), (z, hyper, HYPER)):
+                whole[_every(_cells(tile.inner, side))] = part[_every(_cells(tile.local, side))]
+        return v, c, z.reshape(count, -1, z.shape[3])
 
     def synthesise(self, decoded: Decoded, quality: int, decoder: str | float, view: tiling.View) -> NDArray[np.uint8]:
         """Decoded integers to the pixels of a view, uint8 (height, width, 3); only tiles that it touches are painted.
@@ -130,8 +138,8 @@ class Transforms:
             Rows and columns of the view, and the pixels that belong there: (B, rows, columns, 3) uint8 on the device.
         """
         rows, cols = decoded[0].mask.shape
-        g_s, knots = self.decoder(decoder), self._knots(*qualities)
-        gain = self.analysis.gains(knots)[:, None, None, :] * (1 << ACT_BITS)
+        g_s, weights = self.decoder(decoder), self._weights(*qualities)
+        gain = self.analysis.gains(weights)[:, None, None, :] * (1 << ACT_BITS)
         linear = view.factor >= LINEAR_FROM
         for tile in tiling.tiles(rows, cols, view.patches(), halo=0 if linear else None):
             with torch.inference_mode(), _full_precision(self.device):
@@ -139,7 +147,7 @@ class Transforms:
                 if linear:
                     x = g_s.reduced(y_hat, view.factor)
                 else:
-                    x = g_s(y_hat, *self._beside(decoded, tile), knots)
+                    x = g_s(y_hat, *self._beside(decoded, tile), weights)
                     if view.factor > 1:  # pooling single pixels would take a tenth of a light decoder's time
                         x = avg_pool2d(x, view.factor)
                 to, of = view.place(tile)
@@ -161,7 +169,7 @@ class Transforms:
     def _blend(self, realism: float) -> Synthesis:
         """The line between two decoders in weights (ESRGAN, Wang et al. 2018)."""
         faithful, config = (self.weights.decoder_config(end) for end in BLENDED)
-        if faithful not in (config, replace(config, grain=0)):
+        if faithful not in (config, replace(config, noise_channels=0)):
             raise ModelError(f"the decoders of {self.weights.name} differ in shape, so none lies between", "name one")
         first, last = (self.weights.decoder(end) for end in BLENDED)
         near, far = np.float32(1 - realism), np.float32(realism)
@@ -174,8 +182,8 @@ class Transforms:
             raise ModelError(f"weights of {self.weights.name} do not fit its card", "install mcmcodec again") from None
         return module.eval().requires_grad_(False).to(self.device)
 
-    def _knots(self, *qualities: int) -> Tensor:
-        return knot_weights(torch.tensor(qualities, device=self.device))
+    def _weights(self, *qualities: int) -> Tensor:
+        return quality_weights(torch.tensor(qualities, device=self.device))
 
     def _pixels(self, rgb: NDArray[np.uint8]) -> Tensor:
         return self._tensor(rgb).permute(0, 3, 1, 2) / 255
@@ -213,8 +221,8 @@ def _fitted(values: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
-def _cells(span: tuple[slice, slice]) -> tuple[slice, slice]:
-    rows, cols = (slice(s.start // HYPER, -(-s.stop // HYPER)) for s in span)
+def _cells(span: tuple[slice, slice], side: int) -> tuple[slice, slice]:
+    rows, cols = (slice(s.start // side, -(-s.stop // side)) for s in span)
     return rows, cols
 
 

@@ -94,7 +94,7 @@ class Weights:
     def entropy(self) -> EntropyModel:
         """The frozen integers."""
         arrays = {k.removeprefix("entropy."): v for k, v in self.stream.items() if k.startswith("entropy.")}
-        return EntropyModel(arrays, self.config.slices, self.config.base_slices)
+        return EntropyModel(arrays, self.config.coarse_slices, self.config.slices)
 
     def decoder_config(self, name: str) -> ModelConfig:
         """Sizes of a decoder: the model's, but for those that its entry in the card names. ModelError as below."""

@@ -1,156 +1,70 @@
-"""Stage: training, one command per stage: ``python -m mcmcodec.training {pca,run,export} --help``."""
+"""Commands that train and freeze models: ``python -m mcmcodec.training {timed,export,tune,ladder} --help``."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
-import torch.multiprocessing as mp
 
 from ..model.config import PRESETS
-from .data import Crops
-from .export import beyond, thaw, write
-from .grow import adopt, carry
-from .loop import LoopConfig, save
-from .network import Network
-from .work import load, work
 
 
 @click.group()
 def main() -> None:
-    """Train mcmcodec, stage by stage. Each stage resumes from the checkpoint that it is given."""
+    """Train mcmcodec. Every command goes on from where it was killed."""
 
 
 @main.command()
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
-@click.option("--preset", type=click.Choice(list(PRESETS)), default="small")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the checkpoint.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of checkpoints and log.")
 @click.option("--cache", type=click.Path(path_type=Path), required=True, help="Where decoded pictures are kept.")
+@click.option("--large", type=click.Path(exists=True, path_type=Path), help="Large photographs, mixed in.")
+@click.option("--val", type=click.Path(exists=True, path_type=Path), help="Validation pictures of one size.")
+@click.option("--init", type=click.Path(exists=True, path_type=Path),
+              help="Checkpoint, or NAME.json of a frozen model; a PCA start if not given.")  # fmt: skip
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="medium", show_default=True)
+@click.option("--minutes", type=float, default=10.0, show_default=True, help="Time budget of all stages together.")
+@click.option("--steps", default=0, help="Steps of every stage instead of a time: a rehearsal.")
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--batch", default=8, show_default=True, help="Pictures per step.")
+@click.option("--size", default=256, show_default=True, help="Side of a crop, a multiple of 64.")
+@click.option("--peak", default=8e-4, show_default=True, help="Highest learning rate.")
+@click.option("--perceptual-weight", default=0.04, show_default=True, help="Weight of the second decoder's loss.")
+@click.option("--entropy-minutes", default=0.0, help="Of them for the entropy networks alone, first.")
+@click.option("--low-precision/--full-precision", default=True, help="bfloat16 in the float transforms.")
 @click.option("--seed", default=1)
-def pca(data: Path, preset: str, out: Path, cache: Path, seed: int) -> None:
-    """Stage 0: a PCA basis makes step 0 a working transform codec."""
-    torch.manual_seed(seed)
-    out.mkdir(parents=True, exist_ok=True)
-    network = Network(PRESETS[preset])
-    torch.set_num_threads(1)
-    network.pca_start(Crops(data, cache, 256, seed).batch(400, "cpu"))
-    save(out / "last.pt", network, {"seen": 0}, LoopConfig("pca", 0, seed=seed))
+def timed(**options: Any) -> None:
+    """Train a model within a time budget: all stages in one process."""
+    from .timed import Options, run
+
+    run(Options(**options))
 
 
 @main.command()
-@click.argument("stage", type=click.Choice(["mim", "joint", "duet", "decoder", "light"]))
-@click.argument("data", type=click.Path(exists=True, path_type=Path))
-@click.option(
-    "--init",
-    type=click.Path(exists=True, path_type=Path),
-    required=True,
-    help="Checkpoint to go on from, or a frozen model's NAME.json.",
-)
-@click.option("--preset", type=click.Choice(list(PRESETS)), help="Grow the network to these sizes first.")
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--cache", type=click.Path(path_type=Path), required=True)
-@click.option("--val", type=click.Path(exists=True, path_type=Path), required=True, help="Validation pictures.")
-@click.option("--minutes", type=float, required=True, help="Time budget; the learning rate ends at zero then.")
-@click.option("--batch", default=8, help="Pictures per process and step.")
-@click.option("--size", default=256)
-@click.option("--peak", default=1e-3, help="Highest learning rate.")
-@click.option("--average", default=0.998, help="Decay of the averaged weights.")
-@click.option("--workers", default=1, help="Single-threaded CPU processes; gradients are averaged.")
-@click.option("--device", default="cpu")
-@click.option("--half", is_flag=True, help="bfloat16 in the float transforms: for GPUs and CPUs that have it.")
-@click.option("--seed", default=1)
-@click.option("--lpips", default=0.0, help="decoder, duet: 0 for squared error alone, else weight of MSE beside LPIPS.")
-@click.option("--companion", type=click.Path(exists=True, path_type=Path),
-              help="duet: where the second decoder comes from, --init if not given; a NAME.json gives its default one.")
-@click.option("--liking", default=0.02, help="duet: weight of the second decoder's loss.")
-@click.option("--second", default=0, help="duet: pictures of a batch that the second decoder paints; 0 for half.")
-@click.option("--error", default=1.0, help="joint, duet: what squared error keeps of its weight beside MS-SSIM.")
-@click.option("--msssim", default=0.0, help="joint, duet, decoder: weight of 1 - MS-SSIM.")
-@click.option("--muon", is_flag=True, help="Muon for matrices instead of AdamW.")
-@click.option("--reach", default=1, help="decoder, duet: LPIPS at random offsets below this; 16 stops grain.")
-@click.option("--lattice", default=0.0, help="decoder, duet: weight of error that repeats from patch to patch.")
-@click.option("--grain", default=0, help="decoder: channels of frozen noise that the head may shape into texture.")
-@click.option("--adversary", default=0.0, help="decoder: pull of a patch discriminator, in that of LPIPS.")
-@click.option("--compile", "compiled", is_flag=True, help="torch.compile the float transforms; pays on GPUs.")
-def run(**options: object) -> None:
-    """Train one stage: masked image modelling, joint rate-distortion, a decoder, or a light one out of that."""
-    workers = int(options["workers"])  # type: ignore[call-overload]
-    if workers == 1:
-        work(0, options)
-    else:
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20000 + os.getpid() % 20000)}
-        mp.spawn(work, args=(options,), nprocs=workers)
-
-
-@main.command("carry")
-@click.option("--init", type=click.Path(exists=True, path_type=Path), required=True, help="Checkpoint to change.")
-@click.option(
-    "--model", type=click.Path(exists=True, path_type=Path), required=True, help="NAME.json of a frozen model."
-)
-@click.option("--before", default="fidelity", help="Its decoder that the checkpoint's grew out of.")
-@click.option("--after", default="perceptual", help="Its decoder that has learnt more.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the checkpoint.")
-def carry_(init: Path, model: Path, before: str, after: str, out: Path) -> None:
-    """Give a checkpoint's decoder what another model's decoder learnt."""
-    network, history = load(init)
-    ends = [thaw(model, name)[0].synthesis for name in (before, after)]
-    out.mkdir(parents=True, exist_ok=True)
-    save(out / "last.pt", carry(network, *ends), history, LoopConfig("carry", 0))
-
-
-@main.command("adopt")
-@click.option("--init", type=click.Path(exists=True, path_type=Path), required=True, help="Checkpoint to change.")
-@click.option(
-    "--model", type=click.Path(exists=True, path_type=Path), required=True, help="NAME.json of a frozen model."
-)
-@click.option("--decoder", default="light", show_default=True, help="Its decoder that the checkpoint gets.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the checkpoint.")
-def adopt_(init: Path, model: Path, decoder: str, out: Path) -> None:
-    """Give a checkpoint a decoder of another model, to be trained on."""
-    network, history = load(init)
-    out.mkdir(parents=True, exist_ok=True)
-    save(out / "last.pt", adopt(network, thaw(model, decoder)[0].synthesis), history, LoopConfig("adopt", 0))
-
-
-@main.command()
-@click.option(
-    "--stream",
-    type=click.Path(exists=True, path_type=Path),
-    required=True,
-    help="Checkpoint of the stream model.",
-)
-@click.option(
-    "--decoder",
-    "decoders",
-    multiple=True,
-    metavar="NAME=CHECKPOINT",
-    help="A decoder; the first is the default.",
-)
+@click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
+@click.option("--decoder", "decoders", multiple=True, metavar="NAME=CHECKPOINT",
+              help="The first decoder of a checkpoint; `perceptual` and `fidelity` are those of CHECKPOINT if not given.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of frozen models.")
-@click.option("--name", default="small")
-@click.option("--number", default=1, help="Model id in the file header.")
-@click.option("--quantise-price", default=0.5, help="Share of the theoretical price of a bit in choosing symbols.")
-@click.option("--mask-price", default=1.0, help="Bits that a patch must save for each bit it costs.")
-def export(stream: Path, decoders: tuple[str, ...], out: Path, name: str, number: int, quantise_price: float,
+@click.option("--name", default="medium", show_default=True)
+@click.option("--number", default=7, show_default=True, help="Model id in the file header.")
+@click.option("--quantise-price", default=0.05, show_default=True,
+              help="Share of the theoretical price of a bit in choosing symbols.")  # fmt: skip
+@click.option("--mask-price", default=0.3, show_default=True, help="Bits that a patch must save for each bit it costs.")
+def export(checkpoint: Path, decoders: tuple[str, ...], out: Path, name: str, number: int, quantise_price: float,
            mask_price: float) -> None:  # fmt: skip
     """Freeze a stream model and its decoders: integers, tables, hashes, card."""
+    from .export import freeze
+
     torch.set_num_threads(1)
-    network, history = load(stream)
-    named = dict(pair.split("=", 1) for pair in decoders) or {"fidelity": str(stream)}
-    loaded = {key: load(Path(path)) for key, path in named.items()}
-    runs = {
-        "stream": history,
-        **{key: beyond(value[1], history) for key, value in loaded.items() if named[key] != str(stream)},
-    }
-    write(out, name, number, network, {key: value[0] for key, value in loaded.items()}, next(iter(named)),
-          {"quantise_price": quantise_price, "mask_price": mask_price}, runs)  # fmt: skip
+    named = {key: Path(path) for key, path in (pair.split("=", 1) for pair in decoders)}
+    freeze(checkpoint, named, out, name, number, {"quantise_price": quantise_price, "mask_price": mask_price})
 
 
 @main.command("tune")
 @click.argument("pictures", type=click.Path(exists=True, path_type=Path))
-@click.option("--name", default="small")
+@click.option("--name", default="medium")
 @click.option("--count", default=16, help="Pictures used.")
 @click.option("--decoder", default="fidelity")
 @click.option("--setting", "settings", type=(str, float, float), multiple=True, metavar="MASK QUANTISE MASK_PRICE")
@@ -164,7 +78,7 @@ def tune_(pictures: Path, name: str, count: int, decoder: str, settings: tuple[t
 
 @main.command("ladder")
 @click.argument("pictures", type=click.Path(exists=True, path_type=Path))
-@click.option("--name", default="small")
+@click.option("--name", default="medium")
 @click.option("--count", default=24, help="Pictures used, spread evenly over the folder.")
 def ladder_(pictures: Path, name: str, count: int) -> None:
     """Measure what each quality of a frozen model costs and reaches, and note it in the model's card."""
@@ -185,7 +99,7 @@ def ladder_(pictures: Path, name: str, count: int) -> None:
 @click.option("--saving", default=1.0, help="Bits that an n-gram must save on texts like these.")
 def caption_model(captions: tuple[Path, ...], out: Path, exclude: tuple[Path, ...], least: int, parts: int, order: int,
                   saving: float) -> None:  # fmt: skip
-    """Language model of the caption coder words-2, from captions, one a line."""
+    """Language model of the caption coder, from captions, one a line."""
     from . import caption_model as stage
 
     lines = stage.without(stage.read(captions), stage.read(exclude))

@@ -1,4 +1,4 @@
-"""Stage: export. A checkpoint becomes frozen files: integers, symbol tables, hashes, a card."""
+"""Freezing: a checkpoint becomes files of integers, symbol tables, hashes, a card."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ from safetensors.numpy import save_file
 from ..caption import coder, language
 from ..entropy.fixed_point import ACT_BITS, MASK_CENTRE, SCALE_MIN, SCALE_STEP, SCALES, WEIGHT_BITS, WEIGHT_MAX
 from ..entropy.rangecoder import Table
+from ..model.config import QUALITY_MAX
+from ..model.layers import quality_weights
+from ..model.synthesis import Synthesis
 from ..model.weights import Weights
 from .entropy import EntropyNets
+from .loop import load
 from .network import Network
 
 BIAS_BITS = ACT_BITS + WEIGHT_BITS
 MAX_REACH = 255
+ON_WEIGHT_GRID = (".context", ".current", "weight1", "weight2", "weight3", "offset_weight")
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -31,7 +36,7 @@ def key_of(parameter: str) -> str:
 
 def bits_of(parameter: str) -> int:
     """Fractional bits of a parameter's integers: biases lie on the grid of the sums, weights on a coarser one."""
-    return WEIGHT_BITS if parameter.endswith((".context", ".current", "weight1", "weight2", "weight3")) else BIAS_BITS
+    return WEIGHT_BITS if parameter.endswith(ON_WEIGHT_GRID) else BIAS_BITS
 
 
 def integers(nets: EntropyNets) -> Arrays:
@@ -39,7 +44,7 @@ def integers(nets: EntropyNets) -> Arrays:
     arrays: Arrays = {}
     for name, values in nets.named_parameters():
         bits = bits_of(name)
-        scaled = np.rint(values.detach().double().numpy() * (1 << bits))
+        scaled = np.rint(values.detach().cpu().double().numpy() * (1 << bits))
         if bits == WEIGHT_BITS:
             arrays[key_of(name)] = np.clip(scaled, -WEIGHT_MAX, WEIGHT_MAX).astype(np.int16)
         else:
@@ -49,12 +54,12 @@ def integers(nets: EntropyNets) -> Arrays:
     return arrays
 
 
-def thaw(card: Path, decoder: str | None = None) -> tuple[Network, dict[str, Any]]:
+def load_frozen(card: Path, decoder: str | None = None) -> tuple[Network, dict[str, Any]]:
     """A network to go on training from frozen files, and its history; up to the rounding that freezing did.
 
     Args:
         card: NAME.json of a frozen model.
-        decoder: which of its decoders; the default one if None.
+        decoder: which of its decoders is the first; the default one if None.
     """
     weights = Weights(card.stem, json.loads(card.read_text(encoding="utf-8")), card.parent)
     decoder = decoder or weights.decoders[0]
@@ -98,31 +103,34 @@ def frequencies(reach: NDArray[np.int16], probabilities: NDArray[np.float64]) ->
 def stream_arrays(network: Network) -> Arrays:
     """Everything in a stream model's file: entropy integers with tables, and the analysis in float16."""
     arrays = integers(network.entropy)
+    with torch.no_grad():  # for every quality: gains are exponentials, which integers would only interpolate roughly
+        ratio = network.ratio(quality_weights(torch.arange(QUALITY_MAX + 1))).double().numpy()
+    arrays["coarse_ratio"] = np.rint(ratio * (1 << WEIGHT_BITS)).astype(np.int32)
     reach, prior = logistic_tables()
     arrays |= {"tables.reach": reach, "tables.frequencies": frequencies(reach, prior)}
     out: Arrays = {f"entropy.{k}": np.ascontiguousarray(v) for k, v in arrays.items()}
     return out | {f"analysis.{k}": _half(k, v) for k, v in network.analysis.state_dict().items()}
 
 
-def decoder_arrays(network: Network) -> Arrays:
+def decoder_arrays(synthesis: Synthesis) -> Arrays:
     """Everything in a decoder's file, in float16."""
-    return {k: _half(k, v) for k, v in network.synthesis.state_dict().items()}
+    return {k: _half(k, v) for k, v in synthesis.state_dict().items()}
 
 
 def _half(name: str, values: torch.Tensor) -> NDArray[Any]:
-    full = values.detach().numpy()
+    full = values.detach().cpu().numpy()
     # gains scale every symbol: kept in full
-    return full.astype(np.float32) if name == "log_gain" else full.astype(np.float16)
+    return full.astype(np.float32) if name.endswith("log_gain") else full.astype(np.float16)
 
 
-def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[str, Network], default: str,
+def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[str, Synthesis], default: str,
           tuning: dict[str, float], history: dict[str, Any]) -> None:  # fmt: skip
     """Write NAME.json and its safetensors files into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     entries = {"stream": _store(folder / f"{name}.safetensors", stream_arrays(stream))}
-    for decoder, network in decoders.items():
-        entry: dict[str, Any] = _store(folder / f"{name}-{decoder}.safetensors", decoder_arrays(network))
-        own, usual = network.synthesis.config.to_dict(), stream.config.to_dict()
+    for decoder, synthesis in decoders.items():
+        entry: dict[str, Any] = _store(folder / f"{name}-{decoder}.safetensors", decoder_arrays(synthesis))
+        own, usual = synthesis.config.to_dict(), stream.config.to_dict()
         if differs := {key: value for key, value in own.items() if value != usual[key]}:
             entry["config"] = differs
         entries[decoder] = entry
@@ -134,6 +142,20 @@ def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[
     (folder / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
+def freeze(checkpoint: Path, others: dict[str, Path], out: Path, name: str, number: int,
+           tuning: dict[str, float]) -> None:  # fmt: skip
+    """Freeze a checkpoint: its stream, its two decoders, and the first decoders of ``others`` by their names."""
+    network, history = load(checkpoint)
+    decoders, runs = {}, {"stream": history}
+    if network.second_decoder is not None:
+        decoders["perceptual"] = network.second_decoder
+    decoders["fidelity"] = network.synthesis
+    for key, path in others.items():
+        other, its = load(path)
+        decoders[key], runs[key] = other.synthesis, beyond(its, history)
+    write(out, name, number, network, decoders, next(iter(decoders)), tuning, runs)
+
+
 def beyond(history: dict[str, Any], stream: dict[str, Any]) -> dict[str, Any]:
     """A decoder's history for the card: if it began with the stream's runs, only those that came after."""
     runs, before = history.get("runs", []), stream.get("runs", [])
@@ -143,5 +165,8 @@ def beyond(history: dict[str, Any], stream: dict[str, Any]) -> dict[str, Any]:
 
 
 def _store(path: Path, arrays: Arrays) -> dict[str, str]:
-    save_file(arrays, path)
+    """Write a file in one move."""
+    partial = path.with_suffix(".part")
+    save_file(arrays, partial)
+    partial.rename(path)
     return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}

@@ -33,7 +33,7 @@ def descriptor(file: Opened) -> Vectors:
     if file.header.words_only:
         return np.zeros(0, np.float32)
     decoded, _ = file.symbols(coarse=True)
-    base = file.weights.config.base
+    base = file.weights.config.low
     y_hat = decoded.v_hat[..., :base] / (_gains(file.weights, file.header.quality)[:base] * (1 << ACT_BITS))
     mask = decoded.mask[..., None] / max(float(decoded.mask.mean()), 1e-9)
     numbers = []
