@@ -54,6 +54,7 @@ def stir(network: Network, seed: int = 0) -> Network:
                 p.normal_(0, 0.4 if name.startswith("mask") else 0.04, generator=g)
         network.entropy.hyper_index.uniform_(0.3, 2.5, generator=g)
         network.entropy.offset_weight.uniform_(0.2, 0.9, generator=g)
+        network.entropy.expect_bias.normal_(0, 0.3, generator=g)
         for name, p in [*network.analysis.named_parameters(), *network.synthesis.named_parameters()]:
             if name.endswith(("quality", "mask_token")) or not p.any():
                 p.normal_(0, 0.01, generator=g)

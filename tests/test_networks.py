@@ -25,7 +25,7 @@ from mcmcodec.training.export import frequencies, integers, logistic_tables
 CONFIG = PRESETS["tiny"]
 UNIT = 1 << ACT_BITS
 GRID = (11, 14)
-BIASES = ("bias1", "bias2", "bias3", "bias_pass", "hyper_loc", "hyper_index")
+BIASES = ("bias1", "bias2", "bias3", "bias_pass", "hyper_loc", "hyper_index", "expect_bias")
 ZEROS = np.zeros(CONFIG.latents), np.zeros(CONFIG.coarse)
 
 
@@ -41,7 +41,8 @@ def nets() -> EntropyNets:
     with torch.no_grad():
         for name, p in entropy.named_parameters():
             if name.endswith(BIASES):
-                p.copy_((torch.round(p / (20 * unit)) * 20 + 0.25) * unit)
+                scale = unit / 8 if name == "expect_bias" else unit
+                p.copy_((torch.round(p / (20 * scale)) * 20 + 0.25) * scale)
     return entropy
 
 
@@ -50,14 +51,16 @@ def model(nets: EntropyNets) -> EntropyModel:
     """Exported form, with the tables of the densities that training assumes."""
     reach, probabilities = logistic_tables()
     tables = {"tables.reach": reach, "tables.frequencies": frequencies(reach, probabilities)}
-    ratios = np.array([ratio(quality) for quality in range(101)])
-    tables["coarse_ratio"] = np.rint(ratios * (1 << WEIGHT_BITS)).astype(np.int32)
+    units, gains = (np.array(every) for every in zip(*(factors(quality) for quality in range(101)), strict=True))
+    tables["expect_from"] = np.rint(units / UNIT * 2**25).astype(np.int32)
+    tables["expect_to"] = np.rint(gains * UNIT * 2**7).astype(np.int32)
     return EntropyModel(integers(nets) | tables, CONFIG.coarse_slices, CONFIG.slices)
 
 
-def ratio(quality: int) -> NDArray[np.float64]:
-    """Fine units per coarse unit (coarse,), multiples of 1/4096."""
-    return np.rint(4096 * np.linspace(0.5, 0.7 + quality / 60, CONFIG.coarse)) / 4096
+def factors(quality: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Real units per gained coarse unit (coarse,) and gained fine units per real unit (expected,), binary fractions."""
+    unit = np.rint(4096 * np.linspace(0.5, 0.7 + quality / 60, CONFIG.coarse)) / 4096
+    return unit, np.rint(4096 * np.linspace(2.1, 0.7 + quality / 30, CONFIG.expected)) / 4096
 
 
 class Case:
@@ -77,7 +80,8 @@ class Case:
         v, c, z, mask = (torch.from_numpy(a)[None] for a in (self.v, self.c, self.z, self.mask))
         weights = quality_weights(torch.tensor([self.quality])).double()
         with torch.no_grad():
-            coarse = nets.code_coarse(c, z, torch.from_numpy(ratio(self.quality))[None], weights, *self.grid)
+            unit, gain = (torch.from_numpy(values)[None] for values in factors(self.quality))
+            coarse = nets.code_coarse(c, z, 1 / unit, gain, weights, *self.grid)
             coded: Coded = nets(v, mask, coarse, weights)
         return coded
 
@@ -140,7 +144,7 @@ def test_trained_form_is_the_exported_form(nets: EntropyNets, model: EntropyMode
     quantizer.encode(encoder)
     np.testing.assert_array_equal(decoded.psi, np.rint(coded.psi[0].numpy() * UNIT))
     np.testing.assert_array_equal(decoded.v_hat, np.rint(coded.v_hat[0].numpy() * UNIT))
-    np.testing.assert_array_equal(decoded.v_hat[..., : CONFIG.coarse][~case.mask], decoded.expected[~case.mask])
+    np.testing.assert_array_equal(decoded.v_hat[..., : CONFIG.expected][~case.mask], decoded.expected[~case.mask])
     assert len(np.unique(decoded.psi)) > 100 and len(np.unique(decoded.expected)) > 50
     read = case.code(model, case.reader(model, encoder.finish()))
     np.testing.assert_array_equal(read.v_hat, decoded.v_hat)

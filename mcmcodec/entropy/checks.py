@@ -12,7 +12,7 @@ float64 numbers, so no addition, multiplication or fused multiply-add on the way
 follows is exact too: a multiplication by 2**-12, floor, clamp. The activations are stored as 16-bit integers.
 Interpolation by quality is int64: parameters have 32 bits at most and are multiplied by at most 20. Dequantisation is
 int32: symbols stay below 2**21 and are multiplied by 64. What coarse latents say of patches is int64 before it is
-clamped to INPUT_MAX: values below 2**28 times factors of 32 bits; its interpolation is int32, at most 16 INPUT_MAX.
+clamped to INPUT_MAX: values below 2**28 times factors of 32 bits.
 """
 
 from __future__ import annotations
@@ -62,16 +62,22 @@ def check(arrays: Arrays, coarse_slices: Sequence[int], slices: Sequence[int]) -
     for k, channels in enumerate(coarse_slices):
         known = features + sum(coarse_slices[:k])
         sums.append(_network(arrays, f"coarse_slices.{k}", known, channels, 2 * channels))
-    coarse = sum(coarse_slices)
-    if coarse > sum(slices):
-        raise _unfit("there are more coarse latents than fine ones")
-    if _integers(arrays, "coarse_ratio", (QUALITIES, coarse)).min() < 0:
-        raise _unfit("coarse_ratio is below zero")
-    _integers(arrays, "offset_weight", (coarse,))
-    sums.append(_network(arrays, "mask", features + coarse + 1, 1, 1))
+    coarse, expected = sum(coarse_slices), _integers(arrays, "offset_weight", (-1,)).size
+    ends = [sum(slices[: k + 1]) for k in range(len(slices))]
+    if expected not in ends:
+        raise _unfit("what is expected is not of whole slices")
+    if _integers(arrays, "expect_from", (QUALITIES, coarse)).min() < 0:
+        raise _unfit("expect_from is below zero")
+    if _integers(arrays, "expect_to", (QUALITIES, expected)).min() < 0:
+        raise _unfit("expect_to is below zero")
+    outputs = COARSE * COARSE * expected
+    _integers(arrays, "expect_bias", (outputs,))
+    sums.append(_layer(arrays, ["expect_bias"], _integers(arrays, "expect_weight", (outputs, coarse, 3, 3))))
+    sums.append(_network(arrays, "mask", features + expected + 1, 1, 1))
     for k, channels in enumerate(slices):
-        known = features + coarse + 1 + sum(slices[:k])
-        sums.append(_network(arrays, f"slices.{k}", known, channels, 2 * channels))
+        known = features + expected + 1 + sum(slices[:k])
+        both = channels * (1 + (ends[k] <= expected))
+        sums.append(_network(arrays, f"slices.{k}", known, both, 2 * channels))
     p1 = _integers(arrays, "mask.p1", (SCALES,))
     if p1.min() < 1 or p1.max() > 4095:
         raise _unfit("mask.p1 is not 1 to 4095")

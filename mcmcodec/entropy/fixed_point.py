@@ -22,6 +22,11 @@ ACT_MAX = (1 << 15) - 1
 INPUT_MAX = (1 << 14) - 1
 WEIGHT_MAX = (1 << 15) - 1
 
+REAL_BITS = 9
+"""What coarse latents predict is computed in real units of 1/512."""
+FACTOR_BITS = 16
+"""Factors between those and gained units, of each quality and channel, are in units of 2**-16."""
+
 PARITIES = ((0, 0), (1, 1), (0, 1), (1, 0))
 """The four passes over the grid: (row, column) modulo 2."""
 

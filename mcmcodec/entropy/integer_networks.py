@@ -137,11 +137,11 @@ class HyperDecoder:
             part = (where[0][start : start + ROWS], where[1][start : start + ROWS])
             x = layer(cells.around(part), self.weight1, bias1, 0, ACT_MAX)
             psi[start : start + ROWS] = layer(x, self.weight2, self.bias2, -ACT_MAX, ACT_MAX)
-        fine = _spread(psi[:, : self.fine], zh, zw, HYPER)
-        coarse = _spread(psi[:, self.fine :], zh, zw, HYPER // COARSE)
+        fine = spread(psi[:, : self.fine], zh, zw, HYPER)
+        coarse = spread(psi[:, self.fine :], zh, zw, HYPER // COARSE)
         return fine[:rows, :cols], coarse[: -(-rows // COARSE), : -(-cols // COARSE)]
 
 
-def _spread(values: Ints, zh: int, zw: int, side: int) -> Ints:
+def spread(values: Ints, zh: int, zw: int, side: int) -> Ints:
     """Cells (zh * zw, side * side * n) to positions (zh * side, zw * side, n)."""
     return values.reshape(zh, zw, side, side, -1).transpose(0, 2, 1, 3, 4).reshape(zh * side, zw * side, -1)

@@ -15,8 +15,19 @@ from numpy.typing import NDArray
 
 from .adaptive import AdaptiveBit
 from .checks import check
-from .fixed_point import ACT_BITS, ACT_MAX, COARSE, HYPER, INPUT_MAX, MASK_CENTRE, PARITIES, SCALES, WEIGHT_BITS
-from .integer_networks import Arrays, ContextNet, HyperDecoder, Ints, Neighbours, at_quality
+from .fixed_point import (
+    ACT_BITS,
+    ACT_MAX,
+    COARSE,
+    FACTOR_BITS,
+    HYPER,
+    INPUT_MAX,
+    MASK_CENTRE,
+    PARITIES,
+    SCALES,
+    WEIGHT_BITS,
+)
+from .integer_networks import ROWS, Arrays, ContextNet, HyperDecoder, Ints, Neighbours, at_quality, layer, spread, taps
 from .rangecoder import RangeDecoder
 from .symbol_tables import ESCAPE_BITS, SymbolTables
 
@@ -44,14 +55,42 @@ class EntropyModel:
         self.hyper_loc = arrays["hyper.loc"].astype(np.int64)
         self.hyper_index = arrays["hyper.index"].astype(np.int64)
         self.tables = SymbolTables(arrays["tables.reach"], arrays["tables.frequencies"])
-        self.coarse_ratio = arrays["coarse_ratio"].astype(np.int64)
+        self.expect_weight = taps(arrays["expect_weight"])
+        self.expect_bias = arrays["expect_bias"].astype(np.int64)
+        self.expect_from = arrays["expect_from"].astype(np.int64)
+        self.expect_to = arrays["expect_to"].astype(np.int64)
         self.offset_weight = arrays["offset_weight"].astype(np.int64)
         self.mask = ContextNet(arrays, "mask")
         self.mask_p1 = arrays["mask.p1"].astype(np.int64).tolist()
         self.coarse_nets = [ContextNet(arrays, f"coarse_slices.{k}") for k in range(len(coarse_slices))]
         self.nets = [ContextNet(arrays, f"slices.{k}") for k in range(len(slices))]
         self.features = self.coarse_nets[0].inputs
-        self.coarse, self.channels = sum(coarse_slices), sum(slices)
+        self.coarse, self.channels, self.expected = sum(coarse_slices), sum(slices), len(self.offset_weight)
+
+    def expect(self, c_hat: Ints, quality: int, rows: int, cols: int) -> NDArray[np.int32]:
+        """What coarse latents say of the first latents of every patch: a linear prediction from 3x3 cells.
+
+        Args:
+            c_hat: (ceil(rows/2), ceil(cols/2), coarse) in 1/64, gained; cells beyond the border are as the border's.
+            quality: 0..100.
+            rows: of patches.
+            cols: of patches.
+
+        Returns:
+            (rows, cols, expected) in 1/64, gained.
+        """
+        real = scaled(c_hat, self.expect_from[quality], FACTOR_BITS)
+        cells = Neighbours(*c_hat.shape)
+        cells.cells[:] = np.pad(real, ((1, 1), (1, 1), (0, 0)), mode="edge")
+        where = tuple(axis.ravel() for axis in np.indices(c_hat.shape[:2]))
+        out = np.empty((len(where[0]), len(self.expect_bias)), np.int16)
+        for start in range(0, len(out), ROWS):
+            part = (where[0][start : start + ROWS], where[1][start : start + ROWS])
+            out[start : start + ROWS] = layer(
+                cells.around(part), self.expect_weight, self.expect_bias, -ACT_MAX, ACT_MAX
+            )
+        patches = spread(out, *c_hat.shape[:2], COARSE)[:rows, :cols]
+        return scaled(patches, self.expect_to[quality], FACTOR_BITS)
 
 
 class SymbolIO(Protocol):
@@ -82,7 +121,7 @@ class Decoded:
             hidden.
         psi: hyper-decoder features (h, w, features) in 1/64.
         mask: visible patches (h, w).
-        expected: what the coarse latents say of every patch's first latents (h, w, coarse), in units of v_hat.
+        expected: what the coarse latents say of every patch's first latents (h, w, expected), in units of v_hat.
     """
 
     v_hat: NDArray[np.int32]
@@ -113,9 +152,9 @@ def code_latents(
     c_hat = np.zeros((*coarse_grid, model.coarse), np.int32)
     every = [_positions(*coarse_grid, parity) for parity in PARITIES]
     _code_slices(model.coarse_nets, model.coarse_slices, known, model.features, every, quality, io.coarse, c_hat, None)
-    expected = upsample(scaled(c_hat, model.coarse_ratio[quality]), rows, cols)
+    expected = model.expect(c_hat, quality, rows, cols)
 
-    at = model.features + model.coarse
+    at = model.features + model.expected
     known = Neighbours(rows, cols, at + 1 + model.channels)
     known.cells[1:-1, 1:-1, : model.features] = psi
     known.cells[1:-1, 1:-1, model.features : at] = expected
@@ -129,18 +168,18 @@ def code_latents(
     io.section("latents")
     known.cells[1:-1, 1:-1, at] = mask << ACT_BITS
     v_hat = np.zeros((rows, cols, model.channels), np.int32)
-    v_hat[..., : model.coarse] = expected
+    v_hat[..., : model.expected] = expected
     if not none_visible:
-        offset = scaled(expected, model.offset_weight)
+        given = (scaled(expected, model.offset_weight, WEIGHT_BITS), expected)
         nets, slices = model.nets[:last], model.slices[:last]
-        _code_slices(nets, slices, known, at + 1, every, quality, io.latents, v_hat, offset)
+        _code_slices(nets, slices, known, at + 1, every, quality, io.latents, v_hat, given)
     io.section("tail")
     return Decoded(v_hat, psi, mask, expected)
 
 
 def _code_slices(
     nets: Sequence[ContextNet], slices: Sequence[int], known: Neighbours, at: int, every: list[Where], quality: int,
-    code: Callable[[Where, int, Ints, Ints], Ints], values: NDArray[np.int32], offset: Ints | None,
+    code: Callable[[Where, int, Ints, Ints], Ints], values: NDArray[np.int32], given: tuple[Ints, Ints] | None,
 ) -> None:  # fmt: skip
     """Code slice after slice, each in four passes.
 
@@ -153,22 +192,25 @@ def _code_slices(
         quality: 0..100.
         code: takes positions, first channel, means and table indices of a pass; gives its symbols.
         values: dequantised latents (rows, cols, channels) in 1/64, filled here; positions of no pass keep theirs.
-        offset: added to the means of the first channels (rows, cols, n), in 1/64.
+        given: what is added to the means of the first channels, and what is expected of them, (rows, cols, n) each in
+            1/64; the networks of those slices see the latter beside the slice itself.
     """
     start = 0
     for net, channels in zip(nets, slices, strict=True):
         part = values[..., start : start + channels]
-        current = Neighbours(*values.shape[:2], channels)
+        beside = given is not None and start < given[0].shape[2]
+        current = Neighbours(*values.shape[:2], channels * (1 + beside))
         # hidden positions have their value from the beginning; no pass reads what a later one fills
-        current.cells[1:-1, 1:-1] = np.clip(part, -INPUT_MAX, INPUT_MAX)
+        current.cells[1:-1, 1:-1, :channels] = np.clip(part, -INPUT_MAX, INPUT_MAX)
+        if given is not None and beside:
+            current.cells[1:-1, 1:-1, channels:] = given[1][..., start : start + channels]
         for number, where in enumerate(every):
             if not len(where[0]):
                 continue
             out = net.predict(number, known, current, where, quality)
             mu, index = out[:, :channels].astype(np.int32), out[:, channels:].astype(np.int32)
-            if offset is not None and start < offset.shape[2]:
-                added = offset[where[0], where[1], start : start + channels]
-                mu[:, : added.shape[1]] += added
+            if given is not None and beside:
+                mu += given[0][where[0], where[1], start : start + channels]
             mu = np.clip(mu, -INPUT_MAX, INPUT_MAX)
             index = np.clip((index + 384) >> 4, 0, SCALES - 1).astype(np.uint8)
             symbols = code(where, start, mu, index)
@@ -195,27 +237,10 @@ def _code_mask(
     return mask
 
 
-def scaled(values: Ints, factor: Ints) -> NDArray[np.int32]:
-    """floor(values x factor / 4096), clamped to +-INPUT_MAX: values (..., n), factor (n,) in 1/4096."""
-    product = (values.astype(np.int64) * factor) >> WEIGHT_BITS
+def scaled(values: Ints, factor: Ints, bits: int) -> NDArray[np.int32]:
+    """floor(values x factor / 2**bits), clamped to +-INPUT_MAX: values (..., n), factor (n,)."""
+    product = (values.astype(np.int64) * factor) >> bits
     return np.clip(product, -INPUT_MAX, INPUT_MAX).astype(np.int32)
-
-
-def upsample(cells: Ints, rows: int, cols: int) -> NDArray[np.int32]:
-    """Coarse cells (ceil(rows/2), ceil(cols/2), n) to patches (rows, cols, n): a cell's value is its patches' mean.
-
-    Bilinear: 9/16 of the own cell, 3/16 of its neighbours to the patch's side, 1/16 of the diagonal one, rounded to
-    the nearest, halves up; cells beyond the border are as the border's.
-    """
-    for axis in (0, 1):
-        count = cells.shape[axis]
-        before = cells.take(np.maximum(np.arange(count) - 1, 0), axis)
-        after = cells.take(np.minimum(np.arange(count) + 1, count - 1), axis)
-        pair = np.stack([3 * cells + before, 3 * cells + after], axis + 1)
-        shape = list(cells.shape)
-        shape[axis] *= COARSE
-        cells = pair.reshape(shape)
-    return ((cells[:rows, :cols] + 8) >> 4).astype(np.int32)
 
 
 def _positions(rows: int, cols: int, parity: tuple[int, int]) -> Where:

@@ -23,7 +23,7 @@ class Analysis(nn.Module):
         super().__init__()
         self.config = config
         n, d, near = config.latents, config.embed, min(64, config.embed)
-        self.near = near
+        self.near, self.seen = near, min(96, config.embed)
         self.embed = nn.Linear(3 * PATCH * PATCH, d)
         self.scale = nn.Parameter(torch.ones(d))
         self.log_gain = nn.Parameter(torch.zeros(KNOTS, n))
@@ -34,6 +34,7 @@ class Analysis(nn.Module):
         self.blocks = nn.ModuleList(block(kind, config, d) for kind in config.encoder_plan)
         self.norm = nn.LayerNorm(d)
         self.out = zero(nn.Linear(d, n))
+        self.coarse_basis = nn.Linear(COARSE * COARSE * self.seen, config.coarse)
         self.coarse_in = nn.Linear(COARSE * COARSE * near, config.coarse_width)
         self.coarse_quality = nn.Parameter(torch.zeros(KNOTS, config.coarse_width))
         self.coarse_stack = nn.ModuleList(Depthwise(config.coarse_width) for _ in range(config.coarse_blocks))
@@ -70,9 +71,10 @@ class Analysis(nn.Module):
         return z
 
     def coarse(self, t: Tensor, weights: Tensor) -> Tensor:
-        """Coarse latents (B, ceil(h/2), ceil(w/2), coarse): Haar's low-pass of the embedding plus a learned residual."""
+        """Coarse latents (B, ceil(h/2), ceil(w/2), coarse): a linear basis (PCA of 32x32 pixels) plus a residual."""
         cells = to_cells(t)
-        low = cells[..., : self.config.coarse].sum((3, 4)) / COARSE
+        with torch.autocast(t.device.type, enabled=False):
+            low = self.coarse_basis(cells[..., : self.seen].flatten(3))
         u = (cells * self.scale)[..., : self.near].flatten(3)
         u = self.coarse_in(u) + (weights @ self.coarse_quality)[:, None, None, :]
         for layer in self.coarse_stack:

@@ -32,6 +32,7 @@ class ModelConfig:
             picture; they sum to ``coarse``.
         slices: channels per slice of the fine latents y (one column per visible patch), coded in this order; they
             sum to ``latents``.
+        expected_slices: how many fine slices the coarse latents say something of, by a linear prediction.
         embed: width of the patch embedding, hence of the encoder's tokens.
         encoder_plan: the encoder's blocks on visible tokens, one letter each (see :mod:`.blocks`): ``a`` windowed
             attention, ``d`` depthwise convolution, ``w`` Bi-RWKV.
@@ -57,6 +58,7 @@ class ModelConfig:
     name: str
     coarse_slices: tuple[int, ...] = (2, 6, 16)
     slices: tuple[int, ...] = (1, 5, 10, 24, 56)
+    expected_slices: int = 3
     embed: int = 192
     encoder_plan: str = "dadadadad"
     coarse_width: int = 192
@@ -83,8 +85,13 @@ class ModelConfig:
 
     @property
     def coarse(self) -> int:
-        """Channels of the coarse latents; each belongs to the channel of y of the same index."""
+        """Channels of the coarse latents."""
         return sum(self.coarse_slices)
+
+    @property
+    def expected(self) -> int:
+        """Channels of y that the coarse latents predict, the first ones."""
+        return sum(self.slices[: self.expected_slices])
 
     def to_dict(self) -> dict[str, object]:
         """The configuration as JSON types."""
@@ -101,7 +108,7 @@ class ModelConfig:
 
 PRESETS = {
     "tiny": ModelConfig(
-        "tiny", (1, 3), (1, 3, 8), embed=32, encoder_plan="da", coarse_width=32, coarse_blocks=1, low=4, hyper=4,
+        "tiny", (1, 3), (1, 3, 8), expected_slices=2, embed=32, encoder_plan="da", coarse_width=32, coarse_blocks=1, low=4, hyper=4,
         features=8, context=16, coarse_context=16, width=32, plan="ca", bottleneck=16, light=8, head=16,
         head_features=4, renderer=16,
     ),

@@ -4,7 +4,8 @@ Everything is in real units, but every value lies on the grid that the integers 
 weights in 1/4096, floor after each layer), with straight-through gradients. What is exported is what was trained.
 
 The order of the stream: hyper-latent z, coarse latents, mask, fine latents of visible patches. The coarse latents say
-what to expect of every patch (:func:`upsample`); that is an input of the later networks, and the value of hidden patches.
+what to expect of every patch, by a linear prediction from 3x3 cells; that is an input of the later networks, and the
+value of hidden patches.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from torch import Tensor, nn
 from ..entropy.fixed_point import (
     ACT_BITS,
     ACT_MAX,
+    FACTOR_BITS,
     INPUT_MAX,
     MASK_CENTRE,
     PARITIES,
+    REAL_BITS,
     SCALES,
     WEIGHT_BITS,
     WEIGHT_MAX,
@@ -33,18 +36,24 @@ UNIT = 1.0 / (1 << ACT_BITS)
 NOISE_SCALE_MIN = 0.12
 HIGH = ACT_MAX * UNIT
 IN_HIGH = INPUT_MAX * UNIT
+REAL_HIGH = ACT_MAX / (1 << REAL_BITS)
 
 
 def snap(x: Tensor, bits: int) -> Tensor:
     """Round to multiples of 2**-bits, straight-through gradient."""
     step = float(1 << bits)
-    return x + (torch.round(x.detach() * step) / step - x.detach())
+    return torch.round(x.detach() * step) / step + (x - x.detach())
+
+
+def floor(x: Tensor, bits: int) -> Tensor:
+    """Round down to multiples of 2**-bits, straight-through gradient."""
+    step = float(1 << bits)
+    return torch.floor(x.detach() * step) / step + (x - x.detach())
 
 
 def settle(x: Tensor, low: float, high: float) -> Tensor:
     """Floor to the activation grid and clamp, as the integer networks do after each layer."""
-    floored = x + (torch.floor(x.detach() / UNIT) * UNIT - x.detach())
-    return floored.clamp(low, high)
+    return floor(x, ACT_BITS).clamp(low, high)
 
 
 def weight(w: Tensor) -> Tensor:
@@ -57,7 +66,7 @@ class ContextNet(nn.Module):
 
     Args:
         inputs: channels known before the slice.
-        current: channels of the slice itself.
+        current: channels of the slice itself, and what is expected of them.
         outputs: what is predicted per position.
         hidden: width.
     """
@@ -97,7 +106,7 @@ class Coarse:
     Attributes:
         psi: hyper-decoder features (B, h, w, features).
         expected: what the coarse latents say of every patch's first latents, in units of gained fine latents
-            (B, h, w, coarse).
+            (B, h, w, expected).
         bits: honest bits of the rounded symbols by section, (B,) each.
         loss_bits: their sum with useful gradients (B,).
     """
@@ -124,7 +133,7 @@ class EntropyNets(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        f, c = config.features, config.coarse
+        f, c, e = config.features, config.coarse, config.expected
         cells = HYPER * HYPER
         self.hyper_loc = nn.Parameter(torch.zeros(KNOTS, config.hyper))
         self.hyper_index = nn.Parameter(torch.full((KNOTS, config.hyper), 0.5))
@@ -139,14 +148,18 @@ class EntropyNets(nn.Module):
             nets.append(ContextNet(known, channels, 2 * channels, config.coarse_context))
             known += channels
         self.coarse_slices = nn.ModuleList(nets)
-        self.mask = ContextNet(f + c + 1, 1, 1, config.context)
-        nets, known = [], f + c + 1
-        for channels in config.slices:
-            nets.append(ContextNet(known, channels, 2 * channels, config.context))
+        # from 3x3 cells to the first latents of a cell's patches, in real units
+        self.expect_weight = nn.Parameter(torch.zeros(COARSE * COARSE * e, c, 3, 3))
+        self.expect_bias = nn.Parameter(torch.zeros(COARSE * COARSE * e))
+        self.mask = ContextNet(f + e + 1, 1, 1, config.context)
+        nets, known = [], f + e + 1
+        for k, channels in enumerate(config.slices):
+            both = channels * (1 + (k < config.expected_slices))
+            nets.append(ContextNet(known, both, 2 * channels, config.context))
             known += channels
         self.slices = nn.ModuleList(nets)
         # how much of the expected value a fine mean starts from, beside what its network says
-        self.offset_weight = nn.Parameter(torch.ones(c))
+        self.offset_weight = nn.Parameter(torch.ones(e))
 
     def hyper(self, z: Tensor, weights: Tensor, h: int, w: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Quantise z (B, zh, zw, hyper): psi (B, h, w, features), psi of the coarse cells, bits and loss bits (B,)."""
@@ -167,13 +180,16 @@ class EntropyNets(nn.Module):
         u = settle(u.permute(0, 2, 3, 1) + (weights @ self.hyper_bias1)[:, None, None, :], 0, HIGH)
         return spread(settle(F.linear(u, weight(self.hyper_weight2), self.hyper_bias2), -HIGH, HIGH), HYPER)[:, :h, :w]
 
-    def code_coarse(self, c: Tensor, z: Tensor, ratio: Tensor, weights: Tensor, h: int, w: int) -> Coarse:
+    def code_coarse(
+        self, c: Tensor, z: Tensor, coarse_gain: Tensor, gain: Tensor, weights: Tensor, h: int, w: int
+    ) -> Coarse:
         """Code hyper-latent and coarse latents of a batch.
 
         Args:
             c: gained coarse latents (B, h/2, w/2, coarse); h and w multiples of 4.
             z: hyper-latent (B, h/4, w/4, hyper).
-            ratio: gained fine units per gained coarse unit (B, coarse).
+            coarse_gain: gains of the coarse latents (B, coarse).
+            gain: gains of the fine latents (B, latents).
             weights: quality interpolation weights (B, 6).
             h: rows of patches.
             w: columns of patches.
@@ -189,11 +205,21 @@ class EntropyNets(nn.Module):
             bits["coarse"] = bits["coarse"] + hard
             loss = loss + soft
             start += channels
-        c_hat = torch.cat(decoded, -1)
-        scaled = settle(c_hat * snap(ratio, WEIGHT_BITS)[:, None, None, :], -IN_HIGH, IN_HIGH)
-        return Coarse(psi, upsample(scaled, h, w), bits, loss)
+        return Coarse(psi, self.expect(torch.cat(decoded, -1), coarse_gain, gain)[:, :h, :w], bits, loss)
 
-    def forward(self, v: Tensor, mask: Tensor, coarse: Coarse, weights: Tensor) -> Coded:
+    def expect(self, c_hat: Tensor, coarse_gain: Tensor, gain: Tensor) -> Tensor:
+        """What coarse latents (B, zh, zw, coarse) in gained units say of patches: (B, 2 zh, 2 zw, expected)."""
+        unit = snap(1 / coarse_gain, REAL_BITS + FACTOR_BITS - ACT_BITS)[:, None, None, :]
+        u = floor(c_hat * unit, REAL_BITS).clamp(-REAL_HIGH / 2, REAL_HIGH / 2)
+        u = F.pad(u.permute(0, 3, 1, 2), (1, 1, 1, 1), mode="replicate")
+        u = F.conv2d(u, weight(self.expect_weight), self.expect_bias).permute(0, 2, 3, 1)
+        u = spread(floor(u, REAL_BITS).clamp(-REAL_HIGH, REAL_HIGH), COARSE)
+        factor = snap(gain[:, : self.config.expected], FACTOR_BITS + ACT_BITS - REAL_BITS)[:, None, None, :]
+        return settle(u * factor, -IN_HIGH, IN_HIGH)
+
+    def forward(
+        self, v: Tensor, mask: Tensor, coarse: Coarse, weights: Tensor, heard: list[Tensor] | None = None
+    ) -> Coded:
         """Code mask and fine latents of a batch.
 
         Args:
@@ -201,6 +227,7 @@ class EntropyNets(nn.Module):
             mask: visible patches (B, h, w) bool.
             coarse: what was coded before.
             weights: quality interpolation weights (B, 6).
+            heard: if given, the means of every slice are added, without what is expected.
         """
         visible = mask[..., None].to(v.dtype)
         keep = visible.mean((1, 2, 3))
@@ -209,16 +236,13 @@ class EntropyNets(nn.Module):
         cost = cost * ((keep < 1) & (keep > 0))
         bits = dict(coarse.bits) | {"mask": cost, "fine": torch.zeros_like(cost)}
         loss = coarse.loss_bits + cost
-        expected = F.pad(coarse.expected, (0, self.config.latents - self.config.coarse))
-        offset = F.pad(snap(self.offset_weight, WEIGHT_BITS), (0, self.config.latents - self.config.coarse))
-        offset = settle(expected * offset, -IN_HIGH, IN_HIGH)
+        offset = settle(coarse.expected * snap(self.offset_weight, WEIGHT_BITS), -IN_HIGH, IN_HIGH)
         known = torch.cat([coarse.psi, coarse.expected, visible], -1)
         start, decoded = 0, []
         for net, channels in zip(self.slices, self.config.slices, strict=True):
             part = slice(start, start + channels)
-            here, hard, soft = self._slice(
-                net, known, v[..., part], visible, (offset[..., part], expected[..., part]), weights
-            )
+            given = (offset[..., part], coarse.expected[..., part]) if start < self.config.expected else None
+            here, hard, soft = self._slice(net, known, v[..., part], visible, given, weights, heard)
             known = torch.cat([known, here], -1)
             decoded.append(here)
             bits["fine"] = bits["fine"] + hard
@@ -228,7 +252,7 @@ class EntropyNets(nn.Module):
 
     def _slice(
         self, net: nn.Module, known: Tensor, target: Tensor, visible: Tensor, given: tuple[Tensor, Tensor] | None,
-        weights: Tensor,
+        weights: Tensor, heard: list[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Code one slice in four passes.
 
@@ -239,6 +263,7 @@ class EntropyNets(nn.Module):
             visible: (B, h, w, 1) of 0 and 1.
             given: what is added to the network's means, and the value of hidden positions, (B, h, w, channels) each.
             weights: quality interpolation weights (B, 6).
+            heard: see :meth:`forward`.
 
         Returns:
             Dequantised latents (B, h, w, channels), bits and loss bits (B,).
@@ -248,9 +273,15 @@ class EntropyNets(nn.Module):
         shared = net.shared(known.permute(0, 3, 1, 2).clamp(-HIGH, HIGH))
         current = torch.zeros_like(target)
         bits = loss = target.new_zeros(len(target))
+        filled = torch.zeros_like(visible)
+        if heard is not None:
+            heard.append(torch.zeros_like(target))
         for number, (i, j) in enumerate(PARITIES):
-            out = net.at(number, shared, current.permute(0, 3, 1, 2).clamp(-IN_HIGH, IN_HIGH), weights)
+            seen = current if given is None else torch.cat([current, given[1] * filled], -1)
+            out = net.at(number, shared, seen.permute(0, 3, 1, 2).clamp(-IN_HIGH, IN_HIGH), weights)
             mu, index = out[..., :channels], out[..., channels:] * 4 + 24
+            if heard is not None:
+                heard[-1][:, i::2, j::2] = mu
             if given is not None:
                 mu = mu + given[0][:, i::2, j::2]
             place = visible[:, i::2, j::2]
@@ -260,8 +291,9 @@ class EntropyNets(nn.Module):
             v_hat = v_hat * place
             if given is not None:
                 v_hat = v_hat + given[1][:, i::2, j::2] * (1 - place)
-            current = current.clone()
+            current, filled = current.clone(), filled.clone()
             current[:, i::2, j::2] = v_hat
+            filled[:, i::2, j::2] = 1
         return current, bits, loss
 
     def mask_bits(self, u: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
@@ -285,19 +317,6 @@ def spread(u: Tensor, side: int) -> Tensor:
     b, zh, zw, _ = u.shape
     u = u.view(b, zh, zw, side, side, -1).permute(0, 1, 3, 2, 4, 5)
     return u.reshape(b, zh * side, zw * side, -1)
-
-
-def upsample(cells: Tensor, h: int, w: int) -> Tensor:
-    """Coarse cells (B, ceil(h/2), ceil(w/2), C) to patches (B, h, w, C): a cell's value is the mean of its patches.
-
-    Bilinear: 9/16 of the own cell, 3/16 of its neighbours to the patch's side, 1/16 of the diagonal one; cells beyond
-    the border are as the border's. Rounded to the nearest 1/64, halves up, as the integers are.
-    """
-    u = F.pad(cells.permute(0, 3, 1, 2), (1, 1, 1, 1), mode="replicate")
-    rows = torch.stack([3 * u[:, :, 1:-1] + u[:, :, :-2], 3 * u[:, :, 1:-1] + u[:, :, 2:]], 3).flatten(2, 3)
-    both = torch.stack([3 * rows[..., 1:-1] + rows[..., :-2], 3 * rows[..., 1:-1] + rows[..., 2:]], 4).flatten(3, 4)
-    out = both.permute(0, 2, 3, 1)[:, :h, :w] / 16
-    return out + (torch.floor(out.detach() / UNIT + 0.5) * UNIT - out.detach())
 
 
 def total(x: Tensor) -> Tensor:

@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from ..caption import coder, language
-from ..entropy.fixed_point import ACT_BITS, MASK_CENTRE, SCALE_MIN, SCALE_STEP, SCALES, WEIGHT_BITS, WEIGHT_MAX
+from ..entropy.fixed_point import (
+    ACT_BITS,
+    FACTOR_BITS,
+    MASK_CENTRE,
+    REAL_BITS,
+    SCALE_MIN,
+    SCALE_STEP,
+    SCALES,
+    WEIGHT_BITS,
+    WEIGHT_MAX,
+)
 from ..entropy.rangecoder import Table
 from ..model.config import QUALITY_MAX
 from ..model.layers import quality_weights
@@ -25,7 +35,7 @@ from .network import Network
 
 BIAS_BITS = ACT_BITS + WEIGHT_BITS
 MAX_REACH = 255
-ON_WEIGHT_GRID = (".context", ".current", "weight1", "weight2", "weight3", "offset_weight")
+ON_WEIGHT_GRID = (".context", ".current", "weight1", "weight2", "weight3", "offset_weight", "expect_weight")
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -36,6 +46,8 @@ def key_of(parameter: str) -> str:
 
 def bits_of(parameter: str) -> int:
     """Fractional bits of a parameter's integers: biases lie on the grid of the sums, weights on a coarser one."""
+    if parameter == "expect_bias":
+        return REAL_BITS + WEIGHT_BITS
     return WEIGHT_BITS if parameter.endswith(ON_WEIGHT_GRID) else BIAS_BITS
 
 
@@ -104,8 +116,11 @@ def stream_arrays(network: Network) -> Arrays:
     """Everything in a stream model's file: entropy integers with tables, and the analysis in float16."""
     arrays = integers(network.entropy)
     with torch.no_grad():  # for every quality: gains are exponentials, which integers would only interpolate roughly
-        ratio = network.ratio(quality_weights(torch.arange(QUALITY_MAX + 1))).double().numpy()
-    arrays["coarse_ratio"] = np.rint(ratio * (1 << WEIGHT_BITS)).astype(np.int32)
+        a, every = network.analysis, quality_weights(torch.arange(QUALITY_MAX + 1))
+        unit = 1 / a.coarse_gains(every).double().numpy()
+        gain = a.gains(every)[:, : network.config.expected].double().numpy()
+    arrays["expect_from"] = np.rint(unit * 2.0 ** (FACTOR_BITS + REAL_BITS - ACT_BITS)).astype(np.int32)
+    arrays["expect_to"] = np.rint(gain * 2.0 ** (FACTOR_BITS + ACT_BITS - REAL_BITS)).astype(np.int32)
     reach, prior = logistic_tables()
     arrays |= {"tables.reach": reach, "tables.frequencies": frequencies(reach, prior)}
     out: Arrays = {f"entropy.{k}": np.ascontiguousarray(v) for k, v in arrays.items()}

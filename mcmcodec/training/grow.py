@@ -28,7 +28,7 @@ def from_first_generation(card: Path, config: ModelConfig) -> tuple[Network, dic
     """A network of sizes ``config`` that paints what a first-generation model paints where every patch is visible.
 
     The first generation coded two slices of the fine latents for every patch and then the mask, and had no coarse
-    latents.
+    latents. The new ones are still to be started (``Network.start_coarse``, ``Network.blend_means``).
 
     Args:
         card: NAME.json of the frozen model.
@@ -55,7 +55,7 @@ def from_first_generation(card: Path, config: ModelConfig) -> tuple[Network, dic
             state[f"analysis.{rest}"][config.low :] = torch.from_numpy(values).float()
             continue
         state[".".join(["analysis", renamed.get(first, first), *more])].copy_(torch.from_numpy(values).float())
-    f, c, flag = config.features, config.coarse, described["config"]["base_slices"]
+    f, e, flag = config.features, config.expected, described["config"]["base_slices"]
     for name, room in state.items():
         key = name.removeprefix("entropy.")
         if key == name or f"entropy.{key_of(key)}" not in old or key.startswith("mask."):
@@ -67,17 +67,19 @@ def from_first_generation(card: Path, config: ModelConfig) -> tuple[Network, dic
             room.zero_()
             room[:, :f] = values[:, :f]
             if number < flag:
-                room[:, f + c + 1 :] = values[:, f:]
+                room[:, f + e + 1 :] = values[:, f:]
             else:
                 before = sum(config.slices[:flag])
                 order = [*range(f, f + before), *range(f + before + 1, f + known + 1)]
-                room[:, f + c] = values[:, f + before]
-                room[:, f + c + 1 :] = values[:, order]
+                room[:, f + e] = values[:, f + before]
+                room[:, f + e + 1 :] = values[:, order]
+        elif key.endswith(".current"):
+            room.zero_()
+            room[:, :, : values.shape[2]] = values
         else:
             room.copy_(values)
     state["entropy.offset_weight"].zero_()
     network.load_state_dict(state)
-    network.start_coarse()
     decoders = []
     for name in ("fidelity", described["default_decoder"]):
         entry = described["decoders"][name]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-BASIS = ("analysis.embed.weight", "synthesis.linear.weight", "second_decoder.linear.weight")
+BASIS = ("analysis.embed.weight", "analysis.coarse_basis.weight", "entropy.expect_weight", "synthesis.linear.weight", "second_decoder.linear.weight")
 """Orthonormal at the start, with entries far smaller than a fresh layer's: they learn more slowly."""
 
 
@@ -76,12 +76,14 @@ def optimizers(module: nn.Module, trained: list[Tensor], peak: float, muon: bool
     named = {id(p): n for n, p in module.named_parameters()}
     matrices = [p for p in trained if muon and is_matrix(named[id(p)], p)]
     basis = [p for p in trained if named[id(p)].endswith(BASIS)]
-    taken = {id(p) for p in [*matrices, *basis]}
+    gains = [p for p in trained if named[id(p)].endswith(("log_gain", "offset_weight"))]
+    taken = {id(p) for p in [*matrices, *basis, *gains]}
     decay = [p for p in trained if p.ndim > 1 and id(p) not in taken]
     rest = [p for p in trained if p.ndim <= 1 and id(p) not in taken]
     found: list[torch.optim.Optimizer] = [torch.optim.AdamW(
         [{"params": decay, "weight_decay": 0.01, "lr_scale": 1.0}, {"params": rest, "weight_decay": 0.0, "lr_scale": 1.0},
-         {"params": basis, "weight_decay": 0.0, "lr_scale": 0.15}],
+         {"params": basis, "weight_decay": 0.0, "lr_scale": 0.15},
+         {"params": gains, "weight_decay": 0.0, "lr_scale": 3.0}],
         lr=peak, betas=(0.9, 0.98), eps=1e-9, foreach=True,
     )]  # fmt: skip
     if matrices:
