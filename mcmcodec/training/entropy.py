@@ -36,7 +36,7 @@ UNIT = 1.0 / (1 << ACT_BITS)
 NOISE_SCALE_MIN = 0.12
 HIGH = ACT_MAX * UNIT
 IN_HIGH = INPUT_MAX * UNIT
-REAL_HIGH = ACT_MAX / (1 << REAL_BITS)
+REAL_HIGH, REAL_IN_HIGH = ACT_MAX / (1 << REAL_BITS), INPUT_MAX / (1 << REAL_BITS)
 
 
 def snap(x: Tensor, bits: int) -> Tensor:
@@ -210,7 +210,7 @@ class EntropyNets(nn.Module):
     def expect(self, c_hat: Tensor, coarse_gain: Tensor, gain: Tensor) -> Tensor:
         """What coarse latents (B, zh, zw, coarse) in gained units say of patches: (B, 2 zh, 2 zw, expected)."""
         unit = snap(1 / coarse_gain, REAL_BITS + FACTOR_BITS - ACT_BITS)[:, None, None, :]
-        u = floor(c_hat * unit, REAL_BITS).clamp(-REAL_HIGH / 2, REAL_HIGH / 2)
+        u = floor(c_hat * unit, REAL_BITS).clamp(-REAL_IN_HIGH, REAL_IN_HIGH)
         u = F.pad(u.permute(0, 3, 1, 2), (1, 1, 1, 1), mode="replicate")
         u = F.conv2d(u, weight(self.expect_weight), self.expect_bias).permute(0, 2, 3, 1)
         u = spread(floor(u, REAL_BITS).clamp(-REAL_HIGH, REAL_HIGH), COARSE)
