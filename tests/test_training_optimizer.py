@@ -17,7 +17,7 @@ def test_orthogonal_keeps_directions_and_evens_lengths(shape: tuple[int, ...]) -
     made = u.mT @ orthogonal(matrix) @ v.mT  # (..., k, k), diagonal where directions stay
     lengths = made.diagonal(dim1=-2, dim2=-1)
     assert lengths.median() == pytest.approx(0.95, abs=0.25) and lengths.max() < 1.3 and lengths.min() > 0.05
-    assert (made - torch.diag_embed(lengths)).abs().max() < 1e-3
+    assert (made - torch.diag_embed(lengths)).abs().max() < 0.08  # bfloat16
 
 
 def test_orthogonal_of_nothing_is_nothing() -> None:
@@ -26,7 +26,7 @@ def test_orthogonal_of_nothing_is_nothing() -> None:
 
 def test_matrices_are_weights_inside_the_networks() -> None:
     names = {name for name, p in tiny_network().named_parameters() if is_matrix(name, p)}
-    assert {"synthesis.blocks.0.mix.weight", "analysis.blocks.0.qkv.weight", "entropy.slices.2.context"} <= names
+    assert {"synthesis.blocks.0.mix.weight", "analysis.blocks.1.qkv.weight", "entropy.slices.2.context"} <= names
     assert not names & {"analysis.embed.weight", "synthesis.linear.weight", "analysis.log_gain", "analysis.norm.weight"}
     assert not any("bias" in name or "place" in name or "quality" in name for name in names)
 

@@ -34,6 +34,12 @@ def main() -> None:
 @click.option("--perceptual-weight", default=0.04, show_default=True, help="Weight of the second decoder's loss.")
 @click.option("--entropy-minutes", default=0.0, help="Of them for the entropy networks alone, first.")
 @click.option("--low-precision/--full-precision", default=True, help="bfloat16 in the float transforms.")
+@click.option("--decoder-share", default=0.35, show_default=True,
+              help="Share of the time for the perceptual and the light decoder alone, at the end.")  # fmt: skip
+@click.option("--save-every", default=60.0, show_default=True, help="Seconds between checkpoints.")
+@click.option("--check-every", default=300.0, show_default=True, help="Seconds between looks at validation pictures.")
+@click.option("--check-pictures", default=12, show_default=True, help="How many of them.")
+@click.option("--export/--no-export", default=True, help="Frozen files with every checkpoint.")
 @click.option("--seed", default=1)
 def timed(**options: Any) -> None:
     """Train a model within a time budget: all stages in one process."""

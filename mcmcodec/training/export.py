@@ -157,6 +157,10 @@ def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[
     (folder / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
+TUNING = {"quantise_price": 0.05, "mask_price": 0.3}
+"""What the encoder's choices are tuned to until ``tune`` finds better."""
+
+
 def freeze(checkpoint: Path, others: dict[str, Path], out: Path, name: str, number: int,
            tuning: dict[str, float]) -> None:  # fmt: skip
     """Freeze a checkpoint: its stream, its two decoders, and the first decoders of ``others`` by their names."""
@@ -169,6 +173,39 @@ def freeze(checkpoint: Path, others: dict[str, Path], out: Path, name: str, numb
         other, its = load(path)
         decoders[key], runs[key] = other.synthesis, beyond(its, history)
     write(out, name, number, network, decoders, next(iter(decoders)), tuning, runs)
+
+
+def freeze_network(
+    network: Network, light: Synthesis | None, out: Path, name: str, history: dict[str, Any], number: int = 7
+) -> None:
+    """Freeze a network in training with its decoders; files over ``PIECE`` are cut to pieces, see :func:`join`."""
+    decoders = {"fidelity": network.synthesis}
+    if network.second_decoder is not None:
+        decoders = {"perceptual": network.second_decoder} | decoders
+    if light is not None:
+        decoders["light"] = light
+    write(out, name, number, network, decoders, next(iter(decoders)), TUNING, {"stream": history})
+    for path in out.glob(f"{name}*.safetensors"):
+        if path.stat().st_size > PIECE:
+            data = path.read_bytes()
+            for place, begin in enumerate(range(0, len(data), PIECE)):
+                path.with_name(f"{path.name}.{place:03d}").write_bytes(data[begin : begin + PIECE])
+            path.unlink()
+
+
+PIECE = 15 << 20
+"""Largest file that leaves a machine whose results come back in small files."""
+
+
+def join(folder: Path) -> list[Path]:
+    """Put files together again that :func:`freeze_network` has cut; returns them."""
+    whole = sorted({path.with_suffix("") for path in folder.glob("*.safetensors.[0-9][0-9][0-9]")})
+    for path in whole:
+        pieces = sorted(folder.glob(f"{path.name}.[0-9][0-9][0-9]"))
+        path.write_bytes(b"".join(piece.read_bytes() for piece in pieces))
+        for piece in pieces:
+            piece.unlink()
+    return whole
 
 
 def beyond(history: dict[str, Any], stream: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import torch
 from safetensors.numpy import load_file
 from torch import Tensor
 
+from ..errors import UsageError
 from ..model.config import ModelConfig
 from ..model.synthesis import Synthesis
 from .export import bits_of, key_of
@@ -111,3 +112,38 @@ def place(name: str, values: Tensor, room: Tensor) -> None:
     if name.endswith((".weight2", ".weight3", "head1.weight", "renderer.enter.weight")):
         room[: values.shape[0], values.shape[1] :] = 0
     room[tuple(slice(n) for n in values.shape)] = values
+
+
+@torch.no_grad()
+def add_task_vector(decoder: Synthesis, before: Synthesis, after: Synthesis) -> Synthesis:
+    """Add what another decoder learnt, ``after - before``, to a decoder's weights; returns it.
+
+    Decoders that grew out of ``before`` take it well, and need a fraction of the training that ``after`` took (task
+    arithmetic, Ilharco et al. 2023).
+
+    Raises:
+        UsageError: a parameter of theirs does not fit into the decoder's.
+    """
+    mine = decoder.state_dict()
+    for name, values in before.state_dict().items():
+        room = mine.get(name)
+        fits = room is not None and values.ndim == room.ndim and all(
+            a <= b for a, b in zip(values.shape, room.shape, strict=True)
+        )  # fmt: skip
+        if room is None or not fits:
+            raise UsageError(f"{name} has no place in the decoder", "train it from the stream's")
+        room[tuple(slice(n) for n in values.shape)] += after.state_dict()[name] - values
+    return decoder
+
+
+def replace_decoder(network: Network, synthesis: Synthesis) -> Network:
+    """Give a network another model's first decoder as it is, to be trained on.
+
+    Raises:
+        UsageError: the decoder was made for other latents or features.
+    """
+    mine, its = network.config, synthesis.config
+    if (mine.latents, mine.features) != (its.latents, its.features):
+        raise UsageError(f"{mine.name} has other latents than this decoder reads", "grow a light decoder instead")
+    network.synthesis = synthesis
+    return network

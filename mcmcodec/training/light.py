@@ -1,8 +1,8 @@
-"""Stage: the light decoder, grown out of a trained one by replacing its parts one after another.
+"""The light decoder, grown out of a trained one by replacing its parts one after another.
 
 Each part that is expensive gives way to a cheap one that is trained alone, everything around it frozen, until the
 decoder paints nearly what its teacher paints; then the next part follows (asymmetric replacement, Wang et al. 2024,
-AsymLLIC). In the end the whole decoder may go on as any other, with the ``decoder`` stage.
+AsymLLIC). In the end the whole decoder trains on as any other.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..model.config import PATCH, ModelConfig
-from ..model.layers import knot_weights
+from ..model.layers import quality_weights
 from ..model.synthesis import Synthesis
+from .cached import LatentCache
 from .data import Crops
 from .network import Network
-from .stages import MaskedImageModelling, draw_quality, psnr, squared_error
+from .stages import Numbers, Stage, psnr, squared_error
 
 HEAD = 16
-"""Inner width of the light decoder's head."""
+"""Inner width of the light decoder's head; it has no renderer."""
 GROUP, CHEAP = 3, "ll"
 """So many blocks of the plan give way to these."""
 
@@ -51,8 +52,9 @@ def replacements(teacher: Synthesis) -> Iterator[Replacement]:
 
 
 def _head(trained: Synthesis) -> Replacement:
-    light = Synthesis(replace(trained.config, head=HEAD))
-    fresh = _fill(light, {k: v for k, v in trained.state_dict().items() if not k.startswith("head")})
+    light = Synthesis(replace(trained.config, head=HEAD, renderer=0))
+    dropped = ("head", "renderer.", "code.")
+    fresh = _fill(light, {k: v for k, v in trained.state_dict().items() if not k.startswith(dropped)})
     return Replacement("head", light, fresh)
 
 
@@ -77,28 +79,28 @@ def _fill(light: Synthesis, kept: dict[str, Tensor]) -> list[str]:
     return list(missing)
 
 
-class Imitation(MaskedImageModelling):
-    """One replacement: what is new learns to paint what the teacher paints."""
+class Imitation(Stage):
+    """One replacement: what is new in the first decoder learns to paint what the teacher paints."""
 
     name = "light"
 
-    def __init__(self, crops: Crops, batch: int, device: str, teacher: Synthesis, fresh: list[str]) -> None:
+    def __init__(
+        self, crops: Crops, batch: int, device: str, cache: LatentCache, teacher: Synthesis, fresh: list[str]
+    ) -> None:
         super().__init__(crops, batch, device)
+        self.cache, self.fresh = cache, set(fresh)
         self.teacher = copy.deepcopy(teacher).eval().requires_grad_(False).to(device)
-        self.fresh = set(fresh)
 
-    def trained(self, network: Network) -> list[Tensor]:
+    def trained(self, network: Network) -> dict[str, nn.Parameter]:
         """What is new."""
-        return [p for name, p in network.synthesis.named_parameters() if name in self.fresh]
+        return {k: p for k, p in network.named_parameters() if k.removeprefix("synthesis.") in self.fresh}
 
-    def __call__(self, network: nn.Module, number: int) -> tuple[Tensor, dict[str, float]]:
-        """One batch."""
-        x = self.crops.batch(self.batch, self.device)
-        quality = draw_quality(self.batch, self.device)
+    def __call__(self, network: Network) -> tuple[Tensor, Numbers]:
+        """Loss of one batch, and numbers for the log."""
+        x, _, seen = self.cache.batch(self.batch)
         with torch.no_grad():
-            seen, _ = network.code(x, quality)
-            wanted = self.teacher(*seen)
-        x_hat = network.paint(*seen)
+            wanted = network.paint(seen, self.teacher)
+        x_hat = network.paint(seen)
         error = squared_error(x_hat, wanted)
         return (error * 100).mean(), {"psnr": psnr(squared_error(x_hat, x)), "likeness": psnr(error)}
 
@@ -109,5 +111,5 @@ def operations(synthesis: Synthesis, config: ModelConfig) -> float:
     y_hat, psi = torch.zeros(1, side, side, config.latents), torch.zeros(1, side, side, config.features)
     mask = torch.ones(1, side, side, dtype=torch.bool)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        synthesis(y_hat, psi, mask, knot_weights(torch.tensor([50])))
+        synthesis(y_hat, psi, mask, quality_weights(torch.tensor([50])))
     return counter.get_total_flops() / 2 / 512**2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,21 @@ import torch
 
 from ..model.config import PRESETS
 from ..model.synthesis import Synthesis
-from .data import Crops, MixedCrops
+from .cached import FirstDecoder, LatentCache, SecondDecoder
+from .data import Crops, DeviceCrops, MixedCrops
+from .export import freeze_network
 from .grow import from_first_generation, with_noise
+from .light import Imitation, replacements
 from .loop import LoopConfig, load, save, train
+from .losses import Adversary
 from .network import Network
 from .stages import Check, EntropyOnly, Fidelity, Joint, Perceptual, Stage
 
 NOISE_CHANNELS = 4
+LARGE_SHARE = 0.25
+"""Of the crops of photographs, those of the large ones."""
+CACHE_SHARE, CACHE_MOST = 0.15, 20000
+"""Of a decoder's stage, the time in which latents are cached; and how many crops at most."""
 
 
 @dataclass
@@ -41,6 +49,11 @@ class Options:
         perceptual_weight: weight of the second decoder's loss.
         entropy_minutes: of them for the entropy networks alone, first.
         low_precision: bfloat16 in the float transforms.
+        decoder_share: share of the time, after the entropy networks', for the perceptual and the light decoder alone.
+        save_every: seconds between checkpoints.
+        check_every: seconds between looks at the validation pictures.
+        check_pictures: how many of them.
+        export: whether frozen files are written with each checkpoint.
         seed: of all randomness.
     """
 
@@ -60,6 +73,11 @@ class Options:
     perceptual_weight: float = 0.04
     entropy_minutes: float = 0.0
     low_precision: bool = True
+    decoder_share: float = 0.0
+    save_every: float = 180.0
+    check_every: float = 300.0
+    check_pictures: int = 12
+    export: bool = False
     seed: int = 1
 
 
@@ -81,42 +99,138 @@ def start(o: Options, crops: Crops) -> tuple[Network, dict[str, Any]]:
     return network, history
 
 
-def run(o: Options) -> None:
-    """Train, stage after stage; goes on where a run that was killed left off."""
-    from ..metrics.lpips import LPIPS
+@dataclass
+class Part:
+    """A stage and what it gets of the time."""
 
-    if o.device == "cpu":
-        torch.set_num_threads(1)
-    o.out.mkdir(parents=True, exist_ok=True)
-    left = torch.load(o.out / "state.pt", weights_only=True) if (o.out / "state.pt").exists() else None
-    # a run that is gone on with draws other pictures than it has seen
-    seed = o.seed + (left["steps"] if left else 0)
-    torch.manual_seed(seed)
-    crops = Crops(o.data, o.cache / "small", o.size, seed)
-    if o.large is not None:
-        crops = MixedCrops(crops, Crops(o.large, o.cache / "large", o.size, seed + 1), 0.25)
-    network, history = load(o.out / "last.pt") if left else start(o, crops)
-    if left:
-        history["runs"].pop()
-    network = network.to(o.device)
-    network.low_precision = o.low_precision
-    lpips = LPIPS().to(o.device)
-    check = Check(o.val, 12, o.device, lpips) if o.val else None
-    perceptual = Perceptual(lpips, low_precision=o.low_precision)
-    stages: list[tuple[Stage, float, float]] = []
-    if o.entropy_minutes:
-        stages.append((EntropyOnly(crops, 2 * o.batch, o.device), o.entropy_minutes, 1.5 * o.peak))
-    joint = Joint(crops, o.batch, o.device, Fidelity(), perceptual, o.perceptual_weight)
-    stages.append((joint, o.minutes - o.entropy_minutes, o.peak))
-    names = [stage.name for stage, _, _ in stages]
-    if check is not None and left is None:
-        print("before", check(network), flush=True)
-    first = names.index(left["stage"]) if left else 0
-    for stage, minutes, peak in stages[first:]:
-        config = LoopConfig(stage.name, minutes, o.steps, peak, stage.batch)
-        began = time.monotonic()
-        network = train(network, stage, config, o.out, history, check, left)
-        network.train()
-        left = None
-        print(f"{stage.name} took {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
-    save(o.out / "last.pt", network, history)
+    name: str
+    share: float
+    peak: float
+
+
+def parts(o: Options) -> list[Part]:
+    """The stages in order. Shares are of the whole budget."""
+    entropy = o.entropy_minutes / o.minutes
+    rest = 1 - entropy
+    found = [Part("entropy", entropy, 1.5 * o.peak)] if entropy else []
+    found.append(Part("joint", rest * (1 - o.decoder_share), o.peak))
+    if o.decoder_share:
+        found.append(Part("perceptual", rest * o.decoder_share * 0.65, 0.75 * o.peak))
+        found.append(Part("light", rest * o.decoder_share * 0.35, o.peak))
+    return found
+
+
+class Run:
+    """A run in progress: one process, stage after stage; it goes on where a killed one left off.
+
+    What is left is counted from the minutes that the stages have spent, so that a run that was killed and started
+    again takes no longer than its budget.
+    """
+
+    def __init__(self, o: Options) -> None:
+        from ..metrics.lpips import LPIPS
+
+        if o.device == "cpu":
+            torch.set_num_threads(1)
+        o.out.mkdir(parents=True, exist_ok=True)
+        self.o, self.path = o, o.out / "state.pt"
+        self.left = torch.load(self.path, map_location=o.device, weights_only=True) if self.path.exists() else None
+        # a run that is gone on with draws other pictures than it has seen
+        seed = o.seed + (self.left["steps"] if self.left else 0)
+        torch.manual_seed(seed)
+        self.crops = self._crops(seed)
+        self.network, self.history = load(o.out / "last.pt", o.device) if self.left else start(o, self.crops)
+        self.network = self.network.to(o.device)
+        self.network.low_precision = o.low_precision
+        lpips = LPIPS().to(o.device)
+        self.check = Check(o.val, o.check_pictures, o.device, lpips) if o.val else None
+        self.perceptual = Perceptual(lpips, low_precision=o.low_precision)
+        self.light: Synthesis | None = None
+
+    def _crops(self, seed: int) -> Crops:
+        o = self.o
+        if o.device != "cpu":  # all pictures lie on the device as uint8
+            return DeviceCrops(o.data, o.cache / "small", o.size, seed, o.device)
+        crops = Crops(o.data, o.cache / "small", o.size, seed)
+        if o.large is None:
+            return crops
+        return MixedCrops(crops, Crops(o.large, o.cache / "large", o.size, seed + 1), LARGE_SHARE)
+
+    def all(self) -> None:
+        """Every stage that is left."""
+        o = self.o
+        stages = parts(o)
+        names = [part.name for part in stages]
+        if self.check is not None and self.left is None:
+            print("before", self.check(self.network), flush=True)
+        first = names.index(self.left["stage"]) if self.left else 0
+        for part in stages[first:]:
+            began = time.monotonic()
+            getattr(self, f"_{part.name}")(part)
+            print(f"{part.name} took {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
+        self._save(self.network)
+
+    def _train(self, stage: Stage, part: Part, minutes: float) -> None:
+        o = self.o
+        config = LoopConfig(part.name, minutes, o.steps, part.peak, stage.batch)
+        config.save_every, config.check_every = o.save_every, o.check_every
+        config.report_every = min(config.report_every, o.save_every)
+        averaged = train(self.network, stage, config, o.out, self.history, self.check, self.left, self._save)
+        self.left, self.network = None, averaged.train()
+
+    def _save(self, network: Network) -> None:
+        """Freeze what there is, so that a run that is killed leaves files to decode with."""
+        if self.o.export:
+            freeze_network(network, self.light, self.o.out / "frozen", self.o.preset, self.history)
+
+    def _entropy(self, part: Part) -> None:
+        self._train(EntropyOnly(self.crops, 2 * self.o.batch, self.o.device), part, part.share * self.o.minutes)
+
+    def _joint(self, part: Part) -> None:
+        o = self.o
+        stage = Joint(self.crops, o.batch, o.device, Fidelity(), self.perceptual, o.perceptual_weight)
+        self._train(stage, part, part.share * o.minutes)
+
+    def _perceptual(self, part: Part) -> None:
+        """The second decoder from cached latents, with an adversary."""
+        minutes = part.share * self.o.minutes
+        cache = self._filled(minutes)
+        judge = replace(self.perceptual, adversary=Adversary().to(self.o.device))
+        stage = SecondDecoder(self.crops, self.o.batch, self.o.device, cache, judge)
+        self._train(stage, part, minutes * (1 - CACHE_SHARE))
+
+    def _light(self, part: Part) -> None:
+        """A light decoder out of the second one, part by part, and then as a whole."""
+        o = self.o
+        minutes = part.share * o.minutes
+        teacher = self.network.second_decoder
+        assert teacher is not None
+        first, cache = self.network.synthesis, self._filled(minutes)
+        steps = sum(1 for _ in replacements(teacher)) + 2
+        minutes *= (1 - CACHE_SHARE) / steps
+        check, self.check, self.left = self.check, None, None
+        for step in replacements(teacher):
+            self.network.synthesis = step.synthesis.to(o.device)
+            self._train(Imitation(self.crops, o.batch, o.device, cache, teacher, step.fresh), part, minutes)
+            step.synthesis.load_state_dict(self.network.synthesis.state_dict())
+        self._train(FirstDecoder(self.crops, o.batch, o.device, cache, self.perceptual), part, 2 * minutes)
+        self.light, self.network.synthesis = self.network.synthesis, first
+        self.check = check
+        save(o.out / "last.pt", self.network, self.history)
+
+    def _filled(self, minutes: float) -> LatentCache:
+        """Cached latents, made in a share of the stage's time."""
+        o, cache, began = self.o, LatentCache(), time.monotonic()
+
+        def enough(count: int) -> bool:
+            spent = (time.monotonic() - began) / 60
+            return count >= CACHE_MOST or bool(o.steps and count >= 2 * o.batch) or spent > CACHE_SHARE * minutes
+
+        cache.fill(self.network, self.crops, o.device, enough, o.batch)
+        print(f"cached latents of {cache.count} crops", flush=True)
+        return cache
+
+
+def run(o: Options) -> None:
+    """Train within the budget, or what is left of it."""
+    Run(o).all()

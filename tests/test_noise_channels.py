@@ -14,9 +14,9 @@ from mcmcodec.codec import Codec
 from mcmcodec.image import tiling
 from mcmcodec.model.config import PATCH
 from mcmcodec.model.weights import FOLDER_VARIABLE
-from mcmcodec.training.export import thaw, write
-from mcmcodec.training.grow import grained
-from mcmcodec.training.losses import lattice
+from mcmcodec.training.export import load_frozen, write
+from mcmcodec.training.grow import with_noise
+from mcmcodec.training.losses import patch_periodic_loss
 
 SIDE = 26 * 16
 
@@ -26,10 +26,10 @@ def coarse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Codec:
     """A model whose decoder ``perceptual`` shows its noise, and whose ``fidelity`` has none."""
     torch.manual_seed(0)
     plain, loud = tiny_network(), tiny_network()
-    loud.synthesis = grained(loud.synthesis, 3)
+    loud.synthesis = with_noise(loud.synthesis, 3)
     loud.synthesis.head1.weight.data[:, -3:] = 0.3
     loud.synthesis.head3.weight.data *= 3
-    write(tmp_path, "coarse", 4003, plain, {"fidelity": plain, "perceptual": loud}, "fidelity", TUNING,
+    write(tmp_path, "coarse", 4003, plain, {"fidelity": plain.synthesis, "perceptual": loud.synthesis}, "fidelity", TUNING,
           {"stream": {"seen": 0}})  # fmt: skip
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.setattr(tiling, "INTERIOR", 8)
@@ -46,8 +46,8 @@ def test_nothing_changes_until_it_learns() -> None:
     config = synthesis.config
     inputs = (torch.randn(2, 9, 10, config.latents), torch.randn(2, 9, 10, config.features),
               torch.rand(2, 9, 10) < 0.5, torch.rand(2, 6))  # fmt: skip
-    grown = grained(synthesis, 5)
-    assert grown.config.grain == 5 and grown.get_buffer("grain").any()
+    grown = with_noise(synthesis, 5)
+    assert grown.config.noise_channels == 5 and grown.get_buffer("noise").any()
     assert torch.allclose(grown(*inputs), synthesis(*inputs), atol=1e-6)
 
 
@@ -69,16 +69,16 @@ def test_between_a_decoder_without_and_one_with_it(coarse: Codec) -> None:
 
 def test_it_is_frozen_with_the_decoder(coarse: Codec) -> None:
     weights = coarse.weights
-    network, _ = thaw(weights.folder / "coarse.json", "perceptual")
-    noise = network.synthesis.get_buffer("grain")
+    network, _ = load_frozen(weights.folder / "coarse.json", "perceptual")
+    noise = network.synthesis.get_buffer("noise")
     assert noise.shape == (3, 32, 32) and not any(p is noise for p in network.parameters())
-    assert weights.decoder_config("perceptual").grain == 3 and weights.decoder_config("fidelity").grain == 0
+    assert weights.decoder_config("perceptual").noise_channels == 3 and weights.decoder_config("fidelity").noise_channels == 0
 
 
-def test_lattice_is_what_patches_have_in_common() -> None:
+def test_the_periodic_part_is_what_patches_have_in_common() -> None:
     torch.manual_seed(0)
     pattern = torch.randn(1, 3, PATCH, PATCH)
     everywhere = pattern.repeat(2, 1, 12, 8)
-    assert torch.allclose(lattice(everywhere), pattern.square().mean().expand(2))
-    assert torch.allclose(lattice(torch.randn(2, 3, 192, 128)), torch.full((2,), 1 / 16), rtol=0.1)
-    assert torch.equal(lattice(torch.zeros(1, 3, 70, 80)), torch.zeros(1))
+    assert torch.allclose(patch_periodic_loss(everywhere), pattern.square().mean().expand(2))
+    assert torch.allclose(patch_periodic_loss(torch.randn(2, 3, 192, 128)), torch.full((2,), 1 / 16), rtol=0.1)
+    assert torch.equal(patch_periodic_loss(torch.zeros(1, 3, 70, 80)), torch.zeros(1))
