@@ -144,7 +144,6 @@ def test_trained_form_is_the_exported_form(nets: EntropyNets, model: EntropyMode
     quantizer.encode(encoder)
     np.testing.assert_array_equal(decoded.psi, np.rint(coded.psi[0].numpy() * UNIT))
     np.testing.assert_array_equal(decoded.v_hat, np.rint(coded.v_hat[0].numpy() * UNIT))
-    np.testing.assert_array_equal(decoded.v_hat[..., : CONFIG.expected][~case.mask], decoded.expected[~case.mask])
     assert len(np.unique(decoded.psi)) > 100 and len(np.unique(decoded.expected)) > 50
     read = case.code(model, case.reader(model, encoder.finish()))
     np.testing.assert_array_equal(read.v_hat, decoded.v_hat)
@@ -175,9 +174,9 @@ def test_both_forms_predict_the_same(
 ) -> None:
     said = []
 
-    def code(v: torch.Tensor, mu: torch.Tensor, index: torch.Tensor) -> Any:
+    def code(v: torch.Tensor, mu: torch.Tensor, index: torch.Tensor, worth: Any = None) -> Any:
         said.append((np.rint(mu[0].numpy() * UNIT), np.floor(index[0].numpy().clip(0, fixed_point.SCALES - 1))))
-        return original(v, mu, index)
+        return original(v, mu, index, worth)
 
     original = training.code
     monkeypatch.setattr(training, "code", code)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..entropy.fixed_point import ACT_BITS
 from ..entropy.integer_networks import Reals
 from ..entropy.latent_coder import Decoded, code_latents
 from ..entropy.rangecoder import RangeEncoder
@@ -105,10 +104,8 @@ def plan_picture(
     whole = _quantize(transforms, visible, analysis, options)
     if not options.weighs_masks:
         return whole
-    weight, expected = whole.distortion_weight, whole.decoded.expected
-    beyond = analysis[0].copy()
-    beyond[..., : expected.shape[2]] -= expected / (1 << ACT_BITS)
-    hidden = weighted(beyond, weight)
+    weight = whole.distortion_weight
+    hidden = weighted(whole.symbols.unsaid, weight)
     gain = hidden - weighted(whole.symbols.error, weight)
     if roi is not None:
         gain = gain * roi

@@ -54,6 +54,7 @@ class RdoqQuantizer:
     Attributes:
         bits: of each patch's fine latents (h, w).
         error: symbol minus latent, in the gained domain (h, w, channels); zero where nothing was coded.
+        unsaid: latent minus its predicted mean, likewise: the error if the patch were hidden.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class RdoqQuantizer:
         self.rdoq_lambda, self.coarse_lambda = rdoq_lambda, coarse_lambda
         self.bits = np.zeros(visible.shape)
         self.error = np.zeros(v.shape, np.float32)
+        self.unsaid = np.zeros(v.shape, np.float32)
         self._coded: list[_Symbols | _Flags] = []
 
     def section(self, name: str) -> None:
@@ -100,6 +102,7 @@ class RdoqQuantizer:
             symbols[part], bits = self._choose(r, index[part], self.rdoq_lambda[channels])
             self.bits[at] += bits
             self.error[at[0], at[1], channels] = r - symbols[part]
+            self.unsaid[at[0], at[1], channels] = r
         self._remember(symbols, index)
         return symbols
 

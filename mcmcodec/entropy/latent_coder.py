@@ -117,8 +117,8 @@ class Decoded:
     """What both sides know in the end.
 
     Attributes:
-        v_hat: dequantised latents in the gained domain, (h, w, channels) in 1/64; what the coarse latents say where
-            hidden.
+        v_hat: dequantised latents in the gained domain, (h, w, channels) in 1/64; where hidden, what the networks
+            predict.
         psi: hyper-decoder features (h, w, features) in 1/64.
         mask: visible patches (h, w).
         expected: what the coarse latents say of every patch's first latents (h, w, expected), in units of v_hat.
@@ -164,15 +164,23 @@ def code_latents(
         io.section("mask")
         known.cells[1:-1, 1:-1, at] = keep
         mask = _code_mask(model, io, known, every, quality, (rows, cols))
-        every = [(r[mask[r, c]], c[mask[r, c]]) for r, c in every]
     io.section("latents")
     known.cells[1:-1, 1:-1, at] = mask << ACT_BITS
     v_hat = np.zeros((rows, cols, model.channels), np.int32)
-    v_hat[..., : model.expected] = expected
-    if not none_visible:
-        given = (scaled(expected, model.offset_weight, WEIGHT_BITS), expected)
-        nets, slices = model.nets[:last], model.slices[:last]
-        _code_slices(nets, slices, known, at + 1, every, quality, io.latents, v_hat, given)
+    given = (scaled(expected, model.offset_weight, WEIGHT_BITS), expected)
+    nets, slices = model.nets[:last], model.slices[:last]
+
+    def visible_latents(where: Where, start: int, mu: Ints, index: Ints) -> Ints:
+        """Symbols of visible positions; those of hidden ones are zero."""
+        shown = mask[where]
+        if shown.all():
+            return io.latents(where, start, mu, index)
+        symbols = np.zeros(mu.shape, np.int32)
+        if shown.any():
+            symbols[shown] = io.latents((where[0][shown], where[1][shown]), start, mu[shown], index[shown])
+        return symbols
+
+    _code_slices(nets, slices, known, at + 1, every, quality, visible_latents, v_hat, given)
     io.section("tail")
     return Decoded(v_hat, psi, mask, expected)
 
@@ -191,7 +199,7 @@ def _code_slices(
         every: positions of each pass.
         quality: 0..100.
         code: takes positions, first channel, means and table indices of a pass; gives its symbols.
-        values: dequantised latents (rows, cols, channels) in 1/64, filled here; positions of no pass keep theirs.
+        values: dequantised latents (rows, cols, channels) in 1/64, filled here.
         given: what is added to the means of the first channels, and what is expected of them, (rows, cols, n) each in
             1/64; the networks of those slices see the latter beside the slice itself.
     """
@@ -200,9 +208,7 @@ def _code_slices(
         part = values[..., start : start + channels]
         beside = given is not None and start < given[0].shape[2]
         current = Neighbours(*values.shape[:2], channels * (1 + beside))
-        # hidden positions have their value from the beginning; no pass reads what a later one fills
-        current.cells[1:-1, 1:-1, :channels] = np.clip(part, -INPUT_MAX, INPUT_MAX)
-        if given is not None and beside:
+        if given is not None and beside:  # all at once: no pass reads where a later one fills
             current.cells[1:-1, 1:-1, channels:] = given[1][..., start : start + channels]
         for number, where in enumerate(every):
             if not len(where[0]):

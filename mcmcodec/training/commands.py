@@ -31,6 +31,7 @@ def main() -> None:
 @click.option("--batch", default=8, show_default=True, help="Pictures per step.")
 @click.option("--size", default=256, show_default=True, help="Side of a crop, a multiple of 64.")
 @click.option("--peak", default=8e-4, show_default=True, help="Highest learning rate.")
+@click.option("--rdoq-strength", default=0.15, show_default=True, help="Of optimised quantisation in training.")
 @click.option("--perceptual-weight", default=0.04, show_default=True, help="Weight of the second decoder's loss.")
 @click.option("--entropy-minutes", default=0.0, help="Of them for the entropy networks alone, first.")
 @click.option("--low-precision/--full-precision", default=True, help="bfloat16 in the float transforms.")

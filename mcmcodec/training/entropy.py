@@ -4,8 +4,8 @@ Everything is in real units, but every value lies on the grid that the integers 
 weights in 1/4096, floor after each layer), with straight-through gradients. What is exported is what was trained.
 
 The order of the stream: hyper-latent z, coarse latents, mask, fine latents of visible patches. The coarse latents say
-what to expect of every patch, by a linear prediction from 3x3 cells; that is an input of the later networks, and the
-value of hidden patches.
+what to expect of every patch, by a linear prediction from 3x3 cells, which is an input of the later networks. A hidden
+patch has the means that the networks predict: it is a patch all of whose symbols are zero, and costs nothing.
 """
 
 from __future__ import annotations
@@ -107,12 +107,14 @@ class Coarse:
         psi: hyper-decoder features (B, h, w, features).
         expected: what the coarse latents say of every patch's first latents, in units of gained fine latents
             (B, h, w, expected).
+        smooth: the same of coarse latents before quantisation: what a smooth picture would have there.
         bits: honest bits of the rounded symbols by section, (B,) each.
         loss_bits: their sum with useful gradients (B,).
     """
 
     psi: Tensor
     expected: Tensor
+    smooth: Tensor
     bits: dict[str, Tensor]
     loss_bits: Tensor
 
@@ -181,8 +183,9 @@ class EntropyNets(nn.Module):
         return spread(settle(F.linear(u, weight(self.hyper_weight2), self.hyper_bias2), -HIGH, HIGH), HYPER)[:, :h, :w]
 
     def code_coarse(
-        self, c: Tensor, z: Tensor, coarse_gain: Tensor, gain: Tensor, weights: Tensor, h: int, w: int
-    ) -> Coarse:
+        self, c: Tensor, z: Tensor, coarse_gain: Tensor, gain: Tensor, weights: Tensor, h: int, w: int,
+        rdoq_lambda: Tensor | None = None,
+    ) -> Coarse:  # fmt: skip
         """Code hyper-latent and coarse latents of a batch.
 
         Args:
@@ -193,19 +196,25 @@ class EntropyNets(nn.Module):
             weights: quality interpolation weights (B, 6).
             h: rows of patches.
             w: columns of patches.
+            rdoq_lambda: squared error of gained coarse latents that a bit is worth (B, coarse); None rounds to nearest.
         """
         psi, known, hard, loss = self.hyper(z, weights, h, w)
         bits = {"hyper": hard, "coarse": torch.zeros_like(hard)}
         every = torch.ones_like(c[..., :1])
         start, decoded = 0, []
         for net, channels in zip(self.coarse_slices, self.config.coarse_slices, strict=True):
-            here, hard, soft = self._slice(net, known, c[..., start : start + channels], every, None, weights)
+            part = slice(start, start + channels)
+            worth = None if rdoq_lambda is None else rdoq_lambda[:, None, None, part]
+            here, hard, soft = self._slice(net, known, c[..., part], every, None, weights, worth)
             known = torch.cat([known, here], -1)
             decoded.append(here)
             bits["coarse"] = bits["coarse"] + hard
             loss = loss + soft
             start += channels
-        return Coarse(psi, self.expect(torch.cat(decoded, -1), coarse_gain, gain)[:, :h, :w], bits, loss)
+        expected = self.expect(torch.cat(decoded, -1), coarse_gain, gain)[:, :h, :w]
+        with torch.no_grad():
+            smooth = self.expect(c, coarse_gain, gain)[:, :h, :w]
+        return Coarse(psi, expected, smooth, bits, loss)
 
     def expect(self, c_hat: Tensor, coarse_gain: Tensor, gain: Tensor) -> Tensor:
         """What coarse latents (B, zh, zw, coarse) in gained units say of patches: (B, 2 zh, 2 zw, expected)."""
@@ -218,8 +227,9 @@ class EntropyNets(nn.Module):
         return settle(u * factor, -IN_HIGH, IN_HIGH)
 
     def forward(
-        self, v: Tensor, mask: Tensor, coarse: Coarse, weights: Tensor, heard: list[Tensor] | None = None
-    ) -> Coded:
+        self, v: Tensor, mask: Tensor, coarse: Coarse, weights: Tensor, rdoq_lambda: Tensor | None = None,
+        heard: list[Tensor] | None = None,
+    ) -> Coded:  # fmt: skip
         """Code mask and fine latents of a batch.
 
         Args:
@@ -227,6 +237,7 @@ class EntropyNets(nn.Module):
             mask: visible patches (B, h, w) bool.
             coarse: what was coded before.
             weights: quality interpolation weights (B, 6).
+            rdoq_lambda: squared error of gained latents that a bit is worth (B, latents); None rounds to nearest.
             heard: if given, the means of every slice are added, without what is expected.
         """
         visible = mask[..., None].to(v.dtype)
@@ -242,7 +253,8 @@ class EntropyNets(nn.Module):
         for net, channels in zip(self.slices, self.config.slices, strict=True):
             part = slice(start, start + channels)
             given = (offset[..., part], coarse.expected[..., part]) if start < self.config.expected else None
-            here, hard, soft = self._slice(net, known, v[..., part], visible, given, weights, heard)
+            worth = None if rdoq_lambda is None else rdoq_lambda[:, None, None, part]
+            here, hard, soft = self._slice(net, known, v[..., part], visible, given, weights, worth, heard)
             known = torch.cat([known, here], -1)
             decoded.append(here)
             bits["fine"] = bits["fine"] + hard
@@ -252,7 +264,7 @@ class EntropyNets(nn.Module):
 
     def _slice(
         self, net: nn.Module, known: Tensor, target: Tensor, visible: Tensor, given: tuple[Tensor, Tensor] | None,
-        weights: Tensor, heard: list[Tensor] | None = None,
+        weights: Tensor, rdoq_lambda: Tensor | None, heard: list[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Code one slice in four passes.
 
@@ -261,8 +273,9 @@ class EntropyNets(nn.Module):
             known: what is known before (B, h, w, inputs).
             target: its gained latents (B, h, w, channels).
             visible: (B, h, w, 1) of 0 and 1.
-            given: what is added to the network's means, and the value of hidden positions, (B, h, w, channels) each.
+            given: what is added to the network's means, and what is expected, (B, h, w, channels) each.
             weights: quality interpolation weights (B, 6).
+            rdoq_lambda: see :meth:`forward`, (B, 1, 1, channels).
             heard: see :meth:`forward`.
 
         Returns:
@@ -285,12 +298,11 @@ class EntropyNets(nn.Module):
             if given is not None:
                 mu = mu + given[0][:, i::2, j::2]
             place = visible[:, i::2, j::2]
-            v_hat, hard, soft = code(target[:, i::2, j::2], mu.clamp(-IN_HIGH, IN_HIGH), index)
+            mu = mu.clamp(-IN_HIGH, IN_HIGH)
+            v_hat, hard, soft = code(target[:, i::2, j::2], mu, index, rdoq_lambda)
             bits = bits + total(hard * place)
             loss = loss + total(soft * place)
-            v_hat = v_hat * place
-            if given is not None:
-                v_hat = v_hat + given[1][:, i::2, j::2] * (1 - place)
+            v_hat = torch.where(place > 0, v_hat, mu)
             current, filled = current.clone(), filled.clone()
             current[:, i::2, j::2] = v_hat
             filled[:, i::2, j::2] = 1
@@ -324,8 +336,8 @@ def total(x: Tensor) -> Tensor:
     return x.flatten(1).sum(1)
 
 
-def code(v: Tensor, mu: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Quantise around mu and count bits.
+def code(v: Tensor, mu: Tensor, index: Tensor, rdoq_lambda: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Quantise around mu and count bits; with ``rdoq_lambda`` a symbol nearer to zero is taken where it pays.
 
     Returns v_hat (rounded, straight-through), the bits of the rounded symbol, and the same bits with two useful
     gradients: to the scale from the rounded symbol, to v and mu from the symbol with uniform noise (Balle et al. 2017).
@@ -336,6 +348,13 @@ def code(v: Tensor, mu: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     r = v - mu
     rounded = torch.round(r.detach()) * (index.detach() > 0)  # index 0 means zero, uncoded
     hard = logistic_bits(rounded, scale)
+    if rdoq_lambda is not None:
+        with torch.no_grad():
+            lower = rounded - rounded.sign()
+            fewer = logistic_bits(lower, scale)
+            pays = (r - lower).square() - (r - rounded).square() < rdoq_lambda * (hard - fewer)
+            rounded = torch.where(pays, lower, rounded)
+        hard = logistic_bits(rounded, scale)
     noisy = logistic_bits(r + torch.rand_like(r) - 0.5, scale.detach().clamp(min=NOISE_SCALE_MIN))
     return r + (rounded - r).detach() + mu, hard.detach(), hard + noisy - noisy.detach()
 

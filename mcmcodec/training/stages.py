@@ -25,7 +25,7 @@ from .losses import (
 from .network import Network, lagrange_lambda
 
 CHECK_QUALITIES = (5, 20, 40, 60)
-CHECK_THRESHOLD = 1.5
+CHECK_THRESHOLD = 0.75
 """Energy beyond the coarse latents from which on a patch is visible in checks: near the rate-distortion choice."""
 COMMON = 75
 """Four of five pictures are drawn at qualities up to this one: the rates that the codec is made for."""

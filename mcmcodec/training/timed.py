@@ -46,6 +46,7 @@ class Options:
         batch: pictures per step.
         size: side of a crop in pixels, a multiple of 64.
         peak: highest learning rate.
+        rdoq_strength: of rate-distortion optimised quantisation in training.
         perceptual_weight: weight of the second decoder's loss.
         entropy_minutes: of them for the entropy networks alone, first.
         low_precision: bfloat16 in the float transforms.
@@ -70,6 +71,7 @@ class Options:
     batch: int = 8
     size: int = 256
     peak: float = 8e-4
+    rdoq_strength: float = 0.15
     perceptual_weight: float = 0.04
     entropy_minutes: float = 0.0
     low_precision: bool = True
@@ -141,7 +143,7 @@ class Run:
         self.crops = self._crops(seed)
         self.network, self.history = load(o.out / "last.pt", o.device) if self.left else start(o, self.crops)
         self.network = self.network.to(o.device)
-        self.network.low_precision = o.low_precision
+        self.network.low_precision, self.network.rdoq_strength = o.low_precision, o.rdoq_strength
         lpips = LPIPS().to(o.device)
         self.check = Check(o.val, o.check_pictures, o.device, lpips) if o.val else None
         self.perceptual = Perceptual(lpips, low_precision=o.low_precision)
