@@ -73,5 +73,5 @@ def tiny_network(seed: int = 0) -> Network:
 def export_tiny(folder: Path) -> None:
     """Freeze the tiny network into ``folder``."""
     network = tiny_network()
-    write(folder, NAME, NUMBER, network, {"fidelity": network.synthesis, "perceptual": tiny_network(1).synthesis}, "fidelity",
-          TUNING, {})  # fmt: skip
+    decoders = {"fidelity": network.synthesis, "perceptual": tiny_network(1).synthesis}
+    write(folder, NAME, NUMBER, network, decoders, "fidelity", TUNING, {})

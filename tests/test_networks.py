@@ -10,10 +10,10 @@ import torch
 from models import tiny_network
 from numpy.typing import NDArray
 
+from mcmcodec.encoder.rdoq import RdoqQuantizer
 from mcmcodec.entropy import fixed_point, integer_networks
 from mcmcodec.entropy.adaptive import AdaptiveBit
 from mcmcodec.entropy.fixed_point import ACT_BITS, WEIGHT_BITS
-from mcmcodec.encoder.rdoq import RdoqQuantizer
 from mcmcodec.entropy.latent_coder import Decoded, EntropyModel, Reader, code_latents
 from mcmcodec.entropy.rangecoder import RangeDecoder, RangeEncoder
 from mcmcodec.model.config import PRESETS

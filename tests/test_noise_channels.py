@@ -29,8 +29,8 @@ def coarse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Codec:
     loud.synthesis = with_noise(loud.synthesis, 3)
     loud.synthesis.head1.weight.data[:, -3:] = 0.3
     loud.synthesis.head3.weight.data *= 3
-    write(tmp_path, "coarse", 4003, plain, {"fidelity": plain.synthesis, "perceptual": loud.synthesis}, "fidelity", TUNING,
-          {"stream": {"seen": 0}})  # fmt: skip
+    decoders = {"fidelity": plain.synthesis, "perceptual": loud.synthesis}
+    write(tmp_path, "coarse", 4003, plain, decoders, "fidelity", TUNING, {"stream": {"seen": 0}})
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.setattr(tiling, "INTERIOR", 8)
     monkeypatch.setattr(tiling, "HALO", 8)
@@ -72,7 +72,7 @@ def test_it_is_frozen_with_the_decoder(coarse: Codec) -> None:
     network, _ = load_frozen(weights.folder / "coarse.json", "perceptual")
     noise = network.synthesis.get_buffer("noise")
     assert noise.shape == (3, 32, 32) and not any(p is noise for p in network.parameters())
-    assert weights.decoder_config("perceptual").noise_channels == 3 and weights.decoder_config("fidelity").noise_channels == 0
+    assert [weights.decoder_config(name).noise_channels for name in ("perceptual", "fidelity")] == [3, 0]
 
 
 def test_the_periodic_part_is_what_patches_have_in_common() -> None:

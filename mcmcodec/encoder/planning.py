@@ -131,9 +131,7 @@ def _quantize(
     symbols = RdoqQuantizer(*analysis, visible, weights.entropy.tables, strength * error, strength * coarse)
     every, none = bool(visible.all()), not visible.any()
     rows, cols = visible.shape
-    decoded = code_latents(
-        weights.entropy, symbols, (rows, cols), options.quality, keep_of(visible), every, none
-    )
+    decoded = code_latents(weights.entropy, symbols, (rows, cols), options.quality, keep_of(visible), every, none)
     return Plan(visible, symbols, decoded, 1 / error, hidden_loss)
 
 

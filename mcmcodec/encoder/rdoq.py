@@ -1,7 +1,7 @@
 """Rate-distortion optimised quantisation (RDOQ): real-valued latents to the symbols that are worth their bits.
 
-The encoder's side of :func:`mcmcodec.entropy.latent_coder.code_latents`: the integer networks predict, the quantiser chooses
-each symbol with that prediction in hand, and remembers it together with the frozen table that codes it. Coding is
+The encoder's side of :func:`mcmcodec.entropy.latent_coder.code_latents`: the integer networks predict, the quantiser
+chooses each symbol with that prediction in hand, and remembers it together with the frozen table that codes it. Coding is
 then a replay into the range coder, so that a picture's symbols can be measured before they are kept.
 """
 

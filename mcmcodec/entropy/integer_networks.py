@@ -126,7 +126,14 @@ class HyperDecoder:
         self.bias2 = np.concatenate([arrays["hyper.bias2"], arrays["hyper.bias3"]]).astype(np.int64)
 
     def features(self, z_hat: Ints, quality: int, rows: int, cols: int) -> tuple[Ints, Ints]:
-        """z_hat (ceil(rows/4), ceil(cols/4), hyper) to psi (rows, cols, n) and (ceil(rows/2), ceil(cols/2), n), 1/64."""
+        """Features psi of the patches (rows, cols, n) and of the coarse cells (ceil(rows/2), ceil(cols/2), n), in 1/64.
+
+        Args:
+            z_hat: (ceil(rows/4), ceil(cols/4), hyper) in 1/64.
+            quality: 0..100.
+            rows: of patches.
+            cols: of patches.
+        """
         zh, zw, channels = z_hat.shape
         where = tuple(a.ravel() for a in np.indices((zh, zw)))
         cells = Neighbours(zh, zw, channels)

@@ -89,7 +89,7 @@ class EntropyModel:
             out[start : start + ROWS] = layer(
                 cells.around(part), self.expect_weight, self.expect_bias, -ACT_MAX, ACT_MAX
             )
-        patches = spread(out, *c_hat.shape[:2], COARSE)[:rows, :cols]
+        patches = spread(out, c_hat.shape[0], c_hat.shape[1], COARSE)[:rows, :cols]
         return scaled(patches, self.expect_to[quality], FACTOR_BITS)
 
 
@@ -207,7 +207,7 @@ def _code_slices(
     for net, channels in zip(nets, slices, strict=True):
         part = values[..., start : start + channels]
         beside = given is not None and start < given[0].shape[2]
-        current = Neighbours(*values.shape[:2], channels * (1 + beside))
+        current = Neighbours(values.shape[0], values.shape[1], channels * (1 + beside))
         if given is not None and beside:  # all at once: no pass reads where a later one fills
             current.cells[1:-1, 1:-1, channels:] = given[1][..., start : start + channels]
         for number, where in enumerate(every):
@@ -246,7 +246,8 @@ def _code_mask(
 def scaled(values: Ints, factor: Ints, bits: int) -> NDArray[np.int32]:
     """floor(values x factor / 2**bits), clamped to +-INPUT_MAX: values (..., n), factor (n,)."""
     product = (values.astype(np.int64) * factor) >> bits
-    return np.clip(product, -INPUT_MAX, INPUT_MAX).astype(np.int32)
+    clipped: NDArray[np.int32] = np.clip(product, -INPUT_MAX, INPUT_MAX).astype(np.int32)
+    return clipped
 
 
 def _positions(rows: int, cols: int, parity: tuple[int, int]) -> Where:

@@ -101,7 +101,8 @@ class Depthwise(nn.Module):
         u = self.mix(u).permute(0, 2, 3, 1)
         u = u * window_gate(u, self.attend, visible)
         t = t + self.out(u)
-        out: Tensor = t + self.down(F.silu(self.up(self.norm2(t))).unflatten(-1, (4, -1)).sum(-2))
+        wide = F.silu(self.up(self.norm2(t)))
+        out: Tensor = t + self.down(wide.view(*wide.shape[:-1], 4, t.shape[-1]).sum(-2))
         return out
 
 

@@ -20,13 +20,42 @@ from safetensors.numpy import save
 
 from ..caption.coder import ENDINGS
 from ..caption.language import CHUNKS, END, TOTAL, LanguageModel, cut, value_of
-from .caption_prior import merge_pairs
 
 ORDER = 4
 RUN = 8
 LETTERS = "àáâãäåæçèéêëìíîïñòóôõöøœùúûüýÿßÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØŒÙÚÛÜÝŸ–—‘’“”…€°´ąćęłńśźżčďěňřšťůžşğıőű"
 """Characters that get a token, whether the captions have them or not."""
 Ints = NDArray[np.int64]
+
+
+def merge_pairs(words: Counter[str], merges: int) -> set[str]:
+    """The strings that rounds of byte-pair merging inside words produce, single characters included."""
+    splits = {word: list(word) for word in words}
+    found = {char for word in words for char in word}
+    pairs: Counter[tuple[str, str]] = Counter()
+    where = defaultdict(set)
+    for word, parts in splits.items():
+        for pair in zip(parts, parts[1:], strict=False):
+            pairs[pair] += words[word]
+            where[pair].add(word)
+    for _ in range(merges):
+        best = max(pairs, key=lambda pair: (pairs[pair], pair))
+        found.add("".join(best))
+        for word in sorted(where.pop(best)):
+            parts = splits[word]
+            for pair in zip(parts, parts[1:], strict=False):
+                pairs[pair] -= words[word]
+            merged, index = [], 0
+            while index < len(parts):
+                pair_here = tuple(parts[index : index + 2]) == best
+                merged.append("".join(best) if pair_here else parts[index])
+                index += 2 if pair_here else 1
+            splits[word] = merged
+            for pair in zip(merged, merged[1:], strict=False):
+                pairs[pair] += words[word]
+                where[pair].add(word)
+        del pairs[best]
+    return found
 
 
 def read(paths: Iterable[Path]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Stage: training data. Photographs from tar files, decoded once into one flat uint8 file, cropped at random.
+"""Training data. Photographs from tar files, decoded once into one flat uint8 file, cropped at random.
 
 On a CPU the flat file is memory-mapped, so that worker processes share one copy (``Crops``); a GPU holds all of it, and
 crops, scales and flips there (``DeviceCrops``).
@@ -9,7 +9,9 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -60,7 +62,7 @@ def build_cache(source: Path, cache: Path) -> None:
     partial.rename(cache / "pixels.bin")
 
 
-def _blobs(source: Path):
+def _blobs(source: Path) -> Iterator[tuple[str, bytes]]:
     for tar in sorted(source.glob("*.tar")):
         with tarfile.open(tar) as archive:
             for member in archive:
@@ -152,7 +154,8 @@ class DeviceCrops(Crops):
     def batch(self, count: int, device: str) -> Tensor:
         """Pixels (count, 3, size, size) in [0, 1]."""
         take = min(self.side(), *(min(shape) for shape in self.shapes))
-        x = self.cuts(take, count * CHOICE, device).unflatten(0, (count, CHOICE))
+        cuts = self.cuts(take, count * CHOICE, device)
+        x = cuts.view(count, CHOICE, *cuts.shape[1:])
         calm = torch.rand(count, generator=self.generator, device=device) < CALM
         calmest = roughness(x[..., ::2, ::2].mean(2)).argmin(1)
         x = x[torch.arange(count, device=device), torch.where(calm, calmest, 0)]
@@ -174,7 +177,7 @@ class DeviceCrops(Crops):
         return self.store[index].permute(0, 3, 1, 2).float().div_(255)
 
 
-def roughness(grey: np.ndarray | Tensor) -> np.ndarray | Tensor:
+def roughness(grey: Any) -> Any:
     """Mean step between neighbouring pixels of grey pictures (..., h, w): (...,), 0 if flat."""
     down, along = grey[..., 1:, :] - grey[..., :-1, :], grey[..., 1:] - grey[..., :-1]
     return abs(down).mean((-2, -1)) + abs(along).mean((-2, -1))
@@ -188,7 +191,8 @@ def plain(rng: np.random.Generator, size: int) -> np.ndarray:
     along = np.linspace(-0.5, 0.5, size)
     place = along[:, None] * np.sin(direction) + along[None, :] * np.cos(direction)
     share = np.clip(place / 1.4 + 0.5, 0, 1)[..., None]
-    return np.clip(first * share + second * (1 - share), 0, 255).astype(np.uint8)
+    mixed: np.ndarray = np.clip(first * share + second * (1 - share), 0, 255).astype(np.uint8)
+    return mixed
 
 
 def jitter(x: Tensor) -> Tensor:

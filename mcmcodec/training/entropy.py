@@ -177,7 +177,7 @@ class EntropyNets(nn.Module):
         return psi, psi_coarse, total(hard), total(soft)
 
     def features(self, z_hat: Tensor, weights: Tensor, h: int, w: int) -> Tensor:
-        """psi (B, h, w, features) of a hyper-latent z_hat (B, zh, zw, hyper) that is not quantised further."""
+        """Psi (B, h, w, features) of a hyper-latent z_hat (B, zh, zw, hyper) that is not quantised further."""
         u = F.conv2d(z_hat.permute(0, 3, 1, 2).clamp(-IN_HIGH, IN_HIGH), weight(self.hyper_weight1), padding=1)
         u = settle(u.permute(0, 2, 3, 1) + (weights @ self.hyper_bias1)[:, None, None, :], 0, HIGH)
         return spread(settle(F.linear(u, weight(self.hyper_weight2), self.hyper_bias2), -HIGH, HIGH), HYPER)[:, :h, :w]
@@ -227,9 +227,8 @@ class EntropyNets(nn.Module):
         return settle(u * factor, -IN_HIGH, IN_HIGH)
 
     def forward(
-        self, v: Tensor, mask: Tensor, coarse: Coarse, weights: Tensor, rdoq_lambda: Tensor | None = None,
-        heard: list[Tensor] | None = None,
-    ) -> Coded:  # fmt: skip
+        self, v: Tensor, mask: Tensor, coarse: Coarse, weights: Tensor, rdoq_lambda: Tensor | None = None
+    ) -> Coded:
         """Code mask and fine latents of a batch.
 
         Args:
@@ -238,7 +237,6 @@ class EntropyNets(nn.Module):
             coarse: what was coded before.
             weights: quality interpolation weights (B, 6).
             rdoq_lambda: squared error of gained latents that a bit is worth (B, latents); None rounds to nearest.
-            heard: if given, the means of every slice are added, without what is expected.
         """
         visible = mask[..., None].to(v.dtype)
         keep = visible.mean((1, 2, 3))
@@ -254,7 +252,7 @@ class EntropyNets(nn.Module):
             part = slice(start, start + channels)
             given = (offset[..., part], coarse.expected[..., part]) if start < self.config.expected else None
             worth = None if rdoq_lambda is None else rdoq_lambda[:, None, None, part]
-            here, hard, soft = self._slice(net, known, v[..., part], visible, given, weights, worth, heard)
+            here, hard, soft = self._slice(net, known, v[..., part], visible, given, weights, worth)
             known = torch.cat([known, here], -1)
             decoded.append(here)
             bits["fine"] = bits["fine"] + hard
@@ -264,7 +262,7 @@ class EntropyNets(nn.Module):
 
     def _slice(
         self, net: nn.Module, known: Tensor, target: Tensor, visible: Tensor, given: tuple[Tensor, Tensor] | None,
-        weights: Tensor, rdoq_lambda: Tensor | None, heard: list[Tensor] | None = None,
+        weights: Tensor, rdoq_lambda: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Code one slice in four passes.
 
@@ -276,7 +274,6 @@ class EntropyNets(nn.Module):
             given: what is added to the network's means, and what is expected, (B, h, w, channels) each.
             weights: quality interpolation weights (B, 6).
             rdoq_lambda: see :meth:`forward`, (B, 1, 1, channels).
-            heard: see :meth:`forward`.
 
         Returns:
             Dequantised latents (B, h, w, channels), bits and loss bits (B,).
@@ -287,14 +284,10 @@ class EntropyNets(nn.Module):
         current = torch.zeros_like(target)
         bits = loss = target.new_zeros(len(target))
         filled = torch.zeros_like(visible)
-        if heard is not None:
-            heard.append(torch.zeros_like(target))
         for number, (i, j) in enumerate(PARITIES):
             seen = current if given is None else torch.cat([current, given[1] * filled], -1)
             out = net.at(number, shared, seen.permute(0, 3, 1, 2).clamp(-IN_HIGH, IN_HIGH), weights)
             mu, index = out[..., :channels], out[..., channels:] * 4 + 24
-            if heard is not None:
-                heard[-1][:, i::2, j::2] = mu
             if given is not None:
                 mu = mu + given[0][:, i::2, j::2]
             place = visible[:, i::2, j::2]

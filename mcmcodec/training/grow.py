@@ -29,7 +29,7 @@ def from_first_generation(card: Path, config: ModelConfig) -> tuple[Network, dic
     """A network of sizes ``config`` that paints what a first-generation model paints where every patch is visible.
 
     The first generation coded two slices of the fine latents for every patch and then the mask, and had no coarse
-    latents. The new ones are still to be started (``Network.start_coarse``, ``Network.blend_means``).
+    latents. The new ones are still to be started (``Network.start_coarse``).
 
     Args:
         card: NAME.json of the frozen model.
@@ -44,7 +44,7 @@ def from_first_generation(card: Path, config: ModelConfig) -> tuple[Network, dic
     state = network.state_dict()
     attention = [i for i, kind in enumerate(config.encoder_plan) if kind == "a"]
     renamed = {"base_in": "low_in", "base_out": "low_out"}
-    for name, values in old.items():
+    for name, array in old.items():
         room, _, rest = name.partition(".")
         if room != "analysis":
             continue
@@ -53,32 +53,33 @@ def from_first_generation(card: Path, config: ModelConfig) -> tuple[Network, dic
             more[0] = str(attention[int(more[0])])
         if first == "out":  # now for all channels; the first had nothing of it
             state[f"analysis.{rest}"].zero_()
-            state[f"analysis.{rest}"][config.low :] = torch.from_numpy(values).float()
+            state[f"analysis.{rest}"][config.low :] = torch.from_numpy(array).float()
             continue
-        state[".".join(["analysis", renamed.get(first, first), *more])].copy_(torch.from_numpy(values).float())
+        state[".".join(["analysis", renamed.get(first, first), *more])].copy_(torch.from_numpy(array).float())
     f, e, flag = config.features, config.expected, described["config"]["base_slices"]
-    for name, room in state.items():
+    for name, into in state.items():
         key = name.removeprefix("entropy.")
         if key == name or f"entropy.{key_of(key)}" not in old or key.startswith("mask."):
             continue
-        values = torch.from_numpy(old[f"entropy.{key_of(key)}"].astype("float64") / (1 << bits_of(key))).float()
+        scaled = old[f"entropy.{key_of(key)}"].astype("float64") / (1 << bits_of(key))
+        values = torch.from_numpy(scaled).float()
         if key.endswith(".context"):
             number = int(key.split(".")[1])
             known = sum(config.slices[:number])
-            room.zero_()
-            room[:, :f] = values[:, :f]
+            into.zero_()
+            into[:, :f] = values[:, :f]
             if number < flag:
-                room[:, f + e + 1 :] = values[:, f:]
+                into[:, f + e + 1 :] = values[:, f:]
             else:
                 before = sum(config.slices[:flag])
                 order = [*range(f, f + before), *range(f + before + 1, f + known + 1)]
-                room[:, f + e] = values[:, f + before]
-                room[:, f + e + 1 :] = values[:, order]
+                into[:, f + e] = values[:, f + before]
+                into[:, f + e + 1 :] = values[:, order]
         elif key.endswith(".current"):
-            room.zero_()
-            room[:, :, : values.shape[2]] = values
+            into.zero_()
+            into[:, :, : values.shape[2]] = values
         else:
-            room.copy_(values)
+            into.copy_(values)
     state["entropy.offset_weight"].zero_()
     network.load_state_dict(state)
     decoders = []
@@ -86,11 +87,11 @@ def from_first_generation(card: Path, config: ModelConfig) -> tuple[Network, dic
         entry = described["decoders"][name]
         noise = entry.get("config", {}).get("grain", 0)
         synthesis = Synthesis(replace(config, noise_channels=noise))
-        values = {k.replace("grain", "noise"): torch.from_numpy(v).float()
-                  for k, v in load_file(card.parent / entry["file"]).items()}  # fmt: skip
+        trained = load_file(card.parent / entry["file"])
+        parts = {key.replace("grain", "noise"): torch.from_numpy(array).float() for key, array in trained.items()}
         fresh = synthesis.state_dict()
-        assert not set(values) - set(fresh), f"{name} has parts that the larger decoder lacks"
-        synthesis.load_state_dict(fresh | values)
+        assert not set(parts) - set(fresh), f"{name} has parts that the larger decoder lacks"
+        synthesis.load_state_dict(fresh | parts)
         decoders.append(synthesis)
     network.synthesis, network.second_decoder = decoders
     return network, described["training"]["stream"]

@@ -112,4 +112,4 @@ def operations(synthesis: Synthesis, config: ModelConfig) -> float:
     mask = torch.ones(1, side, side, dtype=torch.bool)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         synthesis(y_hat, psi, mask, quality_weights(torch.tensor([50])))
-    return counter.get_total_flops() / 2 / 512**2
+    return float(counter.get_total_flops()) / 2 / 512**2

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..model.config import ModelConfig
@@ -136,7 +136,7 @@ def train(
                 group["lr"] = rate * group["lr_scale"]
             with counter if not flops else nullcontext():
                 loss, numbers = stage(network)
-                loss.backward()
+                torch.autograd.backward(loss)
             flops = flops or counter.get_total_flops()
             norm = float(nn.utils.clip_grad_norm_(params, config.clip))
             if math.isfinite(norm):

@@ -82,7 +82,10 @@ def patch_periodic_loss(residual: Tensor) -> Tensor:
 
 
 def oklab(x: Tensor) -> Tensor:
-    """sRGB (..., 3, H, W) in [0, 1] to OKLab (Ottosson 2020), its cube root softened near black: gradients are finite."""
+    """Colours in OKLab (Ottosson 2020) of sRGB (..., 3, H, W) in [0, 1].
+
+    The cube root is softened near black, so that gradients are finite.
+    """
     x = x.clamp(0, 1)
     linear = torch.where(x <= 0.04045, x / 12.92, ((x.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4)
     cones = torch.einsum("ij,...jhw->...ihw", linear.new_tensor(TO_CONES), linear)
@@ -140,7 +143,7 @@ class Balance:
     def _hooked(x: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Tensor:
         x = x.view_as(x)
         if x.requires_grad:
-            x.register_hook(hook)
+            x.register_hook(hook)  # type: ignore[no-untyped-call]
         return x
 
 
@@ -175,7 +178,7 @@ class Adversary(nn.Module):
         self.requires_grad_(True)
         loss = F.relu(1 - self(x, x)).mean() + F.relu(1 + self(x_hat.detach(), x)).mean()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         self.optimizer.step()
         self.requires_grad_(False)
         return float(loss.detach())
@@ -183,7 +186,8 @@ class Adversary(nn.Module):
     def generator_loss(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """The decoder's loss (B,): lower where the adversary takes it for real."""
         x, x_hat = self._part(x, x_hat)
-        return -self(x_hat, x).flatten(1).mean(1)
+        scores: Tensor = self(x_hat, x)
+        return -scores.flatten(1).mean(1)
 
     def _part(self, *pictures: Tensor) -> list[Tensor]:
         return random_paired_crop(max(1, min(pictures[0].shape[2:]) - self.side + 1), *pictures)

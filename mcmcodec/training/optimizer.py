@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-BASIS = ("analysis.embed.weight", "analysis.coarse_basis.weight", "entropy.expect_weight", "synthesis.linear.weight", "second_decoder.linear.weight")
+BASIS = (
+    "analysis.embed.weight", "analysis.coarse_basis.weight", "entropy.expect_weight", "synthesis.linear.weight",
+    "second_decoder.linear.weight",
+)  # fmt: skip
 """Orthonormal at the start, with entries far smaller than a fresh layer's: they learn more slowly."""
 
 
+INSIDE = (".weight", ".context", ".current", ".weight2", "hyper_weight1", "hyper_weight2", "hyper_weight3")
+"""Ends of the names of matrices inside the networks."""
 LOW = torch.bfloat16
 """What Muon's iterations are computed in, as in its authors' implementation."""
 
@@ -27,11 +33,11 @@ class Muon(torch.optim.Optimizer):
         momentum: decay of the average of gradients.
     """
 
-    def __init__(self, params: list[dict], lr: float, momentum: float = 0.95) -> None:
+    def __init__(self, params: list[dict[str, Any]], lr: float, momentum: float = 0.95) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": 0.0})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """One step; matrices of one shape are made orthogonal together."""
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
@@ -61,17 +67,21 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
     x = x.to(matrix.dtype)
-    return x.mT if tall else x
+    out: Tensor = x.mT if tall else x
+    return out
 
 
 def is_matrix(name: str, p: nn.Parameter) -> bool:
     """Whether Muon takes this parameter: weights of layers inside, not tables, bases or the layers at the border."""
-    if p.ndim < 2 or name.endswith(BASIS) or (p.ndim == 4 and p.shape[1] == 1) or min(p.shape[-4 if p.ndim >= 4 else 0], p[0].numel()) < 8:
+    depthwise = p.ndim == 4 and p.shape[1] == 1
+    if p.ndim < 2 or name.endswith(BASIS) or depthwise:
         return False
-    return name.endswith((".weight", ".context", ".current", ".weight2", "hyper_weight1", "hyper_weight2", "hyper_weight3"))
+    return min(p.shape[-4 if p.ndim >= 4 else 0], p[0].numel()) >= 8 and name.endswith(INSIDE)
 
 
-def optimizers(module: nn.Module, trained: list[Tensor], peak: float, muon: bool) -> list[torch.optim.Optimizer]:
+def optimizers(
+    module: nn.Module, trained: Sequence[nn.Parameter], peak: float, muon: bool
+) -> list[torch.optim.Optimizer]:
     """What moves the trained parameters; every group's ``lr_scale`` is its share of the learning rate."""
     named = {id(p): n for n, p in module.named_parameters()}
     matrices = [p for p in trained if muon and is_matrix(named[id(p)], p)]
@@ -81,9 +91,10 @@ def optimizers(module: nn.Module, trained: list[Tensor], peak: float, muon: bool
     decay = [p for p in trained if p.ndim > 1 and id(p) not in taken]
     rest = [p for p in trained if p.ndim <= 1 and id(p) not in taken]
     found: list[torch.optim.Optimizer] = [torch.optim.AdamW(
-        [{"params": decay, "weight_decay": 0.01, "lr_scale": 1.0}, {"params": rest, "weight_decay": 0.0, "lr_scale": 1.0},
+        [{"params": decay, "weight_decay": 0.01, "lr_scale": 1.0},
+         {"params": rest, "weight_decay": 0.0, "lr_scale": 1.0},
          {"params": basis, "weight_decay": 0.0, "lr_scale": 0.15},
-         {"params": gains, "weight_decay": 0.0, "lr_scale": 3.0}],
+         {"params": gains, "weight_decay": 0.0, "lr_scale": 1.0}],
         lr=peak, betas=(0.9, 0.98), eps=1e-9, foreach=True,
     )]  # fmt: skip
     if matrices:

@@ -192,7 +192,7 @@ class Joint(Stage):
         super().__init__(crops, batch, device)
         self.fidelity, self.perceptual, self.perceptual_weight = fidelity, perceptual, perceptual_weight
         self.first = batch if perceptual is None else batch - (second or batch // 2)
-        if not 0 < self.first or (perceptual is not None and self.first >= batch):
+        if not self.first > 0 or (perceptual is not None and self.first >= batch):
             raise UsageError("training with two decoders needs a picture for each", "give --batch 8, say")
 
     def __call__(self, network: Network) -> tuple[Tensor, Numbers]:
@@ -234,7 +234,7 @@ class Check:
         cost = 0.0
         for q in CHECK_QUALITIES:
             for suffix, mask in (("", -1.0), ("m", CHECK_THRESHOLD)):
-                rows = [self._row(network, x, q, mask) for x in self.x.split(6)]
+                rows = [self._row(network, x, q, mask) for x in torch.split(self.x, 6)]
                 names = rows[0].keys()
                 means = {k: float(torch.cat([row[k] for row in rows]).mean()) for k in names}
                 lam = float(lagrange_lambda(torch.tensor(q)))

@@ -91,7 +91,6 @@ def start(o: Options, crops: Crops) -> tuple[Network, dict[str, Any]]:
     elif o.init.suffix == ".json":
         network, history = from_first_generation(o.init, PRESETS[o.preset])
         network.start_coarse(crops.batch(500, "cpu"))
-        network.blend_means(crops.batch(100, "cpu"))
     else:
         network, history = load(o.init)
     if network.second_decoder is None:

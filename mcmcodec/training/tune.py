@@ -1,4 +1,4 @@
-"""Stage: after export. Finds the encoder's two prices (quantise_price, mask_price) on validation pictures.
+"""After export: finds the encoder's two prices (quantise_price, mask_price) on validation pictures.
 
 Both change only what the encoder chooses, never what a file means, so they may be tuned after freezing.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..codec import Codec
-from ..model.config import trade
+from ..model.config import lagrange_lambda
 from .data import load_folder
 
 QUALITIES = (15, 35, 55, 75)
@@ -24,11 +24,11 @@ def cost(codec: Codec, pictures: list[np.ndarray], mask: str, decoder: str) -> t
         bits, error, psnr = [], [], []
         for picture in pictures:
             data = codec.encode(picture, quality=quality, mask=mask)
-            out = np.asarray(codec.decode(data, decoder), np.float64)
+            out = np.asarray(codec.decode(data, decoder=decoder), np.float64)
             bits.append(8 * len(data) / (picture.shape[0] * picture.shape[1]))
             error.append(float(((out - picture) ** 2).mean()) / 255**2)
             psnr.append(-10 * math.log10(error[-1]))
-        weight = trade(quality)
+        weight = lagrange_lambda(quality)
         sum_ += (float(np.mean(bits)) + weight * float(np.mean(error))) / math.sqrt(weight)
         rows.append((float(np.mean(bits)), float(np.mean(psnr))))
     return sum_ / len(QUALITIES), rows
