@@ -2,15 +2,14 @@
 
 Scores come from the picture alone and are deterministic. Texture is fine detail (mean absolute Laplacian), structure
 is what survives smoothing (contours of objects); the dual score follows the dual-adaptive masking of the masked
-compression model, with ranks in place of ground-truth segmentation. The rate-distortion choice needs a dry run of
-the encoder and is made from its account.
+compression model (MCM), with ranks in place of ground-truth segmentation. The rate-distortion choice is made from the
+bits and errors of a run with every patch visible: :mod:`.planning`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,11 +32,15 @@ def structure_score(rgb: NDArray[np.uint8]) -> Scores:
 
 
 def _texture(rgb: NDArray[np.uint8]) -> Scores:
+    import cv2  # here and below: it is slow to load, and the usual choice of patches needs no score
+
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
     return _per_patch(np.abs(cv2.Laplacian(grey, cv2.CV_32F, ksize=1)))
 
 
 def _structure(rgb: NDArray[np.uint8]) -> Scores:
+    import cv2
+
     lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.float32)
     smooth = cv2.GaussianBlur(lab, (0, 0), 4.0)
     across, down = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
