@@ -156,7 +156,7 @@ def test_painter(run: Command, here: Path, tiny_codec: Codec, monkeypatch: pytes
         assert (spec, device) == ("mine:folder", "cpu")
         return lambda caption, width, height: Image.new("RGB", (8, 8), (len(caption), width, height))
 
-    monkeypatch.setattr(plugins, "painter", load)
+    monkeypatch.setattr(plugins, "load_painter", load)
     Path("p.mcm").write_bytes(words_file(tiny_codec.weights, 40, 30, Words(TEXT)))
     assert run("decode", "p.mcm", "--painter", "mine:folder", "--device", "cpu").code == 0
     with Image.open("p.png") as painted:
