@@ -16,9 +16,7 @@ from typing import Final
 FRAME: Final = 3
 """Characters of a text that are not its body: the digit and two hyphens."""
 
-_BASE91: Final = (
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&()*+,./:;<=>?@[]^_`{|}~\""
-)
+_BASE91: Final = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&()*+,./:;<=>?@[]^_`{|}~"'
 _VALUE91: Final = {character: value for value, character in enumerate(_BASE91)}
 # Programs that make text look better exchange straight quotation marks and hyphens, and put invisible characters in.
 _STRAIGHT: Final = str.maketrans(
@@ -62,7 +60,7 @@ def armor(message: bytes, alphabet: str) -> str:
 
 
 def room(characters: int, alphabet: str) -> int:
-    """Most bytes of a message whose text has at most so many characters, whatever the bytes are; 0 if there are none."""
+    """Most bytes of a message whose text always fits into so many characters; 0 if not one does."""
     return max(0, ALPHABETS[alphabet].room(characters - FRAME))
 
 
@@ -166,10 +164,16 @@ def _decode_base32(text: str) -> bytes:
 ALPHABETS: Final = {
     "base91": Alphabet("9", _encode_base91, _decode_base91, lambda characters: characters * 13 // 16),
     "base64": Alphabet(
-        "6", lambda data: base64.b64encode(data).decode().rstrip("="), _decode_base64, lambda characters: characters * 3 // 4
+        "6",
+        lambda data: base64.b64encode(data).decode().rstrip("="),
+        _decode_base64,
+        lambda characters: characters * 3 // 4,
     ),
     "base32": Alphabet(
-        "3", lambda data: base64.b32encode(data).decode().rstrip("="), _decode_base32, lambda characters: characters * 5 // 8
+        "3",
+        lambda data: base64.b32encode(data).decode().rstrip("="),
+        _decode_base32,
+        lambda characters: characters * 5 // 8,
     ),
 }
 _BY_DIGIT: Final = {alphabet.digit: alphabet for alphabet in ALPHABETS.values()}

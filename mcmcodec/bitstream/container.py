@@ -131,7 +131,12 @@ def pack(header: Header, payload: bytes, fingerprint: bytes) -> bytes:
         for kind, body in header.extensions:
             out += varint(kind) + varint(len(body)) + body
     out += payload
-    return bytes(out) + _crc(bytes(out), fingerprint).to_bytes(CRC_SIZE, "little")
+    return seal(bytes(out), fingerprint)
+
+
+def seal(body: bytes, fingerprint: bytes) -> bytes:
+    """Put the CRC behind everything that comes before it in a file (section 6)."""
+    return body + _crc(body, fingerprint).to_bytes(CRC_SIZE, "little")
 
 
 def as_bytes(data: object) -> bytes:
