@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from ..errors import FormatError, UsageError
+from ..errors import FormatError, InputError, UsageError
 
 if TYPE_CHECKING:
     from reedsolo import RSCodec
@@ -152,16 +152,18 @@ def split(content: bytes, stream: int, size: int, redundancy: float = 0.0) -> li
         The needed messages, whose payloads are the content in order, and then the spare ones.
 
     Raises:
-        UsageError: the content does not fit into so many messages of that size, or a number is out of range.
+        InputError: the content is empty, or does not fit into so many messages of that size.
+        UsageError: a number is out of range.
     """
     if not content:
-        raise UsageError("there is nothing to send", "give a file that codec encode wrote")
+        raise InputError("there is nothing to send", "give a file that codec encode wrote")
+    if size <= OVERHEAD:
+        raise UsageError(f"messages of {size} bytes hold nothing but their {OVERHEAD} bytes of overhead", "allow more")
     if not 0 <= redundancy <= 1:
         raise UsageError(f"a redundancy of {100 * redundancy:g} % is not from 0 to 100 %", "30 % is a usual one")
-    room = size - OVERHEAD
-    needed = -(-len(content) // room) if room > 0 else MAX_NEEDED + 1
+    needed = -(-len(content) // (size - OVERHEAD))
     if needed > MAX_NEEDED:
-        raise UsageError(
+        raise InputError(
             f"{len(content)} bytes do not fit into {MAX_NEEDED} messages of {size} bytes",
             "make the file smaller (codec encode --max-bytes), or allow larger messages",
         )
@@ -182,7 +184,7 @@ def gather(messages: Iterable[bytes]) -> list[Stream]:
         messages: in any order, repeated, damaged, of several senders, or no messages at all.
 
     Returns:
-        Streams, those first that have most of what they need. A message that was damaged makes a stream of its own.
+        Streams, complete ones first and then by messages. A message that was damaged makes a stream of its own.
     """
     found: dict[tuple[int, int, bool, int], Stream] = {}
     for data in messages:
@@ -196,7 +198,7 @@ def gather(messages: Iterable[bytes]) -> list[Stream]:
             del stream.payloads[message.index]
             stream.contradicted.add(message.index)
     streams = [stream for stream in found.values() if stream.payloads]
-    return sorted(streams, key=lambda one: (-min(1.0, len(one.payloads) / one.needed), -len(one.payloads)))
+    return sorted(streams, key=lambda one: (not one.complete, -len(one.payloads)))
 
 
 def _checksum(start: bytes, payload: bytes) -> int:

@@ -7,18 +7,11 @@ all is right. So a file travels in seven bytes fewer (``formats/messages.md``, s
 
 from __future__ import annotations
 
-from typing import Final
-
 from ..errors import FormatError
 from ..model.weights import loaded
 from . import container
 from .container import CRC_SIZE, MAGIC
-from .messages import OVERHEAD, Stream
-
-SAVED: Final = len(MAGIC) + CRC_SIZE
-"""Bytes of a file that its messages do without."""
-IN_ONE_MESSAGE: Final = SAVED - OVERHEAD
-"""Bytes by which a file may be larger than the message that carries it."""
+from .messages import Stream
 
 
 def strip(data: bytes) -> tuple[bytes, int]:

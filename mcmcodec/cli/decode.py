@@ -62,6 +62,7 @@ def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, preview
 
     The extension of -o chooses the format: .png, .jpg, .webp and others.
     Of a folder, all .mcm files are taken; with -o its tree is mirrored.
+    A text with the messages of one picture in it is read as its file.
 
     \b
     Examples:
@@ -128,6 +129,7 @@ def _decoder(settings: _DecodeSettings) -> Callable[[bytes], "Bands"]:
     Raises:
         UsageError: the painter cannot be used.
     """
+    from ..bitstream.envelope import unwrap
     from ..codec import Codec
     from ..image.prepare import over
 
@@ -139,7 +141,7 @@ def _decoder(settings: _DecodeSettings) -> Callable[[bytes], "Bands"]:
     codec = Codec(device=settings.device, max_pixels=settings.max_pixels)
 
     def decode(data: bytes) -> "Bands":
-        bands = codec.decode_bands(data, options)
+        bands = codec.decode_bands(unwrap(data, allow_truncated=options.allow_truncated), options)
         if settings.background is None:
             return bands
         return bands.map(partial(over, background=settings.background))

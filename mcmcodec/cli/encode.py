@@ -9,7 +9,7 @@ import click
 
 from ..errors import McmError, UsageError
 from ..options import EFFORTS, MASKS, MODES, REDUCTIONS, EncodeOptions
-from . import cluster, shared_options
+from . import cluster, links, shared_options
 from .batch import JobRunner, run
 from .encode_jobs import (
     DETECTORS,
@@ -116,6 +116,8 @@ class _RegionMap(click.Path):
 @click.option("-q", "--quality", metavar="0..100", help=f"0 smallest, 100 best.  [default: {EncodeOptions.quality}]")
 @click.option("-b", "--bpp", metavar="BPP", type=float, help="As near to these bits per pixel as possible.")
 @click.option("--max-bytes", metavar="SIZE", type=_size, help="The best that fits into 800, 12kB, ...")
+@links.for_link
+@click.option("--messages", metavar="N", type=click.IntRange(1, 128), help="With --for: how many.  [default: 1]")
 @click.option("--target", "metric", metavar="METRIC=X", type=_metric, help="psnr=26, msssim=0.9 or lpips=0.2.")
 @click.option("--total-bytes", metavar="SIZE", type=_size, help="One budget for all pictures together.")
 @click.option("--max-time", metavar="TIME", type=_seconds, help="Time for it; sets the effort, too: 5min.")
@@ -145,6 +147,7 @@ class _RegionMap(click.Path):
               help="full, base (no detail) or caption (no picture).")
 @click.option("--region", "regions", metavar="X,Y,W,H=TEXT", multiple=True, callback=_regions,
               help="Caption of a box, in patches; may be repeated.")
+@click.option("--armor", is_flag=True, help="Write printable text; codec decode reads it.")
 @click.option("--model", metavar="NAME", help="Which weights to use: see codec models.")
 @shared_options.device
 @click.option("--engine", type=click.Choice(("local", "ray")), default="local", help="local, or ray: many processes.")
@@ -165,12 +168,18 @@ def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, engine:
 
     policy = shared_options.output_policy(given)
     settings = _settings(given)
-    jobs = plan(inputs, output, recursive=recursive, accept=readable_extensions(), suffix=".mcm")
+    alphabet = links.LINKS[given["link"]].alphabet if given["link"] else "base91"
+    suffix = ".txt" if given["armor"] else ".mcm"
+    jobs = plan(inputs, output, recursive=recursive, accept=readable_extensions(), suffix=suffix)
     budget = settings.target.total_bytes is not None
     if engine == "ray" and (budget or any(job.source == STREAM for job in jobs)):
         raise UsageError("--engine ray takes files, each with a rate of its own", "leave out --total-bytes and -")
 
     def prepare(show: Callable[[str], None]) -> JobRunner:
+        runner = binary(show)
+        return links.armored(runner, alphabet) if given["armor"] else runner
+
+    def binary(show: Callable[[str], None]) -> JobRunner:
         if engine == "ray":
             return partial(cluster.run_jobs, device=settings.device, make_worker=partial(worker, settings))
         encoder = PictureEncoder(settings)
@@ -250,10 +259,14 @@ def _rate_target(given: dict[str, Any], options: EncodeOptions) -> RateTarget:
     """
     from ..encoder.rate_control import Goal
 
+    if given["messages"] is not None and given["link"] is None:
+        raise UsageError("--messages counts the messages of --for", "give both, or neither")
+    messages = given["messages"] or 1
     targets = {
         "-q": None if given["quality"] is None else Goal("quality", options.quality),
         "-b": None if given["bpp"] is None else Goal("bpp", given["bpp"]),
         "--max-bytes": None if given["max_bytes"] is None else Goal("bytes", given["max_bytes"]),
+        "--for": None if given["link"] is None else Goal("bytes", links.largest_file(given["link"], messages)),
         "--target": None if given["metric"] is None else Goal(*given["metric"]),
         "--total-bytes": given["total_bytes"],
     }

@@ -25,8 +25,10 @@ from .decode import decode
 from .encode import encode
 from .files import STREAM
 from .info import info
+from .join import join
 from .models import models
 from .search.command import index, search
+from .split import split
 from .thumbnail import thumbnail
 from .verify import verify
 
@@ -41,6 +43,8 @@ def cli() -> None:
       codec encode photo.jpg            writes photo.mcm
       codec decode photo.mcm            writes photo.png
       codec info photo.mcm              shows where every byte went
+      codec split --for sms photo.mcm   cuts it into messages for radio links
+      codec join photo.messages         puts what arrived together again
       codec caption photo.mcm           shows or changes its caption
       codec search "a dog" archive      finds files by their captions
       codec compare a.png b.png         measures how far b is from a
@@ -52,7 +56,9 @@ def cli() -> None:
     """
 
 
-for command in (encode, decode, info, verify, caption, index, search, thumbnail, models, completion, compare, bench):
+for command in (
+    encode, decode, info, verify, split, join, caption, index, search, thumbnail, models, completion, compare, bench,
+):  # fmt: skip
     cli.add_command(command)
 
 
