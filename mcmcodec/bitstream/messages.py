@@ -10,6 +10,7 @@ address. Exact; reads untrusted bytes.
 from __future__ import annotations
 
 import binascii
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -25,6 +26,8 @@ MAX_NEEDED: Final = 128
 """Most messages that a content can be cut into."""
 MAX_SPARE: Final = 8
 """Spare messages that there can be beyond one for each needed one (section 4)."""
+MAX_REDUNDANCY: Final = 1 + MAX_SPARE
+"""Most spare messages for each needed one: as many as there can be for a single one."""
 
 _CODEWORD: Final = 255
 _PADDED: Final = 0x80
@@ -146,7 +149,8 @@ def split(content: bytes, stream: int, size: int, redundancy: float = 0.0) -> li
         content: at least one byte.
         stream: identifier, 0..65535.
         size: most bytes of a message.
-        redundancy: spare messages for each needed one, 0..1; any of them replaces any that is lost.
+        redundancy: spare messages for each needed one, 0..9, rounded up to whole messages and down to as many as
+            there can be; any of them replaces any that is lost.
 
     Returns:
         The needed messages, whose payloads are the content in order, and then the spare ones.
@@ -159,8 +163,10 @@ def split(content: bytes, stream: int, size: int, redundancy: float = 0.0) -> li
         raise InputError("there is nothing to send", "give a file that codec encode wrote")
     if size <= OVERHEAD:
         raise UsageError(f"messages of {size} bytes hold nothing but their {OVERHEAD} bytes of overhead", "allow more")
-    if not 0 <= redundancy <= 1:
-        raise UsageError(f"a redundancy of {100 * redundancy:g} % is not from 0 to 100 %", "30 % is a usual one")
+    if not 0 <= redundancy <= MAX_REDUNDANCY:
+        raise UsageError(
+            f"a redundancy of {100 * redundancy:g} % is not from 0 to {100 * MAX_REDUNDANCY} %", "30 % is a usual one"
+        )
     needed = -(-len(content) // (size - OVERHEAD))
     if needed > MAX_NEEDED:
         raise InputError(
@@ -172,8 +178,8 @@ def split(content: bytes, stream: int, size: int, redundancy: float = 0.0) -> li
     padded = content + (bytes((_MARK,)) + bytes(padding - 1) if padding else b"")
     payloads = [padded[at : at + length] for at in range(0, len(padded), length)]
     # 30 % of 10 are 3, not 4: the product is a float
-    wanted = -int(-round(redundancy * needed, 6) // 1)
-    payloads += _spare(payloads, wanted)
+    wanted = math.ceil(round(redundancy * needed, 6))
+    payloads += _spare(payloads, min(wanted, spares(needed)))
     return [Message(needed, padding > 0, index, stream, payload).pack() for index, payload in enumerate(payloads)]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from ..bitstream import armor
-from ..bitstream.messages import Message
+from ..bitstream.messages import MAX_REDUNDANCY, Message
 from ..bitstream.messages import split as cut
 from ..errors import UsageError
 from . import shared_options
@@ -29,8 +29,8 @@ _NUMBERED: Final = re.compile(rf"\d{{3}}(?:{re.escape(BINARY)}|{re.escape(TEXT)}
 def _share(context: click.Context, option: click.Parameter, text: str) -> float:
     """``30%`` or ``30`` as 0.3. BadParameter when it is something else."""
     match = re.fullmatch(r"(\d{1,3}(?:\.\d+)?) ?%?", text, re.ASCII)
-    if match is None or float(match[1]) > 100:
-        raise click.BadParameter(f"{text!r} is not from 0 % to 100 %; 30% is a usual redundancy.")
+    if match is None or float(match[1]) > 100 * MAX_REDUNDANCY:
+        raise click.BadParameter(f"{text!r} is not from 0% to {100 * MAX_REDUNDANCY}%; 30% is a usual redundancy.")
     return float(match[1]) / 100
 
 
