@@ -42,9 +42,9 @@ def messages_in(data: bytes) -> Iterator[bytes]:
     if found:
         yield from found
         return
-    if data.startswith(_END):
+    # a binary message may have in it what frames begin with, and a serial line rubbish in front of them
+    if _END + _DATA in data:
         yield from _from_frames(data)
-    # a message may begin with the byte that frames begin with
     yield data
 
 
