@@ -86,10 +86,9 @@ def find(text: str) -> Iterator[bytes]:
                 continue
 
 
-def looks_armored(data: bytes) -> bool:
-    """Whether bytes are text with the beginning of a message in it."""
-    text = read_text(data)
-    return text is not None and _START.search(text.translate(_STRAIGHT)) is not None
+def begins_in(text: str) -> bool:
+    """Whether a text has the beginning of a message in it."""
+    return _START.search(text.translate(_STRAIGHT)) is not None
 
 
 def read_text(data: bytes) -> str | None:

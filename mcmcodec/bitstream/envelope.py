@@ -59,11 +59,11 @@ def unwrap(data: bytes, *, allow_truncated: bool = False) -> bytes:
         FormatError: messages are missing, or they hold no .mcm file.
         ModelError: the file's model is not installed.
     """
-    if data.startswith(MAGIC) or not armor.looks_armored(data):
+    text = None if data.startswith(MAGIC) else armor.read_text(data)
+    if text is None or not armor.begins_in(text):
         return data
-    streams = gather(messages_in(data))
     failure: McmError | None = None
-    for stream in streams:
+    for stream in gather(armor.find(text)):
         try:
             return file_of(stream, allow_truncated=allow_truncated)
         except McmError as error:

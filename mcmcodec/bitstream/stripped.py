@@ -10,7 +10,7 @@ from __future__ import annotations
 from ..errors import FormatError
 from ..model.weights import loaded
 from . import container
-from .container import CRC_SIZE, MAGIC
+from .container import CRC_SIZE, MAGIC, Header
 from .messages import Stream
 
 
@@ -37,7 +37,7 @@ def restore(content: bytes, stream: int) -> bytes:
         ModelError: the file's model is not installed.
     """
     body = MAGIC + content
-    header, _ = container.parse_header(body + bytes(CRC_SIZE))
+    header = _header(body)
     data = container.seal(body, loaded(header.model, header.variant).fingerprint)
     if container.crc_of(data) & 0xFFFF != stream:
         raise FormatError(
@@ -58,6 +58,16 @@ def restore_beginning(received: Stream) -> bytes:
         raise FormatError("the first message is missing, and nothing can be read without it", "get it once more")
     # Whoever reads a file that was cut short leaves its last three bytes alone, which may be the checksum's. No
     # checksum has arrived: three bytes that say nothing save those of the content.
-    data = MAGIC + content + bytes(CRC_SIZE - 1)
-    container.parse_header(data + b"\0")
-    return data
+    body = MAGIC + content
+    _header(body)
+    return body + bytes(CRC_SIZE - 1)
+
+
+def _header(body: bytes) -> Header:
+    """The header of a file without its checksum; nothing has checked it yet, so its errors would mean little."""
+    try:
+        return container.parse_header(body + bytes(CRC_SIZE))[0]
+    except FormatError:
+        raise FormatError(
+            "the messages hold no .mcm file that this version can read", "get them once more, or update mcmcodec"
+        ) from None
