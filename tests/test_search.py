@@ -315,7 +315,7 @@ HOSTILE: dict[str, Spoil] = {
     "trigger": sql(
         "CREATE TRIGGER planted AFTER INSERT ON file BEGIN INSERT INTO file SELECT NULL, randomblob(50), 1, 1, 1, 1,"
         " '', '', 'planted', '' FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100000)"
-        " SELECT i FROM n); END; DELETE FROM file"
+        " SELECT i FROM n); END"
     ),
     "trigger on deletion": sql(
         "CREATE TRIGGER planted AFTER DELETE ON file BEGIN UPDATE file SET caption = 'planted'; END;"
@@ -351,7 +351,7 @@ HOSTILE: dict[str, Spoil] = {
     "caption of bad text": sql("UPDATE file SET caption = CAST(x'ff' AS TEXT)"),
     "width of text": sql("UPDATE file SET width = 'planted'"),
     "path of text": sql("UPDATE file SET path = CAST(path AS TEXT)"),
-    "damaged pages": overwrite(b"\xa5" * 3000, 5000),
+    "damaged pages": overwrite(b"\xa5" * 16_000, 3 * 4096),
     "zeros": overwrite(bytes(100_000), 100),
     "cut short": lambda path: os.truncate(path, 9000),
     "no database": lambda path: path.write_bytes(b"something else entirely" * 100) and None,
@@ -372,10 +372,12 @@ def test_hostile_indexes(run: Command, archive: Path, command: list[str], spoil:
     shutil.copy(archive / "beach.mcm", new)
     spoil(path)
     # "codec index" does not read the captions of files that have not changed: the search finds what is wrong with them.
+    warnings = []
     for arguments in (command, ["search", "dog", "-r"]):
         done = run(*arguments, archive)
         assert done.code == 0, done.err
-        assert all(line.startswith(f"codec: a: warning: the index {path} ") for line in done.err.splitlines())
+        warnings += done.err.replace("a: 7 files (1 new, 6 same)\n", "").splitlines()
+    assert [line.startswith(f"codec: a: warning: the index {path} ") for line in warnings] == [True]
     assert path.is_file() and not path.is_symlink() and path.stat().st_size <= len(whole) + 4096
     assert sorted(os.listdir(path.parent)) == [path.name]
     assert not Path("nothing.sqlite3").exists()
@@ -542,6 +544,15 @@ def test_an_index_that_cannot_be_replaced(run: Command, archive: Path) -> None:
     assert "is not a plain file; it is made anew" in done.err and "cannot be deleted" in done.err
     done = run("index", archive)
     assert done.code == 1 and "cannot be deleted (" in done.err
+
+
+def test_journals_of_others_are_deleted(run: Command, archive: Path) -> None:
+    path = index_of(archive)
+    for command in (["index", "-r", archive], ["search", "dog", archive, "-r"], ["index", "--remove", archive]):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(path.name + "-journal").write_bytes(b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" + bytes(4096))
+        assert run(*command).code == 0
+    assert os.listdir(path.parent) == []
 
 
 def test_list_remove_and_prune(run: Command, archive: Path, cache: Path) -> None:
