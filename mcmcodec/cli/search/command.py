@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from .index import Changes, Hit, Index, Stamp
     from .index_file import DamagedIndex, Place
 
-_SEMANTIC = click.option("--semantic", is_flag=True, help="By meaning (extra: semantic).")
+_SEMANTIC = click.option("--semantic", is_flag=True, help="Search by meaning (extra: semantic).")
 
 
-@click.command(short_help="Index the words of folders, for quick searches.")
+@click.command(short_help="Index the captions in folders, for quick searches.")
 @click.argument("folders", nargs=-1, type=click.Path(file_okay=False))
 @click.option("-r", "--recursive", is_flag=True, help="Enter folders to any depth.")
 @_SEMANTIC
-@click.option("--likeness", is_flag=True, help="Also what --like needs: symbols are decoded.")
+@click.option("--likeness", is_flag=True, help="Add what --like needs; symbols are decoded.")
 @click.option("--list", "listed", is_flag=True, help="List the indexes, and where they are.")
 @click.option("--remove", is_flag=True, help="Delete the indexes of the folders.")
 @click.option("--prune", is_flag=True, help="Delete the indexes of folders that are gone.")
@@ -37,7 +37,7 @@ def index(
     folders: tuple[str, ...], recursive: bool, semantic: bool, likeness: bool, listed: bool, remove: bool, prune: bool,
     quiet: bool, as_json: bool,
 ) -> int:  # fmt: skip
-    """Index the words of folders, for quick searches.
+    """Index the captions in folders, for quick searches.
 
     Only files that are new or have changed are read, and of these the header
     and the caption. Indexes are in the user's cache folder, or in the one that
@@ -60,12 +60,13 @@ def index(
         return _list(folders, as_json=as_json)
     if remove or prune:
         return _remove(folders, quiet=quiet, as_json=as_json)
+    for folder in folders:
+        if not os.path.isdir(folder):
+            raise UsageError(f"there is no folder {folder}", "check the name")
     from .index_file import Place
 
     failed = 0
     for folder in folders:
-        if not os.path.isdir(folder):
-            raise UsageError(f"there is no folder {folder}", "check the name")
         place = Place.of(folder)
         changes, count = _keep(place, folder, recursive=recursive, quiet=quiet, semantic=semantic, likeness=likeness)
         failed += changes.failed
@@ -77,7 +78,7 @@ def index(
     return FAILED if failed else OK
 
 
-@click.command(short_help="Find .mcm files by their words, or by likeness.")
+@click.command(short_help="Find .mcm files by caption or similarity.")
 @click.argument("words", metavar="QUERY [FOLDERS]", nargs=-1)
 @click.option("-r", "--recursive", is_flag=True, help="Enter folders to any depth.")
 @click.option("-k", "--limit", metavar="N", type=click.IntRange(1, 100000), default=10, show_default=True,
@@ -85,14 +86,14 @@ def index(
 @click.option("--all", "match_all", is_flag=True, help="Only files that have all the words.")
 @_SEMANTIC
 @click.option("--like", metavar="FILE.mcm", type=click.Path(exists=True, dir_okay=False),
-              help="Pictures like this one; no query then.")  # fmt: skip
+              help="Find similar pictures; no query then.")  # fmt: skip
 @click.option("--as-is", is_flag=True, help="Trust the index; do not look for changed files.")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON per file.")
 def search(
     words: tuple[str, ...], recursive: bool, limit: int, match_all: bool, semantic: bool, like: str | None, as_is: bool,
     as_json: bool,
 ) -> int:  # fmt: skip
-    """Find .mcm files by their words, or by likeness; the best first.
+    """Find .mcm files by caption or similarity, the best first.
 
     Headers and captions are read, pictures are not decoded. Folders without
     an index (codec index makes one) are read anew each time. Only the user's
