@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -311,6 +312,29 @@ def pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+def journal_of_a_victim(path: Path) -> None:
+    """A journal that has SQLite delete the file victim.txt."""
+    victim = Path("victim.txt").absolute()
+    victim.write_text("kept")
+    name, magic = os.fsencode(victim), bytes.fromhex("d9d505f920a163d7")
+    header = magic + struct.pack(">5I", 0, 7, path.stat().st_size // 4096, 512, 4096)
+    end = struct.pack(f">I{len(name)}s2I", 2**30 // 4096 + 1, name, len(name), sum(name))
+    path.with_name(path.name + "-journal").write_bytes(header.ljust(512, b"\0") + end + magic)
+
+
+def test_the_hostile_journal_works(here: Path) -> None:
+    path = here / "a.sqlite3"
+    sql("CREATE TABLE mine(x)")(path)
+    journal_of_a_victim(path)
+    sql("INSERT INTO mine VALUES (1)")(path)
+    assert not Path("victim.txt").exists()
+
+
+def linked_journal(path: Path) -> None:
+    Path("elsewhere.sqlite3").write_bytes(path.read_bytes())
+    path.with_name(path.name + "-journal").symlink_to(Path("elsewhere.sqlite3").absolute())
+
+
 HOSTILE: dict[str, Spoil] = {
     "trigger": sql(
         "CREATE TRIGGER planted AFTER INSERT ON file BEGIN INSERT INTO file SELECT NULL, randomblob(50), 1, 1, 1, 1,"
@@ -356,6 +380,9 @@ HOSTILE: dict[str, Spoil] = {
     "cut short": lambda path: os.truncate(path, 9000),
     "no database": lambda path: path.write_bytes(b"something else entirely" * 100) and None,
     "database of another program": another_program,
+    "journal that deletes": journal_of_a_victim,
+    "journal that is a link": linked_journal,
+    "log of another program": lambda path: path.with_name(path.name + "-wal").write_bytes(b"planted") and None,
     "link": link,
     "dangling link": dangling_link,
     "pipe": pipe,
@@ -381,6 +408,8 @@ def test_hostile_indexes(run: Command, archive: Path, command: list[str], spoil:
     assert path.is_file() and not path.is_symlink() and path.stat().st_size <= len(whole) + 4096
     assert sorted(os.listdir(path.parent)) == [path.name]
     assert not Path("nothing.sqlite3").exists()
+    if spoil is journal_of_a_victim:
+        assert Path("victim.txt").read_text() == "kept"
     if Path("elsewhere.sqlite3").exists():
         assert Path("elsewhere.sqlite3").read_bytes() == whole
     # Whatever happened, the next search is right, and what was planted is gone.
@@ -397,6 +426,7 @@ def test_an_index_in_the_archive_is_not_opened(
     assert run("index", "-r", archive).code == 0
     shutil.copy(index_of(archive), archive / name)
     shutil.copy(index_of(archive), archive / index_of(archive).name)
+    journal_of_a_victim(archive / name)
     assert run("index", "--remove", archive).code == 0
     opened_files = []
     connect = sqlite3.connect
@@ -412,6 +442,7 @@ def test_an_index_in_the_archive_is_not_opened(
     run("index", archive, "-r")
     assert opened_files and not any(str(archive.absolute()) in one for one in opened_files)
     assert {path: path.read_bytes() for path in archive.rglob("*") if path.is_file()} == before
+    assert Path("victim.txt").read_text() == "kept"
 
 
 def test_an_index_runs_nothing_when_it_is_asked(run: Command, archive: Path) -> None:

@@ -108,9 +108,8 @@ class Index:
     def copy(self) -> Index:
         """A copy in memory, which can be changed."""
         found = Index()
-        found._db.close()
         with self._translated():
-            found._db = index_file.in_memory(self._db)
+            self._db.backup(found._db)
         return found
 
     def make_read_only(self) -> None:

@@ -1,9 +1,9 @@
 """Index files: where they lie in the user's cache, and how they are opened so that nothing in them can run.
 
-An index is never read from the archive that it describes. Whoever made the archive would choose what SQLite parses: a
-database can bring triggers, views and expressions along, and a journal beside it names files that SQLite deletes. The
-cache belongs to the user, and its files are still not trusted: a file whose schema differs in one byte from the schema
-below is damaged, and an index that is damaged is deleted and made again.
+An index is never read from the archive that it describes. Whoever made the archive would choose what SQLite reads: a
+database can contain triggers, views and expressions, and a journal beside it can name any file, which SQLite deletes
+when it opens the database. The cache belongs to the user, and its files are still not trusted: a file whose schema
+differs in one byte from the schema below is damaged, and an index that is damaged is deleted and made again.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ _VERSION: Final = 1
 _LONGEST: Final = 1 << 24
 """Bytes of the longest value that SQLite reads or writes; captions and vectors have a few kilobytes."""
 _TIMEOUT: Final = 30.0
+"""Seconds to wait for another process's lock."""
+_JOURNAL_END: Final = bytes.fromhex("d9d505f920a163d7")
+"""Last bytes of a journal that names a super-journal (https://sqlite.org/fileformat2.html); no index's does."""
 _SCHEMA: Final = (
     f"PRAGMA application_id = {_APPLICATION}",
     f"PRAGMA user_version = {_VERSION}",
@@ -139,6 +142,8 @@ def connect(place: Place, *, write: bool) -> tuple[sqlite3.Connection, Identity]
     found = facts.st_dev, facts.st_ino
     if not stat.S_ISREG(facts.st_mode):
         raise DamagedIndex(f"the index {place.path} is not a plain file", found)
+    if not _are_own_journals(place.path):
+        raise DamagedIndex(f"the index {place.path} has a journal of another program", found)
     with translated(place.path, found):
         uri = f"{Path(place.path).absolute().as_uri()}?mode={'rw' if write else 'ro'}"
         database = sqlite3.connect(uri, _TIMEOUT, isolation_level="IMMEDIATE", uri=True)
@@ -154,14 +159,11 @@ def connect(place: Place, *, write: bool) -> tuple[sqlite3.Connection, Identity]
     return database, found
 
 
-def in_memory(source: sqlite3.Connection | None = None) -> sqlite3.Connection:
-    """An index in memory: an empty one, or a copy."""
+def in_memory() -> sqlite3.Connection:
+    """An empty index in memory."""
     database = sqlite3.connect(":memory:", isolation_level="IMMEDIATE")
     _harden(database)
-    if source:
-        source.backup(database)
-    else:
-        _create(database, "")
+    _create(database, "")
     return database
 
 
@@ -250,6 +252,23 @@ def _make(path: str) -> None:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except OSError as error:
         raise UnwritableIndex(f"the index {path} cannot be made ({error.strerror})") from error
+
+
+def _are_own_journals(path: str) -> bool:
+    """Whether what SQLite reads and writes beside an index can come from an index."""
+    if os.path.lexists(f"{path}-wal") or os.path.lexists(f"{path}-shm"):
+        return False
+    journal = f"{path}-journal"
+    try:
+        if not stat.S_ISREG(os.lstat(journal).st_mode):
+            return False
+        with open(journal, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - len(_JOURNAL_END)))
+            return file.read() != _JOURNAL_END
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 def _harden(database: sqlite3.Connection) -> None:
