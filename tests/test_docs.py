@@ -75,9 +75,15 @@ def test_the_first_page_is_short() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
-    gone = [link for link in links if "://" not in link and not (page.parent / link.partition("#")[0]).exists()]
-    assert gone == []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.M)
+            assert anchor in [re.sub(r"[^\w\- ]", "", head).lower().replace(" ", "-") for head in headings], link
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
