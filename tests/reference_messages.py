@@ -6,7 +6,7 @@ Bits instead of tables, Gaussian elimination instead of a Reed-Solomon decoder: 
 from __future__ import annotations
 
 ALPHABETS = {
-    "9": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&()*+,./:;<=>?@[]^_`{|}~\"",
+    "9": 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&()*+,./:;<=>?@[]^_`{|}~"',
     "6": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
     "3": "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567",
 }

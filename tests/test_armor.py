@@ -11,6 +11,8 @@ from mcmcodec.bitstream.armor import ALPHABETS, FRAME, armor, begins_in, find, r
 from mcmcodec.bitstream.envelope import unwrap
 
 ALL = [*ALPHABETS]
+RFC64 = ("", "Zg", "Zm8", "Zm9v", "Zm9vYg", "Zm9vYmE", "Zm9vYmFy")
+RFC32 = ("", "MY", "MZXQ", "MZXW6", "MZXW6YQ", "MZXW6YTB", "MZXW6YTBOI")
 MESSAGE = bytes(range(7, 250, 3)) + b"\xff\0\xff"
 GSM = (
     "@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
@@ -32,11 +34,8 @@ GSM = (
         ("base91", b"Never odd or even\n", "_O^gp@J`7RztjblLA#_1eHA"),
         ("base91", b"May a moody baby doom a yam?\n", "8D9Kc)=/2$WzeFui#G9Km+<{VT2u9MZil}[A"),
         # RFC 4648, section 10
-        *(("base64", b"foobar"[:n], body) for n, body in enumerate(("", "Zg", "Zm8", "Zm9v", "Zm9vYg", "Zm9vYmE", "Zm9vYmFy"))),
-        *(
-            ("base32", b"foobar"[:n], body)
-            for n, body in enumerate(("", "MY", "MZXQ", "MZXW6", "MZXW6YQ", "MZXW6YTB", "MZXW6YTBOI"))
-        ),
+        *(("base64", b"foobar"[:n], body) for n, body in enumerate(RFC64)),
+        *(("base32", b"foobar"[:n], body) for n, body in enumerate(RFC32)),
     ],
 )  # fmt: skip
 def test_published_vectors(alphabet: str, plain: bytes, body: str) -> None:
@@ -143,7 +142,8 @@ def test_case_may_be_folded() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "9-", "9--", "hello", "6-9 pm", "9-ä-", "6-AB!D-", "6-A-", "3-1a89-", "3-A-", "9-a'b-", "well-known 7-up-"]
+    "text",
+    ["", "9-", "9--", "hello", "6-9 pm", "9-ä-", "6-AB!D-", "6-A-", "3-1a89-", "3-A-", "9-a'b-", "well-known 7-up-"],
 )
 def test_no_messages(text: str) -> None:
     assert list(find(text)) == []
@@ -171,7 +171,8 @@ def test_any_text_can_be_looked_through(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["9-a-" * 200_000, "9-" + "a\n>" * 200_000 + "-", "9-" * 400_000, "> " * 400_000 + "9-a-", "\n" * 400_000 + "9-a-"]
+    "text",
+    ["9-a-" * 200_000, "9-" + "a\n>" * 200_000 + "-", "9-" * 400_000, "> " * 400_000 + "9-a-", "\n" * 400_000 + "9-a-"],
 )
 def test_hostile_texts_take_no_time(text: str) -> None:
     start = time.process_time()

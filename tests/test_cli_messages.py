@@ -14,13 +14,17 @@ import mcmcodec
 from mcmcodec.bitstream import stripped
 from mcmcodec.bitstream.armor import armor
 from mcmcodec.bitstream.messages import split
-from mcmcodec.cli.links import LINKS, largest_file
+from mcmcodec.cli.links import LINKS, Messages
 
 sys.path.insert(0, str(Path(__file__).parent / "fuzz"))
 import radio  # noqa: E402
 
 ROOT = Path(mcmcodec.__file__).parents[1]
 Command = Callable[..., Outcome]
+NO_FIRST = "the first message is missing, and nothing can be read without it; get it once more"
+NO_FILE = "the messages hold no .mcm file that this version can read; get them once more, or update mcmcodec"
+NO_TWO = "no two messages belong together; get more of them; damaged ones look like other senders'"
+NO_MESSAGE = "a text without a whole message in it; copy it again, from hyphen to hyphen"
 
 
 @pytest.fixture
@@ -59,7 +63,7 @@ def test_presets_fit_their_links(codec: Command, photo: bytes, link: str) -> Non
         # the largest file that is promised to fit does, and no larger one
         for more, expected in ((0, count), (1, count + 1)):
             data = radio.some_file(random.Random(2), 0)
-            data = radio.some_file(random.Random(2), largest_file(link, count) + more - len(data))
+            data = radio.some_file(random.Random(2), Messages(link, count).largest_file() + more - len(data))
             Path("sized.mcm").write_bytes(data)
             done = codec("split", "--for", link, "sized.mcm", "-o", "-")
             assert len(done.out.splitlines()) == expected
@@ -148,16 +152,25 @@ def test_the_beginning_only_when_asked_for(codec: Command, photo: bytes) -> None
     assert len(beginning) > 270 and photo.startswith(beginning[:-3]) and beginning.endswith(bytes(3))
     Path("log.txt").write_text("\n".join(text[1:]))
     done = codec("join", "--allow-truncated", "-f", "log.txt")
-    assert (done.code, done.err) == (1, "codec: the first message is missing, and nothing can be read without it; get it once more\n")
+    assert (done.code, done.err) == (
+        1,
+        f"codec: {NO_FIRST}\n",
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "error"),
     [
         ("", "no messages in it; copy texts whole, from the digit in front of the first hyphen to the last hyphen"),
-        ("6-AABxl20gYWdhaW4-", "the messages hold no .mcm file that this version can read; get them once more, or update mcmcodec"),
-        ("6-AgBxl20gYWdhaW4-", "no two messages belong together; get more of them; damaged ones look like other senders'"),
-        ("hello, hello", "no two messages belong together; get more of them; damaged ones look like other senders'"),
+        (
+            "6-AABxl20gYWdhaW4-",
+            NO_FILE,
+        ),
+        (
+            "6-AgBxl20gYWdhaW4-",
+            NO_TWO,
+        ),
+        ("hello, hello", NO_TWO),
     ],
 )
 def test_texts_without_a_picture(codec: Command, here: Path, text: str, error: str) -> None:
@@ -247,7 +260,8 @@ def test_one_bad_file_does_not_cost_the_others(codec: Command, photo: bytes) -> 
         (["split", "--redundancy", "-3", "--size", "99", "photo.mcm"], "Invalid value for '--redundancy': '-3' is"),
         (["split", "--size", "9", "a.mcm", "b.mcm", "-o", "-"], "2 inputs cannot go to one stdout"),
         (["join", "--stream", "xyz", "photo.mcm"], "Invalid value for '--stream': 'xyz' is not four hexadecimal"),
-        (["encode", "--messages", "2", "photo.mcm"], "--messages counts the messages of --for; give both"),
+        (["encode", "--for", "sms:0", "photo.mcm"], "Invalid value for '--for': 'sms:0' is not a link (meshtastic, "),
+        (["encode", "--for", "sms:129", "photo.mcm"], "Invalid value for '--for': 'sms:129' is not a link"),
         (["encode", "--for", "sms", "--max-bytes", "100", "photo.mcm"], "--max-bytes and --for both set the rate"),
     ],
 )
@@ -307,7 +321,7 @@ def test_pictures_to_text_and_back(real: Command, here: Path, picture: Callable[
     Path("cut.txt").write_text(text[:30])
     done = real("decode", "cut.txt")
     assert done.code == 1
-    assert done.err.startswith("codec: cut.txt: a text without a whole message in it; copy it again, from hyphen to hyphen\n")
+    assert done.err.startswith(f"codec: cut.txt: {NO_MESSAGE}\n")
 
 
 def test_decoding_what_arrived(real: Command, here: Path, picture: Callable[..., Path]) -> None:
@@ -327,8 +341,7 @@ def test_decoding_what_arrived(real: Command, here: Path, picture: Callable[...,
 
 def test_the_best_picture_for_a_message(real: Command, here: Path, picture: Callable[..., Path]) -> None:
     picture("photo.png", 320, 240)
-    for link, count in (("aprs", 1), ("meshtastic", 2)):
-        options = ["--for", link, "--messages", str(count)]
-        assert real("encode", "--model", "tiny", "-f", *options, "photo.png").code == 0
-        assert real("split", "--for", link, "-f", "photo.mcm").code == 0
+    for link, count in (("aprs", 1), ("meshtastic:2", 2)):
+        assert real("encode", "--model", "tiny", "-f", "--for", link, "photo.png").code == 0
+        assert real("split", "--for", link.partition(":")[0], "-f", "photo.mcm").code == 0
         assert len(os.listdir("photo.messages")) <= count

@@ -204,9 +204,7 @@ def test_no_count_costs_memory_or_time() -> None:
         (b"x" * 1281, 14, 0, InputError, "1281 bytes do not fit into 128 messages of 14 bytes; make the file smaller"),
     ],
 )
-def test_what_cannot_be_split(
-    content: bytes, size: int, redundancy: float, error: type[Exception], text: str
-) -> None:
+def test_what_cannot_be_split(content: bytes, size: int, redundancy: float, error: type[Exception], text: str) -> None:
     with pytest.raises(error) as caught:
         split(content, 0, size, redundancy)
     assert str(caught.value).startswith(text)

@@ -116,8 +116,8 @@ class _RegionMap(click.Path):
 @click.option("-q", "--quality", metavar="0..100", help=f"0 smallest, 100 best.  [default: {EncodeOptions.quality}]")
 @click.option("-b", "--bpp", metavar="BPP", type=float, help="As near to these bits per pixel as possible.")
 @click.option("--max-bytes", metavar="SIZE", type=_size, help="The best that fits into 800, 12kB, ...")
-@links.for_link
-@click.option("--messages", metavar="N", type=click.IntRange(1, 128), help="With --for: how many.  [default: 1]")
+@links.for_messages
+@click.option("--armor", is_flag=True, help="Write printable text; codec decode reads it.")
 @click.option("--target", "metric", metavar="METRIC=X", type=_metric, help="psnr=26, msssim=0.9 or lpips=0.2.")
 @click.option("--total-bytes", metavar="SIZE", type=_size, help="One budget for all pictures together.")
 @click.option("--max-time", metavar="TIME", type=_seconds, help="Time for it; sets the effort, too: 5min.")
@@ -147,7 +147,6 @@ class _RegionMap(click.Path):
               help="full, base (no detail) or caption (no picture).")
 @click.option("--region", "regions", metavar="X,Y,W,H=TEXT", multiple=True, callback=_regions,
               help="Caption of a box, in patches; may be repeated.")
-@click.option("--armor", is_flag=True, help="Write printable text; codec decode reads it.")
 @click.option("--model", metavar="NAME", help="Which weights to use: see codec models.")
 @shared_options.device
 @click.option("--engine", type=click.Choice(("local", "ray")), default="local", help="local, or ray: many processes.")
@@ -160,15 +159,13 @@ def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, engine:
     Examples:
       codec encode photo.jpg                       writes photo.mcm
       codec encode -q 20 photo.png -o small.mcm
-      codec encode --max-bytes 900 photo.png
       codec encode -r album -o packed              mirrors the folder
-      curl -s ADDRESS | codec encode - > photo.mcm
     """
     from ..image.io import readable_extensions
 
     policy = shared_options.output_policy(given)
     settings = _settings(given)
-    alphabet = links.LINKS[given["link"]].alphabet if given["link"] else "base91"
+    alphabet = links.LINKS[given["messages"].link].alphabet if given["messages"] else "base91"
     suffix = ".txt" if given["armor"] else ".mcm"
     jobs = plan(inputs, output, recursive=recursive, accept=readable_extensions(), suffix=suffix)
     budget = settings.target.total_bytes is not None
@@ -259,14 +256,11 @@ def _rate_target(given: dict[str, Any], options: EncodeOptions) -> RateTarget:
     """
     from ..encoder.rate_control import Goal
 
-    if given["messages"] is not None and given["link"] is None:
-        raise UsageError("--messages counts the messages of --for", "give both, or neither")
-    messages = given["messages"] or 1
     targets = {
         "-q": None if given["quality"] is None else Goal("quality", options.quality),
         "-b": None if given["bpp"] is None else Goal("bpp", given["bpp"]),
         "--max-bytes": None if given["max_bytes"] is None else Goal("bytes", given["max_bytes"]),
-        "--for": None if given["link"] is None else Goal("bytes", links.largest_file(given["link"], messages)),
+        "--for": None if given["messages"] is None else Goal("bytes", given["messages"].largest_file()),
         "--target": None if given["metric"] is None else Goal(*given["metric"]),
         "--total-bytes": given["total_bytes"],
     }

@@ -3,6 +3,7 @@
 ``docs/messages.md`` has the sources of the numbers.
 """
 
+import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +13,7 @@ import click
 
 from ..bitstream import armor
 from ..bitstream.container import CRC_SIZE, MAGIC
-from ..bitstream.messages import OVERHEAD, split
+from ..bitstream.messages import MAX_NEEDED, OVERHEAD, split
 from .batch import JobRunner, Result
 from .files import Job
 
@@ -38,15 +39,37 @@ LINKS: Final = {
     "sms": Link(160, "base64"),
 }
 
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """So many messages of a link, spare ones not counted."""
+
+    link: str
+    count: int
+
+    def largest_file(self) -> int:
+        """Most bytes of an .mcm file that fits into them."""
+        link = LINKS[self.link]
+        return self.count * (armor.room(link.size, link.alphabet) - OVERHEAD) + len(MAGIC) + CRC_SIZE
+
+
+def _messages(context: click.Context, option: click.Parameter, text: str | None) -> Messages | None:
+    """``sms`` or ``sms:3``. BadParameter when it is something else."""
+    if text is None:
+        return None
+    link, _, count = text.partition(":")
+    if link not in LINKS or not re.fullmatch("(?:[1-9][0-9]{0,2})?", count) or int(count or 1) > MAX_NEEDED:
+        known = ", ".join(LINKS)
+        raise click.BadParameter(f"{text!r} is not a link ({known}), with up to :{MAX_NEEDED} behind it for messages.")
+    return Messages(link, int(count or 1))
+
+
 for_link = click.option(
     "--for", "link", metavar="LINK", type=click.Choice([*LINKS]), help=f"What fits into a message: {', '.join(LINKS)}."
 )
-
-
-def largest_file(link: str, messages: int) -> int:
-    """Most bytes of an .mcm file that fits into so many messages of a link, spare ones not counted."""
-    chosen = LINKS[link]
-    return messages * (armor.room(chosen.size, chosen.alphabet) - OVERHEAD) + len(MAGIC) + CRC_SIZE
+for_messages = click.option(
+    "--for", "messages", metavar="LINK[:N]", callback=_messages, help="What fits into N messages: sms, meshtastic, ..."
+)
 
 
 def armored(runner: JobRunner, alphabet: str) -> JobRunner:

@@ -2,8 +2,8 @@
 
     python tests/fuzz/radio.py [--rounds 1000] [--seed 0]
 
-Every round sends one to three files and receives some of their messages. What arrived in sufficient number must come out, bit by
-bit; nothing else may come out; and a beginning must be one. Exit code 1 if a promise was broken.
+Every round sends one to three files and receives some of their messages. What arrived in sufficient number must come
+out, bit by bit; nothing else may come out; and a beginning must be one. Exit code 1 if a promise was broken.
 """
 
 from __future__ import annotations
@@ -27,7 +27,18 @@ from mcmcodec.bitstream.stripped import strip
 from mcmcodec.errors import McmError
 from mcmcodec.model import weights
 
-WORDS = ("ok", "2026-11-26", "cq cq de", "- see you -", "wind 3-4 bft", "6-pack", "9-5 job", '"quoted"', "> what?", "73!")
+WORDS = (
+    "ok",
+    "2026-11-26",
+    "cq cq de",
+    "- see you -",
+    "wind 3-4 bft",
+    "6-pack",
+    "9-5 job",
+    '"quoted"',
+    "> what?",
+    "73!",
+)
 
 
 @dataclass
