@@ -1,5 +1,7 @@
 """Text: published vectors of the alphabets, room that is never exceeded, and messages found among words."""
 
+import json
+import re
 import textwrap
 import time
 
@@ -133,6 +135,16 @@ def test_typography_is_undone() -> None:
     text = armor(message, "base91")
     assert list(find(text.replace("-", "–").replace('"', "”"))) == [message]
     assert list(find(text.replace("-", "\u2011").replace('"', "“"))) == [message]
+
+
+@pytest.mark.parametrize("alphabet", ALL)
+def test_logs_of_programs(alphabet: str) -> None:
+    text = armor(MESSAGE, alphabet)
+    row = json.dumps({"type": "text", "payload": {"text": f"from bob:\n{text[:50]}\r\n{text[50:]}\t"}})
+    assert MESSAGE in list(find(row))
+    assert MESSAGE in list(find(row.replace("<", "\\u003c").replace(">", "\\u003E").replace("/", "\\/")))
+    assert MESSAGE in list(find(repr({"decoded": {"text": text}})))
+    assert MESSAGE in list(find(re.sub(r"([*_`~\[\]|])", r"\\\1", text)))
 
 
 def test_case_may_be_folded() -> None:

@@ -22,6 +22,7 @@ _VALUE91: Final = {character: value for value, character in enumerate(_BASE91)}
 _STRAIGHT: Final = str.maketrans(
     {**dict.fromkeys("“”„‟″", '"'), **dict.fromkeys("‐‑‒–—−", "-"), **dict.fromkeys("\u00ad\u200b\u2060\ufeff")}
 )
+_ESCAPED: Final = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _BODY: Final = re.compile(r"([369])-([^-]+)-")
 _START: Final = re.compile(r"[369]-")
 _QUOTES: Final = re.compile(r"(?:[ \t]*>)*[ \t]*")
@@ -67,13 +68,14 @@ def room(characters: int, alphabet: str) -> int:
 def find(text: str) -> Iterator[bytes]:
     """Find the messages in a text, in order.
 
-    Line breaks, the marks of quoted e-mail in front of lines, typographical quotation marks and hyphens and whatever
-    stands around are dealt with. What looks like a message need not be one: its reader finds out.
+    Line breaks, the marks of quoted e-mail in front of lines, typographical quotation marks and hyphens, escapes with a
+    backslash (JSON, Markdown) and whatever stands around are dealt with. What looks like a message need not be one:
+    its reader finds out.
 
     Yields:
         Messages. A text that can be read in two ways gives both.
     """
-    text = text.translate(_STRAIGHT).replace("\u00a0", " ")
+    text = _ESCAPED.sub(_unescape, text).translate(_STRAIGHT)
     at = 0
     while match := _BODY.search(text, at):
         # the closing hyphen may be that behind another digit: "9-cut short 9-whole-"
@@ -98,6 +100,12 @@ def read_text(data: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     return None if "\0" in text else text
+
+
+def _unescape(match: re.Match[str]) -> str:
+    """A character that JSON or Markdown has escaped; no alphabet has a backslash of its own."""
+    escaped = match[1]
+    return chr(int(escaped[1:], 16)) if len(escaped) > 1 else {"n": "\n", "r": "\n", "t": " "}.get(escaped, escaped)
 
 
 def _line_start(text: str, at: int) -> str:
