@@ -1,4 +1,4 @@
-"""``codec compare``: how far a picture is from its original, by every metric that can be had."""
+"""``codec compare``: how far a picture is from its original, by all available metrics."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def compare(original: str, picture: str, metrics: str, decoder: str | None, as_j
             raise UsageError("two pictures cannot come from one stdin", "give two files")
         try:
             pictures.append(_load(name, decoder, device))
-        # Whatever is wrong with a picture is told of the picture.
+        # Any error is reported with the name of the picture.
         except Exception as error:
             complain(explain(error, name), name)
             return FAILED
