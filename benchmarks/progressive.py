@@ -25,7 +25,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from mcmcodec.bitstream import container
-from mcmcodec.bitstream.file import opened
+from mcmcodec.bitstream.file import open_file
 from mcmcodec.codec import Codec
 from mcmcodec.image.io import open_image
 from mcmcodec.metrics import pixel_metrics
@@ -54,7 +54,7 @@ def arrival(codec: Codec, image: Image.Image, quality: int, decoder: str, points
 
     data = codec.encode(image, quality=quality)
     header, start = container.parse_header(data)
-    sections = opened(data).symbols()[1]
+    sections = open_file(data).symbols()[1]
     ends = np.cumsum([start, *(sections.get(name, 0.0) / 8 for name in ("base", "mask", "latents"))])
     sizes = sorted({*np.geomspace(start + 2 * container.CRC_SIZE, len(data), points).astype(int).tolist(), len(data)})
     lower = [codec.encode(image, quality=other) for other in WHOLE if other < quality]

@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mcmcodec.bitstream.file import opened, words_file
+from mcmcodec.bitstream.file import encode_caption_only, open_file
 from mcmcodec.caption import Words
 from mcmcodec.cli.search import semantic
 from mcmcodec.cli.search.index import NAME, Hit, Index
@@ -71,7 +71,7 @@ def speed(folder: Path, model: str, count: int, distinct: int) -> Row:
     row: Row = {"files": count, "distinct": distinct, "model": model}
     stored = [text for text in stored if text not in set(queries)][:distinct]
     with timed(row, "coding"):
-        coded = [words_file(weights.find(model), 768, 512, Words(text)) for text in stored]
+        coded = [encode_caption_only(weights.find(model), 768, 512, Words(text)) for text in stored]
     row["bytes_per_file"] = round(sum(map(len, coded)) / len(coded), 2)
     with tempfile.TemporaryDirectory() as top:
         for number in range(count):
@@ -136,7 +136,7 @@ def words(folder: Path, model: str) -> list[Row]:
 
 def by_words(pairs: dict[str, list[str]], model: str) -> list[Row]:
     """Recall of pictures, given their captions, by words, by meaning and by both."""
-    files = {name: words_file(weights.find(model), 768, 512, Words(texts[0])) for name, texts in pairs.items()}
+    files = {name: encode_caption_only(weights.find(model), 768, 512, Words(texts[0])) for name, texts in pairs.items()}
     index = Index(":memory:")
     index.update({name: (1, 1) for name in files}, files.__getitem__, _refuse)
     queries = [(text, name) for name, texts in pairs.items() for text in texts[1:]]
@@ -189,7 +189,7 @@ def likeness(folder: Path, model: str, count: int) -> list[Row]:
     for way, encode in ways.items():
         ranks = []
         for name in list(pictures)[:: max(1, len(pictures) // count)]:
-            wanted = descriptor(opened(encode(pictures[name])))
+            wanted = descriptor(open_file(encode(pictures[name])))
             hits = index.nearest(KIND, partial(similarity, wanted=wanted), 10)
             ranks.append(rank(hits, name))
         found.append({"query": way, "files": len(files), "queries": len(ranks), **recalls(ranks)})

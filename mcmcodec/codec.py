@@ -17,23 +17,24 @@ from numpy.typing import NDArray
 from .bitstream import container
 from .bitstream.container import REDUCED, Header
 from .bitstream.extras import Extras, pack, unpack
-from .bitstream.file import Painter, opened, paint, words_file
+from .bitstream.file import Painter, encode_caption_only, open_file, paint
 from .bitstream.inspect import Info as Info
 from .bitstream.inspect import info as info
 from .caption import Region, Words, coder
-from .entropy.latent_coder import Counter, Decoded, Writer
+from .entropy.latent_coder import Decoded
 from .entropy.rangecoder import RangeEncoder
 from .errors import FormatError, UsageError
 from .image import prepare, resample, tiling
 from .image.bands import Bands
 from .image.io import from_rgb
-from .model.weights import Weights, find, loaded
+from .model.weights import Weights, find, find_number
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
     from .encoder.planning import Analysed, Plan
+    from .encoder.rdoq import RdoqQuantizer
     from .image.prepare import Taken
     from .model.transforms import Transforms
 
@@ -117,7 +118,7 @@ class Codec:
         how, rgb = settings(effort), taken.rgb
         planning.check_picture(rgb, self.max_pixels)
         if mode == "caption":
-            return words_file(self.weights, rgb.shape[1], rgb.shape[0], words)
+            return encode_caption_only(self.weights, rgb.shape[1], rgb.shape[0], words)
         padded = tiling.pad(resample.shrink(rgb, reduce))
         region = None if roi is None else planning.patch_roi(roi, rgb.shape[:2], tiling.PATCH * reduce)
 
@@ -136,7 +137,7 @@ class Codec:
 
     def _code(
         self, shape: tuple[int, ...], reduce: int, quality: int, words: Words, price: NDArray[np.float64], plan: Plan
-    ) -> tuple[Header, bytes, Counter]:
+    ) -> tuple[Header, bytes, RdoqQuantizer]:
         """The exact half of encoding: a plan's header and payload, and the account of its patches."""
         header = Header(
             shape[1], shape[0], self.weights.number, 0, quality, plan.keep,
@@ -146,10 +147,13 @@ class Codec:
         encoder = RangeEncoder()
         if words:
             coder.encode(encoder, words, header.grid)
-        port = Writer(encoder, plan.v, plan.z, plan.visible, self.weights.entropy.tables, price)
-        plan.through(self.weights.entropy, port, quality)
+        from .encoder.rdoq import RdoqQuantizer
+
+        quantizer = RdoqQuantizer(plan.v, plan.z, plan.visible, self.weights.entropy.tables, price)
+        plan.through(self.weights.entropy, quantizer, quality)
+        quantizer.encode(encoder)
         payload = encoder.finish()
-        return header, payload, port
+        return header, payload, quantizer
 
     def decode(
         self, data: bytes, decoder: str | None = None, realism: float | None = None, painter: Painter | None = None, *,
@@ -194,10 +198,10 @@ class Codec:
             raise UsageError(f"scale {scale} is not 1, 1/2, 1/4 or 1/8", "choose one of them")
         factor = round(1 / scale)
         check_way(decoder, realism)
-        file = opened(data, allow_truncated=allow_truncated)
+        file = open_file(data, allow_truncated=allow_truncated)
         header, weights = file.header, file.weights
         view = tiling.View.of((header.height, header.width), crop, factor)
-        if header.words_only:
+        if header.caption_only:
             painted = paint(file, painter, self.max_pixels).reduce(factor)
             part = painted.crop((view.cols.start, view.rows.start, view.cols.stop, view.rows.stop))
             return Bands.of(part, header.pixels)
@@ -262,7 +266,7 @@ def encode(image: Image | Picture, *, model: str | None = None, device: str = "a
 def decode(data: bytes, *, device: str = "auto", max_pixels: int | None = None, **options: Any) -> Image:
     """Decode one file, with whichever model it names; options and errors as :meth:`Codec.decode`."""
     header, _ = container.parse_header(data)
-    return Codec(loaded(header.model, header.variant).name, device, max_pixels).decode(data, **options)
+    return Codec(find_number(header.model, header.variant).name, device, max_pixels).decode(data, **options)
 
 
 def symbols(data: bytes, max_pixels: int | None = None) -> Decoded:
@@ -273,8 +277,8 @@ def symbols(data: bytes, max_pixels: int | None = None) -> Decoded:
         InputError: the picture is over the limit of pixels.
         ModelError: the file's model is not installed.
     """
-    file = opened(data)
-    if file.header.words_only:
+    file = open_file(data)
+    if file.header.caption_only:
         raise FormatError("the file holds a caption and no picture")
     return file.symbols(max_pixels)[0]
 

@@ -71,7 +71,7 @@ def test_no_rounds_leave_the_plan_alone(tiny_codec: Any) -> None:
     padded = tiling.pad(PICTURE)
     every = np.ones((padded.shape[0] // tiling.PATCH, padded.shape[1] // tiling.PATCH), bool)
     first = planning.Plan(every, *transforms.analyse(padded, every, QUALITY), np.ones(1))
-    assert refinement.refine(weights, transforms, first, padded, QUALITY, first.worth, 0) is first
+    assert refinement.refine(weights, transforms, first, padded, QUALITY, first.distortion_weight, 0) is first
 
 
 def test_read_only_pictures_raise_no_warning(tiny_codec: Any, recwarn: pytest.WarningsRecorder) -> None:

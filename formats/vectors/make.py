@@ -29,7 +29,7 @@ from exactness import symbol_hash  # noqa: E402
 from mcmcodec.bitstream import container  # noqa: E402
 from mcmcodec.bitstream.container import Header  # noqa: E402
 from mcmcodec.bitstream.extras import Extras  # noqa: E402
-from mcmcodec.bitstream.file import words_file  # noqa: E402
+from mcmcodec.bitstream.file import encode_caption_only  # noqa: E402
 from mcmcodec.caption import Words  # noqa: E402
 from mcmcodec.codec import Codec, info, symbols  # noqa: E402
 from mcmcodec.entropy.latent_coder import MAX_SYMBOL, Writer, walk  # noqa: E402
@@ -147,7 +147,7 @@ RECIPES: dict[str, Recipe] = {
     "hidden": dice(80, 64, 45, -1.0, 1),
     "base": photo(72, 56, 55, mode="base", caption="coffee"),
     # captions
-    "words-alone": lambda codec: words_file(codec.weights, 600, 400, Words("a cup of coffee")),
+    "words-alone": lambda codec: encode_caption_only(codec.weights, 600, 400, Words("a cup of coffee")),
     "caption-words": photo(33, 17, 10, caption="a cup of coffee on a wooden table"),
     "caption-pieces": photo(33, 17, 10, caption="Café № 7: zwölf Tassen, 3.50 €!"),
     "caption-script": photo(33, 17, 10, caption="木のテーブルの上に一杯のコーヒーとスプーンがあります。"),
@@ -176,7 +176,7 @@ RECIPES: dict[str, Recipe] = {
 def entry(data: bytes) -> dict[str, Any]:
     """What a decoder must find in a file."""
     found = info(data)
-    alone = container.parse_header(data)[0].words_only
+    alone = container.parse_header(data)[0].caption_only
     return {
         "model": found.model,
         "sha256": hashlib.sha256(data).hexdigest(),

@@ -1,7 +1,7 @@
-"""Frozen language model of captions: the tokens spoken so far to exact frequencies of the next token.
+"""Frozen language model of captions: exact frequencies of the next token, given the tokens before it.
 
-An interpolated n-gram model in integers: each longer context that the frozen file knows takes its share of the
-probability for the tokens seen after it, and leaves the rest to the shorter contexts. Specified in
+An interpolated n-gram model in integers: each longer context in the frozen file gives a share of the probability to the
+tokens seen after it, and leaves the rest to the shorter contexts. Specified in
 `formats/captions.md`, section "Language model".
 """
 
@@ -32,7 +32,7 @@ _ECHO = 3
 """One share in 2**_ECHO of a phrase's probability goes to the words of the caption."""
 
 CHUNKS = re.compile(r" ?[^\W\d_]+(?:['\u2019-][^\W\d_]+)*| ?\d+| ?[^\w\s]+|\s+|_+")
-"""What a text is cut into before its tokens are looked up; the writer's business alone."""
+"""Chunks of a text before its tokens are looked up. Only encoders need it."""
 
 
 def value_of(code: NDArray[Any]) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from ..bitstream import container
 from ..bitstream.container import Header
 from ..bitstream.file import MODES
 from ..entropy.integer_networks import Reals
-from ..entropy.latent_coder import Counter, Decoded, EntropyModel, Port, walk
+from ..entropy.latent_coder import Decoded, EntropyModel, SymbolIO, code_latents
 from ..errors import UsageError
 from ..image import tiling
 from ..image.limits import check_pixels
@@ -24,6 +24,7 @@ from ..model.config import error_per_bit
 from ..model.weights import Weights
 from . import da_mask
 from .da_mask import patch_roi
+from .rdoq import RdoqQuantizer
 
 if TYPE_CHECKING:
     from ..model.transforms import Transforms
@@ -42,14 +43,14 @@ class Plan:
         visible: (h, w) bool.
         v: latents times gains (h, w, channels), as analysed with these patches visible.
         z: hyper-latent (cells, hyper).
-        worth: bits that a unit of squared error in v costs at this quality, per channel (channels,).
+        distortion_weight: bits that a unit of squared error in v costs at this quality, per channel (channels,).
         hidden_loss: what hiding the other patches loses, in bits.
     """
 
     visible: NDArray[np.bool_]
     v: Reals
     z: Reals
-    worth: NDArray[np.float64]
+    distortion_weight: NDArray[np.float64]
     hidden_loss: float = 0.0
 
     @property
@@ -67,13 +68,13 @@ class Plan:
         """Whether the base layer is all there is."""
         return not self.visible.any()
 
-    def through(self, entropy: EntropyModel, port: Port, quality: int) -> Decoded:
-        """Take ``port`` through everything that is coded of the picture."""
-        return walk(entropy, port, self.visible.shape, quality, self.keep, self.all_visible, self.none_visible)
+    def through(self, entropy: EntropyModel, io: SymbolIO, quality: int) -> Decoded:
+        """Take ``io`` through everything that is coded of the picture."""
+        return code_latents(entropy, io, self.visible.shape, quality, self.keep, self.all_visible, self.none_visible)
 
     def cost(self, payload: bytes, error: Reals) -> float:
-        """The Lagrangian cost in bits: the payload's, and those that the squared error of what was coded is worth."""
-        return 8 * len(payload) + self.hidden_loss + float(weighted(error, self.worth).sum())
+        """The Lagrangian cost in bits: the payload's, and those of the squared error that quantisation leaves."""
+        return 8 * len(payload) + self.hidden_loss + float(weighted(error, self.distortion_weight).sum())
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Coded:
 
 Analysed = tuple[NDArray[np.float32], NDArray[np.float32]]
 """v (h, w, channels) and z (cells, hyper) of a picture, see :meth:`mcmcodec.model.transforms.Transforms.analyse`."""
-Code = Callable[[Plan], tuple[Header, bytes, Counter]]
+Code = Callable[[Plan], tuple[Header, bytes, RdoqQuantizer]]
 """Codes a plan: header, payload, and the account of what each patch cost and lost."""
 
 
@@ -101,27 +102,27 @@ def best(
     ``known`` is what the analysis says with every patch visible, if that was asked before.
     """
     every = np.ones((padded.shape[0] // tiling.PATCH, padded.shape[1] // tiling.PATCH), bool)
-    worth = 1 / error_per_bit(quality, transforms.gains(quality))
+    distortion_weight = 1 / error_per_bit(quality, transforms.gains(quality))
     if layers == "base":
-        return _coded(Plan(~every, *transforms.analyse(padded, ~every, quality), worth), code)[0]
+        return _coded(Plan(~every, *transforms.analyse(padded, ~every, quality), distortion_weight), code)[0]
     if mode not in ("rd", "none"):
         visible = da_mask.choose(da_mask.scores(padded, mode), 0.5 if keep is None else keep, roi)
-        return _coded(Plan(visible, *transforms.analyse(padded, visible, quality), worth), code)[0]
-    whole = Plan(every, *(known or transforms.analyse(padded, every, quality)), worth)
+        return _coded(Plan(visible, *transforms.analyse(padded, visible, quality), distortion_weight), code)[0]
+    whole = Plan(every, *(known or transforms.analyse(padded, every, quality)), distortion_weight)
     if mode == "none" or keep == 1:
         return _coded(whole, code)[0]
     free, unmasked = keep is None and roi is None, None
-    account: Counter
+    account: RdoqQuantizer
     if free:
         # the account that the choice needs is that of coding all patches, which has to be tried in any case
         unmasked, account = _coded(whole, code)
     else:
         price = bit_weight(weights, transforms, quality)
-        account = Counter(whole.v, whole.z, every, weights.entropy.tables, price)
+        account = RdoqQuantizer(whole.v, whole.z, every, weights.entropy.tables, price)
         whole.through(weights.entropy, account, quality)
     base = weights.config.base
-    hidden = weighted(whole.v[..., base:], worth[base:])
-    gain = hidden - weighted(account.error[..., base:], worth[base:])
+    hidden = weighted(whole.v[..., base:], distortion_weight[base:])
+    gain = hidden - weighted(account.error[..., base:], distortion_weight[base:])
     if roi is not None:
         gain = gain * roi
     score = da_mask.rate_distortion_score(gain, account.bits, weights.card["tuning"]["mask_price"])
@@ -130,22 +131,22 @@ def best(
         return unmasked or _coded(whole, code)[0]
     loss = float(hidden[~visible].sum())
     del account
-    masked, _ = _coded(Plan(visible, *transforms.analyse(padded, visible, quality), worth, loss), code)
+    masked, _ = _coded(Plan(visible, *transforms.analyse(padded, visible, quality), distortion_weight, loss), code)
     return unmasked if unmasked and unmasked.cost < masked.cost else masked
 
 
-def _coded(plan: Plan, code: Code) -> tuple[Coded, Counter]:
+def _coded(plan: Plan, code: Code) -> tuple[Coded, RdoqQuantizer]:
     header, payload, account = code(plan)
     return Coded(plan, header, payload, plan.cost(payload, account.error)), account
 
 
-def weighted(error: Reals, worth: NDArray[np.float64]) -> NDArray[np.float64]:
+def weighted(error: Reals, distortion_weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """Squared error (h, w, channels), weighted (channels,) and summed: (h, w). Row by row, to spare memory."""
-    return np.stack([np.square(row, dtype=np.float64) @ worth for row in error])
+    return np.stack([np.square(row, dtype=np.float64) @ distortion_weight for row in error])
 
 
 def bit_weight(weights: Weights, transforms: Transforms, quality: int) -> NDArray[np.float64]:
-    """Squared error in the gained domain that a bit is worth, per channel (channels,), times the tuned share."""
+    """Squared error in the gained domain that one bit costs, per channel (channels,), times the tuned share."""
     return float(weights.card["tuning"]["quantise_price"]) * error_per_bit(quality, transforms.gains(quality))
 
 

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..entropy.fixed_point import ACT_BITS
-from ..entropy.latent_coder import Counter, Decoded
+from ..entropy.latent_coder import Decoded
+from ..entropy.rangecoder import RangeEncoder
 from ..errors import UsageError
 from ..model.config import trade
 from ..model.weights import Weights
+from .rdoq import RdoqQuantizer
 
 if TYPE_CHECKING:
     from ..model.transforms import Transforms
@@ -87,17 +89,21 @@ def refine(
     decoder = "fidelity" if "fidelity" in weights.card["decoders"] else weights.decoders[0]
     aim, best, lowest = plan.v, plan, np.inf
     for number in range(rounds + 1):
-        port = Counter(aim, plan.z, plan.visible, weights.entropy.tables, price)
-        decoded = plan.through(weights.entropy, port, quality)
+        quantizer = RdoqQuantizer(aim, plan.z, plan.visible, weights.entropy.tables, price)
+        decoded = plan.through(weights.entropy, quantizer, quality)
+        encoder = RangeEncoder()
+        quantizer.encode(encoder)
         error, gradient = transforms.distortion(decoded, quality, decoder, padded)
-        cost = port.total + trade(quality) * error
+        cost = encoder.position() + trade(quality) * error
         if cost < lowest:
             best, lowest = replace(plan, v=aim), cost
         if number < rounds:
-            aim = aim + STEP * (_wanted(decoded, gradient * trade(quality), plan.worth) - aim)
+            aim = aim + STEP * (_wanted(decoded, gradient * trade(quality), plan.distortion_weight) - aim)
     return best
 
 
-def _wanted(decoded: Decoded, gradient: NDArray[np.float64], worth: NDArray[np.float64]) -> NDArray[np.float64]:
+def _wanted(
+    decoded: Decoded, gradient: NDArray[np.float64], distortion_weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Where the error is least for a decoder of this gradient and an orthonormal one's curvature: a Newton step."""
-    return decoded.v_hat / (1 << ACT_BITS) - gradient / (2 * worth)
+    return decoded.v_hat / (1 << ACT_BITS) - gradient / (2 * distortion_weight)

@@ -1,4 +1,4 @@
-"""Adaptive probability of one binary context, in integers: what refines frozen tables before the range coder.
+"""Adaptive probability of one binary context, in integers (specification, section 5.2).
 
 The estimate is a running mean: after n observations the next one moves it by 1 / (n + 1.5), and from `LIMIT`
 observations on by a constant share, so that it follows slow changes.
@@ -21,7 +21,7 @@ class AdaptiveBit:
 
     Args:
         p1: initial probability of a one, in 1/4096 (1..4095).
-        confidence: how many observations the initial probability is worth (0..LIMIT).
+        confidence: how many observations the initial probability counts for (0..LIMIT).
 
     Raises:
         ValueError: an argument is out of range.

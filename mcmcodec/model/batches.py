@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..bitstream.container import Header
 from ..bitstream.extras import Extras
-from ..bitstream.file import Opened, opened
+from ..bitstream.file import OpenedFile, open_file
 from ..caption import Words
 from ..encoder import planning
 from ..encoder.refinement import settings
@@ -105,11 +105,11 @@ def decode(
         UsageError: both a decoder and a realism, or a realism out of range.
     """
     pictures: list[Tensor] = []
-    waiting: list[tuple[Opened, Decoded]] = []
+    waiting: list[tuple[OpenedFile, Decoded]] = []
     for i, data in enumerate(files):
         with _named(i):
-            file = opened(data)
-            if file.header.words_only:
+            file = open_file(data)
+            if file.header.caption_only:
                 raise FormatError("the file holds a caption and no picture", "decode it with a painter")
             symbols, _ = file.symbols(codec.max_pixels)
         if waiting and not _together(codec, waiting, file):
@@ -162,7 +162,7 @@ def _analysed(
     return zip(*transforms.analyse_batch(padded, every, qualities), strict=True)
 
 
-def _together(codec: Codec, waiting: list[tuple[Opened, Decoded]], file: Opened) -> bool:
+def _together(codec: Codec, waiting: list[tuple[OpenedFile, Decoded]], file: OpenedFile) -> bool:
     """Whether a file can be painted together with those that wait."""
     first = waiting[0][0]
     shapes = [(one.header.height, one.header.width, one.header.reduction) for one in (first, file)]
@@ -172,7 +172,7 @@ def _together(codec: Codec, waiting: list[tuple[Opened, Decoded]], file: Opened)
 
 
 def _painted(
-    codec: Codec, files: list[tuple[Opened, Decoded]], decoder: str | None, realism: float | None
+    codec: Codec, files: list[tuple[OpenedFile, Decoded]], decoder: str | None, realism: float | None
 ) -> list[Tensor]:
     header, weights = files[0][0].header, files[0][0].weights
     transforms = codec.transforms(weights)

@@ -119,11 +119,11 @@ def _words(archive: "Index", query: str, limit: int, *, every: bool, semantic: b
 
 
 def _like(archive: "Index", like: str, limit: int, deep: bool) -> "list[Hit]":
-    from ...bitstream.file import opened
+    from ...bitstream.file import open_file
     from .likeness import KIND, descriptor, similarity
 
-    file = opened(read(like))
-    if file.header.words_only:
+    file = open_file(read(like))
+    if file.header.caption_only:
         raise InputError(f"{like} holds words only, nothing to compare", "give a file with a picture")
     wanted = descriptor(file)
     return archive.nearest(KIND, lambda them: similarity(them, wanted), limit, deep=deep, model=file.weights.name)

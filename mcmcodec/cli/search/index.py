@@ -16,7 +16,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from ...bitstream.file import opened
+from ...bitstream.file import open_file
 from ...caption.shortest import content
 from ...errors import FormatError, UsageError
 
@@ -161,7 +161,7 @@ class Index:
         if known:
             self._db.execute("DELETE FROM file WHERE path = ?", (path,))
         try:
-            found = opened(read(path))
+            found = open_file(read(path))
         # One bad file must not cost the others.
         except Exception as error:
             done.failed += 1

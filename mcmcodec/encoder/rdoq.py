@@ -1,0 +1,122 @@
+"""Rate-distortion optimised quantisation (RDOQ): which integer stands for each latent. The decoder does not need it.
+
+The encoder's side of :func:`mcmcodec.entropy.latent_coder.code_latents`: the integer networks predict, the quantiser
+chooses each symbol given that prediction, and keeps it together with the frozen table that codes it. Coding is then a
+replay into the range coder, so that a picture's symbols can be measured before they are written.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..entropy.adaptive import AdaptiveBit
+from ..entropy.fixed_point import ACT_BITS
+from ..entropy.integer_networks import ROWS, Ints, Positions, Reals
+from ..entropy.latent_coder import Bools
+from ..entropy.rangecoder import RangeEncoder
+from ..entropy.symbol_tables import MAX_SYMBOL, SymbolTables
+
+
+class _Symbols(NamedTuple):
+    """Symbols (n,) and the tables that code them."""
+
+    values: Ints
+    tables: Ints
+
+
+class _Flags(NamedTuple):
+    """Bits of the mask (n,), each with its adaptive state."""
+
+    states: list[AdaptiveBit]
+    bits: Bools
+
+
+class RdoqQuantizer:
+    """Chooses symbols, and adds up their bits and squared error; a ``SymbolIO``.
+
+    A symbol moves one step towards zero where that lowers error + lambda x bits (Karczewicz et al. 2008, the rule of
+    H.264's reference encoder, for one candidate); zeros stay.
+
+    Args:
+        v: latents times gains, (h, w, channels).
+        z: hyper-latent (cells, hyper).
+        visible: visible patches (h, w).
+        tables: the frozen symbol tables.
+        rdoq_lambda: squared error in the gained domain that one bit is worth, per channel (channels,); 0 rounds to
+            nearest.
+
+    Attributes:
+        bits: of each patch's latents beyond the base layer (h, w).
+        error: latent minus symbol, in the gained domain (h, w, channels); zero where nothing was coded.
+    """
+
+    def __init__(
+        self, v: Reals, z: Reals, visible: Bools, tables: SymbolTables, rdoq_lambda: NDArray[np.float64]
+    ) -> None:
+        self.v, self.z, self.mask, self.tables, self.rdoq_lambda = v, z, visible, tables, rdoq_lambda
+        self.bits = np.zeros(visible.shape)
+        self.error = np.zeros(v.shape, np.float32)
+        self._beyond_base = False
+        self._coded: list[_Symbols | _Flags] = []
+
+    def begin(self, part: str) -> None:
+        """See ``SymbolIO``. The base layer is coded whatever is visible, so ``bits`` starts after it."""
+        self._beyond_base = part == "latents"
+
+    def hyper(self, loc: Ints, index: Ints) -> Ints:
+        """See ``SymbolIO``: the hyper-latent, rounded around ``loc``."""
+        symbols = np.rint(self.z - loc / (1 << ACT_BITS)).astype(np.int64)
+        symbols = np.where(index == 0, 0, np.clip(symbols, -MAX_SYMBOL, MAX_SYMBOL))
+        self._keep(symbols, np.broadcast_to(index, symbols.shape))
+        return symbols
+
+    def visible(self, where: Positions, states: list[AdaptiveBit]) -> Bools:
+        """See ``SymbolIO``: the mask as it was given."""
+        bits = self.mask[where]
+        self._coded.append(_Flags(states, bits))
+        return bits
+
+    def latents(self, where: Positions, start: int, mu: Ints, index: Ints) -> Ints:
+        """See ``SymbolIO``: the chosen symbols."""
+        symbols = np.empty(mu.shape, np.int32)
+        for first in range(0, len(mu), ROWS):
+            part = slice(first, first + ROWS)
+            symbols[part] = self._choose((where[0][part], where[1][part]), start, mu[part], index[part])
+        self._keep(symbols, index)
+        return symbols
+
+    def encode(self, encoder: RangeEncoder) -> None:
+        """Code what was chosen, in its order; as often as wanted."""
+        fresh: dict[int, AdaptiveBit] = {}
+        for part in self._coded:
+            if isinstance(part, _Symbols):
+                self.tables.encode(encoder, part.values, part.tables)
+                continue
+            for state, bit in zip(part.states, part.bits.tolist(), strict=True):
+                # every replay starts from the states as they were before the first bit
+                fresh.setdefault(id(state), copy(state)).encode(encoder, int(bit))
+
+    def _keep(self, symbols: Ints, index: Ints) -> None:
+        """Keep the symbols that take bits: those of table 0 are known to be zero."""
+        coded = index > 0
+        self._coded.append(_Symbols(symbols[coded], index[coded]))
+
+    def _choose(self, where: Positions, start: int, mu: Ints, index: Ints) -> Ints:
+        """Choose the symbols of some positions, and add up their bits and errors."""
+        channels = slice(start, start + mu.shape[1])
+        r = self.v[where[0], where[1], channels] - mu / (1 << ACT_BITS)
+        nearest = np.clip(np.rint(r), -MAX_SYMBOL, MAX_SYMBOL).astype(np.int64)
+        nearest[index == 0] = 0
+        lower = nearest - np.sign(nearest)
+        bits, fewer = self.tables.cost(nearest, index), self.tables.cost(lower, index)
+        more_error = (r - lower) ** 2 - (r - nearest) ** 2
+        pays = more_error < self.rdoq_lambda[channels] * (bits - fewer)
+        symbols = np.where(pays, lower, nearest)
+        if self._beyond_base:
+            self.bits[where] += np.where(pays, fewer, bits).sum(1)
+        self.error[where[0], where[1], channels] = r - symbols
+        return symbols
