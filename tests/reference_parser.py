@@ -195,7 +195,8 @@ def parse(data: bytes, known: dict[int, Model]) -> Picture:
         except UnicodeDecodeError:
             raise Damaged from None
     none = np.zeros((3, 0, 0), np.int64)
-    picture = Picture(head, text, regions, *none) if 9 in head.extensions else _symbols(model, decoder, head, text, regions)
+    only = 9 in head.extensions
+    picture = Picture(head, text, regions, *none) if only else _symbols(model, decoder, head, text, regions)
     if decoder.shortest() != data[head.payload : -4]:
         raise Damaged
     return picture

@@ -42,6 +42,7 @@ def test_independent_parser_finds_the_symbols(name: str) -> None:
     assert (found.sha256() if found.psi.size else None) == VALID[name]["symbols"]
     head = found.header
     assert [head.width, head.height, head.quality, int(found.mask.sum()), found.caption] == VALID[name]["facts"]
+    assert [list(region) for region in found.regions] == VALID[name]["regions"]
 
 
 @pytest.mark.parametrize("name", list(INVALID))
