@@ -27,8 +27,8 @@ FROZEN = (FOLDER / "frozen.txt").read_bytes().splitlines(keepends=True)
 RELEASED = {
     39: "a1588f6874b2a4853487aac2ec610aaed778cafd440ca0e0edc9bf839e4f4961",
 }
-"""SHA-256 of the first lines of ``frozen.txt``, by their number. New vectors add an entry. From release 0.1.0 on entries
-are not changed."""
+"""SHA-256 of the first lines of ``frozen.txt``, by their number. New vectors add an entry; from release 0.1.0 on, the
+entries stay as they are."""
 
 
 @pytest.fixture(autouse=True)
