@@ -28,7 +28,7 @@ _BLOCK: Final = 8
 _FEW: Final = 256
 """Bytes that every plane may take. A plane that exceeds its bits per pixel beyond that is coded at a coarser scale."""
 _MAX_SIDE: Final = 16383
-"""WebP's."""
+"""Of a WebP picture."""
 _CONSTANT, _CONTEXTS, _LOSSLESS, _LOSSY = range(4)
 _TAGS: Final = {_LOSSLESS: b"VP8L", _LOSSY: b"VP8 "}
 _TWO_LEVELS, _FOUR_LEVELS, _SHARP = 0, 1, 2
@@ -162,7 +162,7 @@ def _by_webp(plane: Plane, scale: int) -> Iterator[bytes]:
 def _code_plane(coder: RangeEncoder | RangeDecoder, plane: Plane, four: bool) -> Plane:
     """Code or decode a plane (h, w) of levels 0..3 (0 and 3 only, unless ``four``) block by block; returns it."""
     height, width = plane.shape
-    known = np.zeros((height + 1, width + 2), np.int64).tolist()  # above, left and right of the plane is nothing
+    known = np.zeros((height + 1, width + 2), np.int64).tolist()  # with a border of zeros above, left and right
     truth = plane.tolist()
     writes = isinstance(coder, RangeEncoder)
     mixed_bits = [AdaptiveBit() for _ in range(9)]
@@ -201,12 +201,12 @@ def _code_plane(coder: RangeEncoder | RangeDecoder, plane: Plane, four: bool) ->
 
 
 def _start(context: int) -> int:
-    """First guess that a sample is in the upper half, in 1/4096, by its four neighbours' levels."""
+    """Initial probability that a sample is in the upper half, in 1/4096, from the levels of its four neighbours."""
     return 128 + 320 * sum(context >> shift & 3 for shift in (0, 2, 4, 6))
 
 
 def _from_webp(tag: bytes, body: bytes, size: tuple[int, int]) -> Image.Image:
-    """Decode WebP's coded data, whose wrapping is not stored."""
+    """Decode the content of a WebP chunk; the rest of the WebP file is not stored."""
     if _webp_size(tag, body) != size:
         raise damaged(_DAMAGED)
     chunk = tag + len(body).to_bytes(4, "little") + body + bytes(len(body) % 2)
@@ -216,7 +216,7 @@ def _from_webp(tag: bytes, body: bytes, size: tuple[int, int]) -> Image.Image:
             shown = image.convert("L")
     except MemoryError:
         raise
-    # Pillow raises whatever a hostile file makes it trip over.
+    # A hostile file can make Pillow raise any exception.
     except Exception as error:
         raise damaged(_DAMAGED) from error
     if shown.size != size:
@@ -225,7 +225,7 @@ def _from_webp(tag: bytes, body: bytes, size: tuple[int, int]) -> Image.Image:
 
 
 def _webp_size(tag: bytes, body: bytes) -> tuple[int, int]:
-    """Width and height as the coded data states them (RFC 9649): Pillow allocates before it tells."""
+    """Width and height in the coded data (RFC 9649), because Pillow allocates memory before it can be asked."""
     if tag == b"VP8L":
         fields = int.from_bytes(body[1:5], "little")
         return (fields & 0x3FFF) + 1, (fields >> 14 & 0x3FFF) + 1

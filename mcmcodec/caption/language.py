@@ -83,7 +83,7 @@ class LanguageModel:
             order += 1
 
     def _successors(self, context: Sequence[int]) -> tuple[NDArray[Any], NDArray[Any]] | None:
-        """Tokens known after a context, ascending, and their codes; None if the file does not know the context."""
+        """Tokens known after a context, ascending, and their codes; None if the file has no such context."""
         node = context[0]
         for level, (starts, follow, codes) in enumerate(self._levels[: len(context)]):
             start, end = int(starts[node]), int(starts[node + 1])
@@ -120,13 +120,13 @@ class LanguageModel:
         return share
 
     def table(self, history: Sequence[int], echo: Sequence[int] = ()) -> Table:
-        """The frequencies as the range coder wants them."""
+        """The frequencies as a table of the range coder."""
         return Table.fine(self.frequencies(history, echo))
 
 
 @cache
 def load() -> LanguageModel:
-    """The frozen model, read when first needed. ModelError if its file is not the one that belongs here."""
+    """The frozen model, read when first needed. ModelError if its file is missing or another one."""
     from safetensors.numpy import load as parse
 
     try:

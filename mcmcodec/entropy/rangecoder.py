@@ -172,7 +172,7 @@ class RangeEncoder:
         self._encoder.encode(int(bit), _BITS[p1])
 
     def position(self) -> float:
-        """Information written so far, in bits; differences attribute the payload to its sections."""
+        """Information written so far, in bits; differences say how much each part of a payload takes."""
         words: int
         width: int
         words, (_, width) = self._encoder.pos()
@@ -221,7 +221,7 @@ class RangeDecoder:
         self._copies = [self._mirror]
 
     def copy_to(self, encoder: RangeEncoder) -> None:
-        """From here on, code whatever is decoded into ``encoder`` too: the rest of a payload behind another start."""
+        """From here on, code everything that is decoded into ``encoder`` too."""
         self._copies.append(encoder)
 
     def _decode(self, model: Any, *count: int) -> Any:

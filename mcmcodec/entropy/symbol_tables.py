@@ -90,7 +90,7 @@ class SymbolTables:
 
 
 def _decode_group(decoder: RangeDecoder, table: Table, reach: int, here: Ints, symbols: Ints) -> None:
-    """Fill in the symbols of one table, which stand at ``here``."""
+    """Fill in the symbols of one table, at the indices ``here``."""
     try:
         values: Ints = decoder.symbols(len(here), table) - reach
     except TruncationError as cut:
@@ -100,7 +100,7 @@ def _decode_group(decoder: RangeDecoder, table: Table, reach: int, here: Ints, s
     symbols[here] = values
     if values.max() > reach:
         escaped = here[values > reach]
-        symbols[escaped] = 0  # what stays, should the data end before their excess
+        symbols[escaped] = 0  # if the data end before their values
         for at in escaped.tolist():
             excess, negative = _decode_excess(decoder)
             symbols[at] = -(reach + 1 + excess) if negative else reach + 1 + excess
