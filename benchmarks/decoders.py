@@ -21,7 +21,6 @@ import numpy as np
 from PIL import Image
 
 from mcmcodec import Codec
-from mcmcodec.codec import _transforms
 from mcmcodec.metrics.judge import Judge, Reference
 from mcmcodec.training.data import load_folder
 from mcmcodec.training.light import operations
@@ -95,7 +94,7 @@ def main() -> None:
     codec, pictures = Codec(options.model, "cpu"), load_folder(options.folder, options.count)
     judge = Judge(METRICS)
     originals = [Original(picture, judge) for picture in pictures]
-    seconds, transforms = times(codec, pictures[0]), _transforms(codec.weights, "cpu")
+    seconds, transforms = times(codec, pictures[0]), codec.transforms()
     choices: list[tuple[str, dict[str, Any]]] = [(name, {"decoder": name}) for name in codec.weights.decoders]
     choices += [(f"realism {value:g}", {"realism": value}) for value in REALISM]
     rows: list[dict[str, Any]] = [{"name": name, "metrics": {}} for name, _ in choices]

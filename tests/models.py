@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from mcmcodec.codec import _transforms_of
+from mcmcodec.model import transforms
 from mcmcodec.model.config import PRESETS
 from mcmcodec.model.weights import FOLDER_VARIABLE, forget
 from mcmcodec.training.export import write
@@ -72,7 +72,7 @@ def tiny_network(seed: int = 0) -> Network:
 def forget_models() -> None:
     """Have every model read from its files anew, integers and networks."""
     forget()
-    _transforms_of.cache_clear()
+    transforms._loaded.clear()
 
 
 def export_tiny(folder: Path) -> None:

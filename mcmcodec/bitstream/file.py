@@ -15,11 +15,11 @@ from ..entropy.latent_coder import Decoded, SymbolReader, code_latents
 from ..entropy.rangecoder import RangeDecoder, RangeEncoder, TruncationError
 from ..entropy.truncated import TruncatedDecoder, TruncatedReader
 from ..errors import FormatError, InputError, damaged
-from ..image.limits import check_pixels
 from ..model.config import HYPER
 from ..model.weights import Weights, find_number
 from . import container
 from .container import CAPTION_ONLY, Header
+from .limits import check_pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -65,7 +65,7 @@ class OpenedFile:
         """Decode the symbols. The range decoder moves on, so call this once.
 
         Args:
-            max_pixels: the limit of pixels; see :func:`mcmcodec.image.limits.max_pixels`.
+            max_pixels: the limit of pixels; see :func:`mcmcodec.bitstream.limits.max_pixels`.
             coarse: leave the last slice of the latents at zero, and do not decode it.
 
         Returns:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..caption import Region
 from . import container
+from .container import as_bytes
 from .extras import sizes
 from .file import open_file
 
@@ -61,14 +62,14 @@ def info(data: bytes, max_pixels: int | None = None) -> Info:
 
     Args:
         data: the bytes of the file.
-        max_pixels: the limit of pixels; see :func:`mcmcodec.image.limits.max_pixels`.
+        max_pixels: the limit of pixels; see :func:`mcmcodec.bitstream.limits.max_pixels`.
 
     Raises:
         FormatError: not an .mcm file, or damaged.
         InputError: the picture is over the limit of pixels.
         ModelError: the file's model is not installed.
     """
-    file = open_file(data)
+    file = open_file(as_bytes(data))
     header, weights = file.header, file.weights
     parts = {"caption": file.decoder.position()}
     visible, patches = 0, header.grid[0] * header.grid[1]

@@ -51,7 +51,7 @@ class RdoqQuantizer:
 
     Attributes:
         bits: of each patch's latents beyond the base layer (h, w).
-        error: latent minus symbol, in the gained domain (h, w, channels); zero where nothing was coded.
+        error: latent minus what is decoded, in the gained domain (h, w, channels); zero where nothing was coded.
     """
 
     def __init__(
