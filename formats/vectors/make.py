@@ -198,7 +198,7 @@ def picture(name: str, data: bytes, decoder: str) -> dict[str, Any]:
     """Write the reference picture of a file; return its entry."""
     model = info(data).model
     codec = Codec(model, "cpu")
-    image = codec.decode(data, decoder)
+    image = codec.decode(data, decoder=decoder)
     left, top = (max(0, (side - SIDE) // 2) for side in image.size)
     box = (left, top, min(left + SIDE, image.width), min(top + SIDE, image.height))
     path = FOLDER / "pictures" / f"{Path(name).stem}.png"
