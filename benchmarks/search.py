@@ -5,10 +5,10 @@
 Writes OUT.json and OUT.md. DATA has captions/*.txt.gz (a caption a line), pairs.csv (name, split, kind, caption) and
 val/ (pictures); --files sets the size of the archive, --skip leaves parts out (speed, words, likeness).
 
-Speed: an archive of files of words alone; --distinct captions are coded, and the files have them in turn. CPU seconds
-of one thread, and seconds on the clock. Words: each picture of pairs.csv with several human captions is a file with the
+Speed: an archive of caption-only files; --distinct captions are coded, and the files repeat them. Times are CPU seconds
+of one thread, and seconds of wall time. Words: each picture of pairs.csv with several human captions is a file with the
 first of them; every other caption is a query, which finds its picture among the first 1, 5 or 10 files, or not.
-Likeness: an archive of the pictures of val/; the queries are the same pictures coded otherwise.
+Likeness: an archive of the pictures of val/; the queries are the same pictures, coded with other settings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,8 @@ from PIL import Image
 from mcmcodec.bitstream.file import encode_caption_only, open_file
 from mcmcodec.caption import Words
 from mcmcodec.cli.search import semantic
-from mcmcodec.cli.search.index import NAME, Hit, Index
+from mcmcodec.cli.search.index import Hit, Index
+from mcmcodec.cli.search.index_file import VARIABLE, Place
 from mcmcodec.codec import Codec
 from mcmcodec.errors import UsageError
 from mcmcodec.model import weights
@@ -44,15 +44,26 @@ Row = dict[str, Any]
 RANKS = (1, 5, 10)
 QUERIES = 200
 POOL = 50
-"""Files of each list that are fused."""
+"""Files of each list that are combined."""
 
 
 @contextmanager
 def timed(row: Row, name: str) -> Iterator[None]:
-    """Add seconds on the clock and of the CPU to a row."""
+    """Add seconds of wall time and of CPU time to a row."""
     clock, cpu = time.perf_counter(), time.process_time()
     yield
     row[name] = {"seconds": round(time.perf_counter() - clock, 3), "cpu": round(time.process_time() - cpu, 3)}
+
+
+@contextmanager
+def patch_cache(folder: str) -> Iterator[None]:
+    """Keep indexes in a folder, in the processes that are started too."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = folder
+    yield
+    os.environ.pop(VARIABLE)
+    if before is not None:
+        os.environ[VARIABLE] = before
 
 
 def captions(folder: Path, count: int) -> list[str]:
@@ -73,7 +84,7 @@ def speed(folder: Path, model: str, count: int, distinct: int) -> Row:
     with timed(row, "coding"):
         coded = [encode_caption_only(weights.find(model), 768, 512, Words(text)) for text in stored]
     row["bytes_per_file"] = round(sum(map(len, coded)) / len(coded), 2)
-    with tempfile.TemporaryDirectory() as top:
+    with tempfile.TemporaryDirectory() as top, tempfile.TemporaryDirectory() as cache, patch_cache(cache):
         for number in range(count):
             path = Path(top, f"{number // 1000:03}", f"{number:06}.mcm")
             path.parent.mkdir(exist_ok=True)
@@ -91,16 +102,15 @@ def speed(folder: Path, model: str, count: int, distinct: int) -> Row:
                 "cpu": round(os.times().children_user - cpu, 3),
                 **{key: changes[key] for key in ("new", "same", "failed")},
             }
-        row["index_bytes"] = os.path.getsize(Path(top, NAME))
+        row["index_bytes"] = os.path.getsize(Place.of(top).path)
         with timed(row, "command"):
             command("search", queries[0], top, "-r", "--as-is", "--json")
-        index = Index(str(Path(top, NAME)), read_only=True)
         times = []
-        for query in queries:
-            start = time.process_time()
-            index.search(query, 10)
-            times.append(1000 * (time.process_time() - start))
-        index.close()
+        with Index(Place.of(top)) as index:
+            for query in queries:
+                start = time.process_time()
+                index.search(query, 10)
+                times.append(1000 * (time.process_time() - start))
         row["query_ms"] = {
             "median": round(float(np.median(times)), 2),
             "p95": round(float(np.quantile(times, 0.95)), 2),
@@ -137,7 +147,7 @@ def words(folder: Path, model: str) -> list[Row]:
 def by_words(pairs: dict[str, list[str]], model: str) -> list[Row]:
     """Recall of pictures, given their captions, by words, by meaning and by both."""
     files = {name: encode_caption_only(weights.find(model), 768, 512, Words(texts[0])) for name, texts in pairs.items()}
-    index = Index(":memory:")
+    index = Index()
     index.update({name: (1, 1) for name in files}, files.__getitem__, _refuse)
     queries = [(text, name) for name, texts in pairs.items() for text in texts[1:]]
     lists = {"words": [index.search(text, POOL) for text, _ in queries]}
@@ -147,7 +157,7 @@ def by_words(pairs: dict[str, list[str]], model: str) -> list[Row]:
     except UsageError as error:
         print(error, file=sys.stderr)
     else:
-        lists["meaning"] = [index.nearest(semantic.KIND, partial(np.dot, b=one), POOL) for one in wanted]
+        lists["meaning"] = [index.nearest(semantic.KIND, one, np.matmul, POOL) for one in wanted]
         lists["both"] = [fuse(pair, 10) for pair in zip(lists["meaning"], lists["words"], strict=True)]
     rows = []
     for way, hits in lists.items():
@@ -157,7 +167,7 @@ def by_words(pairs: dict[str, list[str]], model: str) -> list[Row]:
 
 
 def fuse(lists: tuple[list[Hit], list[Hit]], limit: int) -> list[Hit]:
-    """Ranked lists made into one: a file's score is the sum of 1 / (60 + rank) (Cormack, Clarke and Büttcher 2009)."""
+    """Reciprocal rank fusion: a file's score is the sum of 1 / (60 + rank) (Cormack, Clarke and Büttcher 2009)."""
     scores: dict[str, float] = {}
     for ranked in lists:
         for place, hit in enumerate(ranked, 1):
@@ -174,7 +184,7 @@ def likeness(folder: Path, model: str, count: int) -> list[Row]:
     paths = sorted((folder / "val").glob("*.webp"))
     pictures = {path.name: np.asarray(Image.open(path).convert("RGB")) for path in paths}
     files = {name: codec.encode(x, quality=40, effort=1) for name, x in pictures.items()}
-    index = Index(":memory:")
+    index = Index()
     index.update({name: (1, 1) for name in files}, files.__getitem__, _refuse)
     complete(index, files.__getitem__)
     ways: dict[str, Callable[[Any], bytes]] = {
@@ -190,8 +200,7 @@ def likeness(folder: Path, model: str, count: int) -> list[Row]:
         ranks = []
         for name in list(pictures)[:: max(1, len(pictures) // count)]:
             wanted = descriptor(open_file(encode(pictures[name])))
-            hits = index.nearest(KIND, partial(similarity, wanted=wanted), 10)
-            ranks.append(rank(hits, name))
+            ranks.append(rank(index.nearest(KIND, wanted, similarity, 10), name))
         found.append({"query": way, "files": len(files), "queries": len(ranks), **recalls(ranks)})
         print(found[-1], flush=True)
     return found
@@ -225,8 +234,8 @@ def report(results: Row) -> str:
         ]
         lines += [
             "## Speed", "",
-            f"An archive of {s['files']:,} files of words alone, {s['bytes_per_file']} bytes each on average, "
-            f"of {s['distinct']:,} different captions (model `{s['model']}`), on one thread of a busy machine.", "",
+            f"An archive of {s['files']:,} caption-only files, {s['bytes_per_file']} bytes each on average, "
+            f"of {s['distinct']:,} different captions (model `{s['model']}`), on one thread.", "",
             *table(rows),
             f"The index has {s['index_bytes'] / 1e6:.1f} MB. A query for the ten best files takes "
             f"{s['query_ms']['median']} ms of CPU time (median of {QUERIES} captions as queries; 95 %: "
@@ -244,7 +253,7 @@ def report(results: Row) -> str:
         lines += [
             "## Likeness", "",
             "`codec search --like`: the validation pictures, coded at quality 40; the queries are the same pictures, "
-            "coded otherwise.", "", *table(results["likeness"]),
+            "coded with other settings.", "", *table(results["likeness"]),
         ]  # fmt: skip
     return "\n".join(lines)
 
@@ -260,7 +269,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--distinct", type=int, default=2_000)
     parser.add_argument("--queries", type=int, default=40, help="pictures asked for by likeness")
-    parser.add_argument("--model", default="small")
+    parser.add_argument("--model", default=weights.DEFAULT)
     parser.add_argument("--skip", action="append", default=[], choices=("speed", "words", "likeness"))
     given = parser.parse_args()
     path = given.out.with_suffix(".json")

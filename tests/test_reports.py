@@ -174,8 +174,8 @@ def test_numbers_go_where_people_read_them(tmp_path):
     for path in ("README.md", f"weights/{name}.md"):
         text = (tmp_path / path).read_text()
         assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
-        block = text[text.index("<!-- numbers") : text.index("<!-- end")]
-        assert block in (report.FOLDER.parent / path).read_text(), "the committed page is what the results say"
+    block = text[text.index("<!-- numbers") : text.index("<!-- end")]
+    assert block in (report.FOLDER.parent / path).read_text(), "the committed card is what the results say"
 
 
 def test_perception_takes_the_points_nearest_to_the_rates(results, tmp_path, monkeypatch):
