@@ -99,7 +99,7 @@ def main() -> None:
     coder, about = common.start(options)
     painter = None
     if options.painter:
-        from mcmcodec.plugins import painter as load
+        from mcmcodec.plugins import load_painter as load
 
         painter = load(options.painter, options.device)
     decoders, qualities = common.points(options)

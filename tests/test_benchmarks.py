@@ -193,7 +193,7 @@ def test_modes_from_its_command_line(folder, tiny, tmp_path, monkeypatch):
         return lambda words, width, height: painted.append(words) or Image.new("RGB", (width, height))
 
     for painter in ([], ["--painter", "toy:x"]):
-        monkeypatch.setattr("mcmcodec.plugins.painter", load)
+        monkeypatch.setattr("mcmcodec.plugins.load_painter", load)
         monkeypatch.setattr(sys, "argv", [*sys.argv, *painter])
         modes.main()
         head, _, words, base, full = (line.split(" | ") for line in modes.table(json.loads(out.read_text())))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...errors import UsageError
-from .. import options
+from .. import shared_options
 from ..batch import OK
 from ..console import complain, printable
 from ..files import find
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--speed", is_flag=True, help="Measure speed and memory instead.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of every codec.")
 @click.option("--json", "as_json", is_flag=True, help="Print the points as a line of JSON each.")
-@options.device
+@shared_options.device
 def bench(folder: str, output: str | None, **settings: Any) -> int:
     """Measure mcmcodec and other codecs on a folder of pictures, by real files.
 
