@@ -105,7 +105,7 @@ def test_what_is_lost_is_said(tmp_path: Path) -> None:
     assert prepare(open_image(BytesIO(b"P6 1 1 65535\n\0\0\0\0\0\0"))).lost == deep.lost
     assert prepare(Image.new("F", (4, 4))).lost == ("floating-point values are reduced to 8 bits",)
     frames = reopened(Image.new("RGB", (4, 4)), "GIF", save_all=True, append_images=[Image.new("RGB", (4, 4), "red")])
-    assert prepare(frames).lost == ("only the first frame is kept",)
+    assert prepare(frames).lost == ("only one of 2 pictures in the file is kept",)
     assert prepare(reopened(Image.new("CMYK", (4, 4)), "JPEG")).lost == ()
 
 

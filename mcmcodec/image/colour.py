@@ -152,7 +152,7 @@ def _to_unit(values: NDArray[Any], image: Image.Image) -> tuple[Floats, list[str
         notes = [f"the largest of the values is {high:.0f} of {top:.0f}, so the picture is dark"] if dark else []
         return (values / np.float32(top)).astype(np.float32), notes
     over = 1 + _OVERSHOOT if floating else 1.0
-    tops = (255.0, 65535.0, 2.0**31 - 1)
+    tops = (255.0, 65535.0) if floating else (255.0, 65535.0, 2.0**31 - 1)
     known = (one for one in tops if one / 4 <= high <= one * over)
     top = 1.0 if floating and high <= over else next(known, 0.0)
     if high <= 0 <= low:  # all is zero, in any range
@@ -165,14 +165,16 @@ def _to_unit(values: NDArray[Any], image: Image.Image) -> tuple[Floats, list[str
             notes.append(f"values outside 0 to {top:.0f} are clipped ({low:.4g} to {high:.4g})")
         elif high < top / 64:
             notes.append(f"the largest of the values is {high:.3g} of {top:.0f}, so the picture is dark")
-        return np.clip(values / top, 0, 1).astype(np.float32), notes
-    bottom = min(low, 0.0)
-    unit = ((values.astype(np.float64) - bottom) / max(high - bottom, 1e-30)).astype(np.float32)
-    if unit.mean() < 1 / 255:
+        unit = np.clip(values / top, 0, 1).astype(np.float32)
+    else:
+        bottom = min(low, 0.0)
+        unit = ((values.astype(np.float64) - bottom) / max(high - bottom, 1e-30)).astype(np.float32)
+        notes = [f"{kind} from {bottom:.4g} to {high:.4g} are scaled to black and white"]
+    if top != 1 and unit.mean() < 1 / 255:
         raise InputError(
             f"the picture has values up to {high:.4g} and would turn black when scaled", "map its tones to 0..1 first"
         )
-    return unit, [f"{kind} from {bottom:.4g} to {high:.4g} are scaled to black and white"]
+    return unit, notes
 
 
 def _is_twelve_bits(image: Image.Image) -> bool:
@@ -192,9 +194,7 @@ def _standard(image: Image.Image, info: dict[Any, Any]) -> tuple[Image.Image, li
         return image.convert("RGB"), []
     described, notes = _described(info)
     grey = image.mode in ("1", "L")
-    if grey:
-        described = described._replace(matrix=None)
-    if described.curve is None and described.matrix is None:
+    if described.curve is None and (grey or described.matrix is None):
         return image if image.mode == "RGB" else image.convert("RGB"), notes
     found, outside = _by_numbers(np.asarray(image.convert("L" if grey else "RGB")), described)
     return Image.fromarray(found).convert("RGB"), notes + _clipped(outside)
@@ -321,7 +321,7 @@ def _displayed(light: Floats, described: _Description) -> Floats:
         # BT.2100, table 5: the system gamma works on the luminance
         luminance = light if light.ndim == 2 else (light @ np.array((0.2627, 0.6780, 0.0593), np.float32))[..., None]
         light = light * luminance ** np.float32(0.2) * np.float32(_HLG_PEAK / _WHITE)
-    if described.matrix is not None:
+    if described.matrix is not None and light.ndim == 3:
         light = light @ described.matrix.T.astype(np.float32)
     return _compressed(light) if described.hdr else light
 

@@ -23,7 +23,7 @@ from .spliced import splice
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 NOTES: Final = "mcmcodec notes"
-"""Key of a picture's ``info`` under which ``open_image`` leaves what had to be left out, in words for people."""
+"""Key of a picture's ``info`` under which ``open_image`` leaves what was lost, in words for people."""
 # EPS would run Ghostscript on a stranger's program; MCM is our own (plugins/pillow.py), and coding twice helps nobody;
 # the others only name a format that Pillow cannot decode.
 _REFUSED: Final = frozenset({"BUFR", "EPS", "FPX", "GRIB", "HDF5", "MCM", "MIC", "MPEG", "WMF"})
@@ -99,8 +99,8 @@ def open_image(
             then decoded at once.
 
     Returns:
-        The picture, at its first frame, within the limits. Raw photographs are developed already. What had to be left
-        out so far is in ``info[NOTES]``.
+        The picture, at its first frame, within the limits. Raw photographs are developed already. What is lost so far
+        is in ``info[NOTES]``.
 
     Raises:
         InputError: It is not a picture, is damaged, needs a package that is not installed, or is larger than the
@@ -169,6 +169,7 @@ def develop(image: Image.Image, limit: int | None = None, *, allow_damaged: bool
     """
     check_size(*image.size, limit)
     try:
+        _note_colour_code(image)
         damage = _load(image, allow_damaged)
         picture, notes = colour.to_srgb(image)
         turn = _UPRIGHT.get(_orientation(image))
@@ -257,8 +258,10 @@ def _identify(source: str | os.PathLike[str] | IO[bytes], limit: int, allow_dama
     """
     path = os.fspath(source) if isinstance(source, (str, os.PathLike)) else ""
     start = _start(source)
-    if raw.is_raw(start, path):
-        return raw.develop(source, limit)
+    if _is_raw(source, path):
+        image = raw.develop(source, limit)
+        image.info[NOTES] = ("a raw photograph is developed by rawpy: white balance of the camera, brightness automatic",)
+        return image
     if start.startswith(png_chunks.SIGNATURE):
         return _open_png(source, allow_damaged)
     if allow_damaged and start.startswith(_SIGNATURES["JPEG"]):
@@ -269,8 +272,6 @@ def _identify(source: str | os.PathLike[str] | IO[bytes], limit: int, allow_dama
     image = _first(source, start)
     if image.format == "TIFF":
         try:
-            if raw.is_raw_tiff(image):
-                return raw.develop(source, limit)
             raw.choose_page(image)
         except BaseException:
             image.close()
@@ -361,6 +362,15 @@ def _start(source: str | os.PathLike[str] | IO[bytes], length: int = _START) -> 
     return source.read(length)
 
 
+def _is_raw(source: str | os.PathLike[str] | IO[bytes], path: str) -> bool:
+    file, owned = _file(source)
+    try:
+        return raw.is_raw(file, path)
+    finally:
+        if owned:
+            file.close()
+
+
 def _missing(package: optional_formats.Package) -> InputError:
     return InputError(
         f"{package.what} need the package {package.name}",
@@ -379,6 +389,17 @@ def _colour_code(source: str | os.PathLike[str] | IO[bytes]) -> tuple[int, int, 
         return None
     primaries, transfer = struct.unpack_from(">HH", start, at)
     return primaries, transfer, 0, 1
+
+
+def _note_colour_code(image: Image.Image) -> None:
+    """Read cICP of a PNG that was opened by Pillow, which does not keep it, as long as its file is open."""
+    file = getattr(image, "fp", None)
+    if image.format == "PNG" and file is not None and "cicp" not in image.info:
+        before = file.tell()
+        code = png_chunks.screen(file, allow_damaged=True).cicp
+        file.seek(before)
+        if code is not None:
+            image.info["cicp"] = code
 
 
 def _orientation(image: Image.Image) -> int:

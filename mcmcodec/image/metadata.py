@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeAlias
+from typing import IO, Final, NamedTuple, TypeAlias
 
 from PIL import Image
 
@@ -58,7 +58,7 @@ def upright(exif: bytes, size: tuple[int, int]) -> bytes:
         exif: a TIFF structure; whatever else it is comes back as nothing.
         size: width and height, upright.
     """
-    order = _byte_order(exif)
+    order = byte_order(exif)
     if not order:
         return b""
     out = bytearray(exif)
@@ -73,12 +73,12 @@ def upright(exif: bytes, size: tuple[int, int]) -> bytes:
                 value = size[0] if width else size[1] if height else 1
                 struct.pack_into(order + ("H" if entry.kind == _SHORT else "I"), out, entry.value_at, value)
 
-    entries, following_at = _directory(read, order, _number(exif, 4, order))
+    entries, following_at = directory(read, order, number(exif, 4, order))
     correct(entries)
     for entry in entries:
         if entry.tag == _EXIF:
-            correct(_directory(read, order, _number(exif, entry.value_at, order))[0])
-    following = _number(exif, following_at, order)
+            correct(directory(read, order, number(exif, entry.value_at, order))[0])
+    following = number(exif, following_at, order)
     if following:
         struct.pack_into(order + "I", out, following_at, 0)
         _blank_thumbnail(out, read, order, following)
@@ -90,15 +90,15 @@ def without_orientation(exif: bytes) -> bytes:
 
     Pillow's writer of AVIF would otherwise take it out itself, and damage the other entries.
     """
-    order = _byte_order(exif)
+    order = byte_order(exif)
     if not order:
         return exif
 
     def read(at: int, length: int) -> bytes:
         return exif[at : at + length]
 
-    start = _number(exif, 4, order)
-    entries, following_at = _directory(read, order, start)
+    start = number(exif, 4, order)
+    entries, following_at = directory(read, order, start)
     found = next((entry.at for entry in entries if entry.tag == _ORIENTATION), None)
     if found is None:
         return exif
@@ -132,10 +132,10 @@ def exif_of_tiff(image: Image.Image) -> bytes:
 
     try:
         start = read(0, 16)
-        order, big = _byte_order(start), start[2:4] in (b"+\0", b"\0+")
+        order, big = byte_order(start), _is_big(start)
         if not order:
             return b""
-        offset = _number(start, 8 if big else 4, order, 8 if big else 4)
+        offset = number(start, 8 if big else 4, order, 8 if big else 4)
         body = _build(read, order, big, offset, 8, _STORAGE)
         return start[:2] + struct.pack(order + "HI", 42, 8) + body if body else b""
     finally:
@@ -160,43 +160,68 @@ def upright_xmp(xmp: bytes, size: tuple[int, int]) -> bytes:
     return xmp
 
 
-def _byte_order(data: bytes) -> str:
+def first_directory(file: IO[bytes]) -> dict[int, int]:
+    """Tags of the first directory of a TIFF file, each with its value where that is one number, and 0 otherwise.
+
+    Nothing if the file is none, or is damaged.
+    """
+
+    def read(at: int, length: int) -> bytes:
+        file.seek(at)
+        return file.read(length)
+
+    start = read(0, 16)
+    order, big = byte_order(start), _is_big(start)
+    wide = 8 if big else 4
+    entries = directory(read, order, number(start, wide, order, wide), big)[0] if order else []
+    return {
+        entry.tag: number(read(entry.value_at, entry.size), 0, order, entry.size) if entry.values == 1 else 0
+        for entry in entries
+    }
+
+
+def byte_order(data: bytes) -> str:
     """How ``struct`` writes the byte order of a TIFF structure; nothing if this is none."""
     return {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}.get(data[:4], "")
 
 
-def _number(data: bytes, at: int, order: str, size: int = 4) -> int:
+def _is_big(start: bytes) -> bool:
+    """Whether a TIFF file is a BigTIFF, whose offsets have 8 bytes."""
+    return start[2:4] in (b"+\0", b"\0+")
+
+
+def number(data: bytes, at: int, order: str, size: int = 4) -> int:
     """An unsigned number; 0 beyond the end."""
     part = data[at : at + size]
     return int.from_bytes(part, "little" if order == "<" else "big") if len(part) == size else 0
 
 
-def _directory(read: Read, order: str, at: int, big: bool = False) -> tuple[list[_Entry], int]:
+def directory(read: Read, order: str, at: int, big: bool = False) -> tuple[list[_Entry], int]:
     """The entries of a directory whose values are there, and where the offset of the next one stands.
 
     A directory that is cut short, or none, has no entries and no next one.
     """
     head, step = (8, 20) if big else (2, 12)
-    count = _number(read(at, head), 0, order, head)
+    count = number(read(at, head), 0, order, head)
     table = read(at + head, step * count + 4) if 0 < count <= _MAX_ENTRIES and at else b""
     if len(table) < step * count + 4:
         return [], 2**62
     entries = []
     for start in range(0, step * count, step):
-        tag, kind = _number(table, start, order, 2), _number(table, start + 2, order, 2)
+        tag, kind = number(table, start, order, 2), number(table, start + 2, order, 2)
         wide = 8 if big else 4
-        values = _number(table, start + 4, order, wide)
+        values = number(table, start + 4, order, wide)
         size, value_at = values * _TYPE_SIZES.get(kind, 0), at + head + start + 4 + wide
         if size > wide:
-            value_at = _number(table, start + 4 + wide, order, wide)
+            value_at = number(table, start + 4 + wide, order, wide)
         entries.append(_Entry(at + head + start, tag, kind, values, value_at, size))
     return entries, at + head + step * count
 
 
 def _blank_thumbnail(out: bytearray, read: Read, order: str, at: int) -> None:
     """Overwrite IFD1 and what belongs to it, and leave out what is then the end."""
-    entries, end = _directory(read, order, at)
-    values = {entry.tag: _number(read(entry.value_at, entry.size), 0, order, entry.size) for entry in entries
+    entries, end = directory(read, order, at)
+    values = {entry.tag: number(read(entry.value_at, entry.size), 0, order, entry.size) for entry in entries
               if entry.values == 1 and entry.kind in (_SHORT, _LONG)}  # fmt: skip
     spans = [(at, end + 4)] if entries else []
     spans += [(entry.value_at, entry.value_at + entry.size) for entry in entries if entry.size > 4]
@@ -217,16 +242,16 @@ def _blank_thumbnail(out: bytearray, read: Read, order: str, at: int) -> None:
 
 def _spans_of_others(read: Read, order: str) -> list[tuple[int, int]]:
     """Where header, IFD0, its Exif, GPS and interoperability directories, and their values stand."""
-    spans, waiting, seen = [(0, 8)], [_number(read(4, 4), 0, order)], set()
+    spans, waiting, seen = [(0, 8)], [number(read(4, 4), 0, order)], set()
     while waiting:
         at = waiting.pop()
-        entries, end = _directory(read, order, at)
+        entries, end = directory(read, order, at)
         if not entries or at in seen:
             continue
         seen.add(at)
         spans.append((at, end + 4))
         spans += [(entry.value_at, entry.value_at + entry.size) for entry in entries if entry.size > 4]
-        waiting += [_number(read(entry.value_at, 4), 0, order) for entry in entries if entry.tag in _DIRECTORIES]
+        waiting += [number(read(entry.value_at, 4), 0, order) for entry in entries if entry.tag in _DIRECTORIES]
     return spans
 
 
@@ -235,7 +260,7 @@ def _build(
 ) -> bytes:
     """A directory of a TIFF file, with all that belongs to it, as it stands at ``at`` of Exif data."""
     entries = [
-        entry for entry in _directory(read, order, offset, big)[0]
+        entry for entry in directory(read, order, offset, big)[0]
         if entry.tag not in without and 0 < entry.size <= MAX_METADATA
         and (depth < _DEPTH or entry.tag not in _DIRECTORIES)
     ]  # fmt: skip
@@ -246,7 +271,7 @@ def _build(
     for entry in sorted(entries, key=lambda entry: entry.tag):
         kind, count, value = entry.kind, entry.values, read(entry.value_at, entry.size)
         if entry.tag in _DIRECTORIES:
-            below = _number(value, 0, order, len(value))
+            below = number(value, 0, order, len(value))
             child = _build(read, order, big, below, heap_at + len(heap), depth=depth + 1)
             kind, count, value = _LONG, 1, struct.pack(order + "I", heap_at + len(heap) if child else 0)
             heap += child

@@ -28,6 +28,8 @@ MAX_OTHER: Final = 2**16
 _XMP_KEY: Final = b"XML:com.adobe.xmp\0"
 _TEXTS: Final = frozenset((b"iTXt", b"tEXt", b"zTXt"))
 _PIXELS: Final = frozenset((b"IDAT", b"fdAT"))
+_LENGTHS: Final = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"pHYs": 9, b"acTL": 8, b"fcTL": 26}
+"""Bytes of chunks that have one length."""
 _WORDS: Final = {
     b"iCCP": "colour profile", b"cICP": "colour code (cICP)", b"gAMA": "gamma", b"cHRM": "primaries (cHRM)",
     b"tRNS": "transparency", b"eXIf": "Exif block", b"iTXt": "text", b"tEXt": "text", b"zTXt": "text",
@@ -76,6 +78,7 @@ def screen(file: IO[bytes], allow_damaged: bool = False) -> Screened:
         file.seek(at + 8)
         body, checksum = file.read(length), file.read(4)
         sound = zlib.crc32(body, zlib.crc32(kind)).to_bytes(4, "big") == checksum
+        sound = sound and length == _LENGTHS.get(kind, length)
         if not sound and len(body) + len(checksum) < length + 4:
             found.parts.append(whole)  # the file ends here: for Pillow to say
         elif not sound and not _is_ancillary(kind):
@@ -87,12 +90,11 @@ def screen(file: IO[bytes], allow_damaged: bool = False) -> Screened:
             found.parts.append(zlib.crc32(body, zlib.crc32(kind)).to_bytes(4, "big"))
         elif not sound:
             found.notes.append(f"a damaged {_WORDS.get(kind, kind.decode() + ' chunk')} in the file is left out")
-        elif kind == b"cICP" and length == 4:
+        elif kind == b"cICP":
             found.cicp = (body[0], body[1], body[2], body[3])
         elif kind == b"iCCP":
-            profile = _inflated(body.partition(b"\0")[2][1:], MAX_PROFILE)
-            found.icc_profile = profile
-            if profile is None:
+            found.icc_profile = _inflated(body.partition(b"\0")[2][1:], MAX_PROFILE) or None
+            if found.icc_profile is None:
                 found.notes.append("a damaged colour profile in the file is left out")
         elif kind == b"iTXt" and body.startswith(_XMP_KEY):
             found.xmp = _text(body, MAX_METADATA)

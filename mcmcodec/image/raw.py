@@ -9,28 +9,31 @@ from PIL import Image
 
 from ..bitstream.limits import check_size
 from ..errors import InputError
-from . import optional_formats
+from . import metadata, optional_formats
 
 # Canon CR2 and CR3, Fujifilm, Panasonic, Olympus, Sigma, Minolta, Canon CRW
 _STARTS: Final = ((8, b"CR\2\0"), (4, b"ftypcrx "), (0, b"FUJIFILMCCD-RAW"), (0, b"IIU\0"), (0, b"IIRO"), (0, b"IIRS"),
                   (0, b"MMOR"), (0, b"FOVb"), (0, b"\0MRM"), (6, b"HEAPCCDR"))  # fmt: skip
-_TIFF: Final = (b"II*\0", b"MM\0*")
 _SUBFILE_TYPE, _PHOTOMETRIC, _DNG_VERSION, _CFA_PATTERN = 254, 262, 50706, 33422
 _CFA, _LINEAR_RAW = 32803, 34892
 
 
-def is_raw(start: bytes, name: str) -> bool:
-    """Whether a file is a raw photograph, by its first bytes and, for those made like TIFF, by its extension."""
+def is_raw(file: IO[bytes], name: str) -> bool:
+    """Whether a file is a raw photograph.
+
+    Its first bytes tell; for those made like TIFF the tags of DNG (1.7, chapter 4) in the first directory, or, because
+    cameras put the thumbnail there, the extension of ``name``.
+    """
+    file.seek(0)
+    start = file.read(64)
     if any(start[at : at + len(mark)] == mark for at, mark in _STARTS):
         return True
-    return start.startswith(_TIFF) and os.path.splitext(name)[1].lower() in optional_formats.RAW.extensions
-
-
-def is_raw_tiff(image: Image.Image) -> bool:
-    """Whether a TIFF that Pillow has opened is a raw photograph (DNG 1.7, chapter 4)."""
-    tags = getattr(image, "tag_v2", {})
+    if not metadata.byte_order(start):
+        return False
+    tags = metadata.first_directory(file)
     raw_samples = tags.get(_PHOTOMETRIC) in (_CFA, _LINEAR_RAW)
-    return _DNG_VERSION in tags or _CFA_PATTERN in tags or raw_samples
+    named = os.path.splitext(name)[1].lower() in optional_formats.RAW.extensions
+    return named or raw_samples or _DNG_VERSION in tags or _CFA_PATTERN in tags
 
 
 def choose_page(image: Image.Image) -> None:

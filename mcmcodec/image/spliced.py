@@ -59,4 +59,11 @@ def splice(file: IO[bytes], parts: Sequence[Part], *, close: bool) -> IO[bytes]:
         parts: what the result consists of, in order.
         close: whether closing the result closes the other file too.
     """
-    return io.BufferedReader(_Spliced(file, [part for part in parts if len(part)], close))
+    joined: list[Part] = []
+    for part in parts:
+        last = joined[-1] if joined else b""
+        if isinstance(part, range) and isinstance(last, range) and last.stop == part.start:
+            joined[-1] = range(last.start, part.stop)
+        elif len(part):
+            joined.append(part)
+    return io.BufferedReader(_Spliced(file, joined, close))
