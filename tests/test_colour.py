@@ -1,4 +1,4 @@
-"""Colours as files describe them: profiles, gamma, primaries, codes of ITU-T H.273; right values are worked out by hand."""
+"""Colours as files describe them: profiles, gamma, primaries, codes of ITU-T H.273. Values are worked out by hand."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from mcmcodec.image.prepare import Source, prepare
 
 LINEAR_GREY = icc(b"GRAY", 1.0)
 # the primaries of sRGB under D50 (ICC.1), with linear light
-LINEAR_RGB = icc(
-    b"RGB ", 1.0, ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410))
-)
+LINEAR_RGB = icc(b"RGB ", 1.0, ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410)))
 
 
 def taken(data: bytes) -> Source:
@@ -226,7 +224,9 @@ def test_clipped_colours_are_said() -> None:
     for space in (P3, ADOBE):
         profile = icc(b"RGB ", 2.2, space)
         assert taken(png(inside, icc_profile=profile)).lost == ()
-        assert taken(png(outside, icc_profile=profile)).lost == ("colours outside sRGB are clipped (25% of the picture)",)
+        assert taken(png(outside, icc_profile=profile)).lost == (
+            "colours outside sRGB are clipped (25% of the picture)",
+        )
     assert taken(png(outside, CHRM_P3)).lost == ("colours outside sRGB are clipped (25% of the picture)",)
 
 

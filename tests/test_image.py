@@ -52,9 +52,7 @@ def test_one_pixel() -> None:
 
 def test_grey_palette_and_bilevel() -> None:
     grey = noise()[..., 0]
-    np.testing.assert_array_equal(
-        to_rgb(reopened(Image.fromarray(grey), "PNG")), np.repeat(grey[..., None], 3, axis=2)
-    )
+    np.testing.assert_array_equal(to_rgb(reopened(Image.fromarray(grey), "PNG")), np.repeat(grey[..., None], 3, axis=2))
     few = from_rgb((noise() // 128 * 255).astype(np.uint8))
     np.testing.assert_array_equal(to_rgb(reopened(few.quantize(8), "PNG")), np.asarray(few))
     bits = Image.fromarray(grey > 127)
@@ -292,9 +290,7 @@ def png_header(width: int, height: int) -> bytes:
     return data + struct.pack(">I", 10) + b"IDAT" + bytes(14)
 
 
-@pytest.mark.parametrize(
-    "size", [(65535, 65535), (65536, 10), (10, 70000), (20000, 20000), (2**31 - 1, 2**31 - 1)]
-)
+@pytest.mark.parametrize("size", [(65535, 65535), (65536, 10), (10, 70000), (20000, 20000), (2**31 - 1, 2**31 - 1)])
 def test_bombs_are_refused_by_their_header(size: tuple[int, int]) -> None:
     with pytest.raises(InputError, match="pixels"):
         open_image(BytesIO(png_header(*size)))
