@@ -41,6 +41,7 @@ _SIGNATURES: Final = {
 }  # fmt: skip
 _END_OF_JPEG: Final = b"\xff\xd9"
 _START: Final = 64
+_RAW_NOTE: Final = "a raw photograph is developed by rawpy: white balance of the camera, automatic brightness"
 _DAMAGED: Final = "the file is damaged ({}): what is missing is black or grey"
 _WHOLE: Final = "get a whole copy of the file"
 _OR_ALLOW: Final = f"{_WHOLE}, or take what is there with --allow-damaged (allow_damaged in Python)"
@@ -120,7 +121,7 @@ def open_image(
     try:
         check_size(*image.size, limit)
     except InputError:
-        image.close()
+        _let_go(image)
         raise
     return image
 
@@ -260,7 +261,7 @@ def _identify(source: str | os.PathLike[str] | IO[bytes], limit: int, allow_dama
     start = _start(source)
     if _is_raw(source, path):
         image = raw.develop(source, limit)
-        image.info[NOTES] = ("a raw photograph is developed by rawpy: white balance of the camera, brightness automatic",)
+        image.info[NOTES] = (_RAW_NOTE,)
         return image
     if start.startswith(png_chunks.SIGNATURE):
         return _open_png(source, allow_damaged)
@@ -274,7 +275,7 @@ def _identify(source: str | os.PathLike[str] | IO[bytes], limit: int, allow_dama
         try:
             raw.choose_page(image)
         except BaseException:
-            image.close()
+            _let_go(image)
             raise
     elif image.format in ("AVIF", "HEIF") and not image.info.get("icc_profile"):
         code = _colour_code(source)
@@ -334,12 +335,18 @@ def _open_damaged_jpeg(source: str | os.PathLike[str] | IO[bytes], start: bytes,
         return image
     except OSError as error:
         damage = _damage(image, error)
-        image.close()
+        _let_go(image)
     file, owned = _file(source)
     end = file.seek(0, os.SEEK_END)
     image = _opened(_first(splice(file, (range(end), _END_OF_JPEG), close=owned), start), owned)
     image.info[NOTES] = (_DAMAGED.format(damage),)
     return image
+
+
+def _let_go(image: Image.Image) -> None:
+    """Close the file of a picture, unless the caller gave it."""
+    with image:
+        pass
 
 
 def _opened(image: Image.Image, owned: bool) -> Image.Image:
@@ -415,7 +422,7 @@ def _damage(image: Image.Image, error: BaseException) -> str:
     text, name = _brief(error), image.format
     if name and "truncated" in text:
         return f"the {name} data end early"
-    return f"the {name} data are broken" if name and "broken data stream" in text else text
+    return f"the {name} data are broken" if name and "data stream" in text else text
 
 
 def _brief(error: BaseException) -> str:
