@@ -86,7 +86,7 @@ def test_pages_that_are_thumbnails_are_passed_over() -> None:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[254] = 1
     first, second = Image.new("RGB", (32, 21), "red"), Image.new("RGB", (64, 42), "blue")
-    second.encoderinfo = {}  # of its own, without the tag
+    second.encoderinfo = {"tiffinfo": {}}  # its own, without the tag
     image = open_image(io.BytesIO(saved(first, "TIFF", save_all=True, append_images=[second], tiffinfo=tags)))
     assert image.size == (64, 42) and to_rgb(image)[0, 0].tolist() == [0, 0, 255]
     with pytest.raises(InputError, match="holds only a thumbnail of a picture; give the file that holds"):
