@@ -143,7 +143,7 @@ def test_every_peer_gives_files_that_grow_and_pictures_of_the_right_size(folder,
 
 def test_missing_peers_are_skipped(monkeypatch):
     monkeypatch.setattr(peers, "_package", lambda name: None)
-    monkeypatch.setattr("mcmcodec.cli.bench.programs.ffmpeg", lambda: None)
+    monkeypatch.setattr("mcmcodec.cli.bench.peers.ffmpeg", lambda: None)
     found, missing = peers.find()
     assert {"JPEG XL", "HEIC", "VVC"} <= {one.name for one in missing}
     assert "pip install pillow-heif" in {one.remedy for one in missing}

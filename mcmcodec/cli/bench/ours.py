@@ -30,7 +30,7 @@ def candidate(
     """The candidate of a model at qualities, with curves named after model, decoder and, unless full, mode and size.
 
     `options` go to ``Codec.encode``. `mode` is ``full``; ``base``, for files without latents; or ``caption``, for files
-    of the words that stand in a text file beside the picture, which have a size, but metrics only with a `painter`.
+    of the caption in a text file beside the picture alone, which have a size, but metrics only with a `painter`.
     """
     chosen = options if mode == "full" else options | {"mode": mode}
 
@@ -41,7 +41,7 @@ def candidate(
     def reader(decoder: str) -> Decode:
         if mode != "caption":
             return lambda data, size: coder.decode(data, decoder=decoder)
-        # words alone make no picture without a painter
+        # a caption alone makes no picture without a painter
         return lambda data, size: None if painter is None else coder.decode(data, painter=painter)
 
     tail = "" if mode == "full" else f", {mode}"

@@ -25,7 +25,8 @@ from ...metrics.judge import Judge, Reference, Row
 from .peers import Peer
 
 # Digits that are worth keeping; seconds are not more exact than this either.
-DIGITS = {"bytes": 1, "bpp": 6, "psnr": 4, "msssim": 6, "lpips": 5, "dists": 5, "fd": 3, "encode_s": 4, "decode_s": 4}
+DIGITS = {"bytes": 1, "bpp": 6, "psnr": 4, "msssim": 6, "lpips": 5, "dists": 5, "ciede": 4, "chroma": 4, "fd": 3,
+          "encode_s": 4, "decode_s": 4}  # fmt: skip
 LANCZOS = Image.Resampling.LANCZOS
 
 
@@ -168,7 +169,7 @@ def sweep(
 ) -> tuple[list[Row], list[Row]]:  # fmt: skip
     """Rows of all pictures at all settings of all candidates, and their points.
 
-    `advance` is told after each file what it was; what a codec refuses is said to `complain` and left out.
+    `advance` is called after each file with its name; what a codec refuses goes to `complain` and is left out.
     """
     originals: list[np.ndarray] = []
     patches: dict[tuple[str, float], list[np.ndarray]] = {}

@@ -56,7 +56,7 @@ def peer_candidates(found: Sequence[peers.Peer], scales: Sequence[int], threads:
 
 def pictures(
     paths: Sequence[Path], mine: Sequence[Candidate], others: Sequence[Candidate], rows: Sequence[Row], judge: Judge,
-    watch: Watch,
+    watch: Watch, square: int = 0,
 ) -> list[tuple[Reference, list[equal_bytes.Shown]]]:  # fmt: skip
     """Every picture, ours at the setting closest to SHOWN_BPP, and each peer's best variant at the same bytes."""
     families: dict[str, list[Candidate]] = {}
@@ -64,7 +64,7 @@ def pictures(
         families.setdefault(one.facts["family"], []).append(one)
     watch.start("at equal bytes", len(paths) * (1 + len(families)))
     found = []
-    for reference in run.references(paths, judge):
+    for reference in run.references(paths, judge, square):
         shown = []
         target = int(SHOWN_BPP * reference.pixels / 8)
         for candidate in mine:
