@@ -242,7 +242,7 @@ def test_speed_of_ours_and_a_peer(folder, tiny, monkeypatch, capsys):
 @pytest.mark.parametrize("name", ["mcmcodec", "JPEG"])
 def test_a_fresh_process_says_its_seconds_and_memory(folder, tiny, name):
     said = []
-    watch = type("W", (), {"say": staticmethod(said.append), "advance": staticmethod(lambda what: None)})
+    watch = type("W", (), {"warn": staticmethod(said.append), "advance": staticmethod(lambda what: None)})
     found = speed.fresh(next(folder.glob("one.png")), name, "tiny", "cpu", 0.01, 2, watch)
     assert not said and found["load_s"] > 0 and found["peak_mb"] >= found["idle_mb"] > 10
     assert found["pixels"] == pytest.approx(10000, rel=0.05) and found["repetitions"] == 2

@@ -1,6 +1,6 @@
 """Colour of a picture's areas: CIEDE2000 of 16x16 block means, and how much of the original's chroma is left.
 
-Means over blocks say whether an area has its colour, whatever becomes of the texture in it.
+Means over blocks show whether areas keep their colour, independently of the texture in them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .psnr import Picture, check
 BLOCK = 16
 """Side of a block in pixels."""
 LEAST_CHROMA = 1.0
-"""An original with less mean chroma than this is grey; a ratio to it says nothing."""
+"""An original with less mean chroma than this is grey; there is no ratio to it."""
 TO_XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
 WHITE = np.array([0.95047, 1.0, 1.08883])
 """The primaries of sRGB, and D65."""

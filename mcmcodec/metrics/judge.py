@@ -74,8 +74,8 @@ def device_of(asked: str) -> str:
 class Judge:
     """The networks that the wanted metrics need, loaded once.
 
-    A network whose weights are not installed is left out: ``notes`` says so, and its metrics are None. ``fd`` is of
-    whole sets; here its features are collected, by `Reference.judge`.
+    A network whose weights are not installed is left out; ``notes`` holds a line about it, and its metrics are None.
+    ``fd`` is of whole sets; here its features are collected, by `Reference.judge`.
     """
 
     def __init__(self, wanted: Iterable[str] = QUICK, device: str = "cpu") -> None:

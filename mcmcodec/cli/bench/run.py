@@ -31,7 +31,7 @@ LANCZOS = Image.Resampling.LANCZOS
 
 
 class Clock:
-    """Seconds that say most: CPU time, this process's and its programs', or wall time where threads work together."""
+    """Seconds of work: CPU time of this process and the programs it ran, or wall time where threads work together."""
 
     read: Callable[[], float] = staticmethod(time.perf_counter)
 
@@ -63,7 +63,7 @@ class Candidate:
 
 
 def peer(one: Peer, scale: int, threads: int = 1) -> Candidate:
-    """A peer with sides divided by `scale` (Lanczos) before encoding; a file has to say so, which costs one byte."""
+    """A peer with sides divided by `scale` (Lanczos) before encoding; stating the scale costs one byte per file."""
 
     def encode(image: Image.Image, setting: float) -> bytes:
         if scale > 1:

@@ -164,7 +164,7 @@ def fresh(
     watch.advance(f"{name}, {megapixels:g} megapixels" if megapixels else f"{name}, {count} times")
     if done.returncode:
         lines = done.stderr.strip().splitlines()
-        watch.say(f"{path.name} at {megapixels:g} megapixels failed ({lines[-1] if lines else done.returncode})")
+        watch.warn(f"{path.name} at {megapixels:g} megapixels failed ({lines[-1] if lines else done.returncode})")
         return {}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return {key: round(value, 3) for key, value in found.items()}
