@@ -1,25 +1,37 @@
 """mcmcodec, an image codec for extremely low rates: the public interface, light to import.
 
->>> import mcmcodec, PIL.Image
->>> data = mcmcodec.encode(PIL.Image.open("photo.png"), quality=30)
+>>> import mcmcodec
+>>> data = mcmcodec.encode("photo.jpg", quality=30)
 >>> mcmcodec.decode(data).save("photo.out.png")
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .errors import FormatError, InputError, McmError, ModelError, UsageError
+from .options import DecodeOptions, EncodeOptions
 
 if TYPE_CHECKING:
-    from .codec import Codec, decode, encode, info
+    from .bitstream.extras import Extras
+    from .bitstream.file import Painter
+    from .bitstream.inspect import Info, info
+    from .caption import Region
+    from .codec import Codec, decode, encode
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Codec",
+    "DecodeOptions",
+    "EncodeOptions",
+    "Extras",
     "FormatError",
+    "Info",
     "InputError",
     "McmError",
     "ModelError",
+    "Painter",
+    "Region",
     "UsageError",
     "__version__",
     "decode",
@@ -27,11 +39,25 @@ __all__ = [
     "info",
 ]
 
+_LAZY = {
+    "Codec": "codec",
+    "Extras": "bitstream.extras",
+    "Info": "bitstream.inspect",
+    "Painter": "bitstream.file",
+    "Region": "caption",
+    "decode": "codec",
+    "encode": "codec",
+    "info": "bitstream.inspect",
+}
+"""Where what is exported stands; imported when first asked for, because numpy and the networks take their time."""
+
 
 def __getattr__(name: str) -> Any:
-    """Import the codec when it is first asked for: numpy and the networks take their time."""
-    if name in ("Codec", "decode", "encode", "info"):
-        from . import codec
-
-        return getattr(codec, name)
+    """Import a part of the interface."""
+    if name in _LAZY:
+        return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

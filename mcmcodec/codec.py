@@ -1,62 +1,59 @@
 """The data path, both ways: a picture to the bytes of an .mcm file, and back. Every other module is a room off it.
 
-picture -> rgb -> padded -> analysis (g_a, h_a) -> mask -> integer symbols -> range coder -> container
-container -> range decoder -> integer symbols -> synthesis (g_s) -> cropped -> picture
+encode: picture -> prepare -> analyse (g_a, h_a) -> plan (DA-Mask, RDOQ) -> code (range coder) -> pack (container)
+decode: open (container) -> symbols (range decoder) -> synthesise (g_s) -> restore -> picture
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from .bitstream import container
-from .bitstream.container import REDUCED, Header
-from .bitstream.extras import Extras, pack, unpack
-from .bitstream.file import Painter, opened, paint, words_file
-from .bitstream.inspect import Info as Info
-from .bitstream.inspect import info as info
-from .caption import Region, Words, coder
-from .entropy.latent_coder import Counter, Decoded, Writer
+from .bitstream.container import REDUCED, Header, as_bytes
+from .bitstream.extras import pack as pack_extras
+from .bitstream.extras import unpack as unpack_extras
+from .bitstream.file import Opened, opened, paint, words_file
+from .bitstream.inspect import Info, info
+from .caption import coder
+from .encoder.da_mask import patch_roi
+from .encoder.planning import Analysis, Plan, first_mask, plan_picture
+from .entropy.latent_coder import Decoded
 from .entropy.rangecoder import RangeEncoder
-from .errors import FormatError, UsageError
-from .image import prepare, resample, tiling
+from .errors import FormatError, McmError, UsageError
+from .image import resample, tiling
 from .image.bands import Bands
 from .image.io import from_rgb
+from .image.prepare import Source, prepare, restore
 from .model.weights import Weights, find, loaded
+from .options import DecodeKeywords, DecodeOptions, EncodeKeywords, EncodeOptions
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
+    from typing_extensions import Unpack
 
-    from .encoder.planning import Analysed, Plan
-    from .image.prepare import Taken
+    from .image.prepare import ImageLike
     from .model.transforms import Transforms
 
-Picture = NDArray[np.uint8]
-DEFAULT_QUALITY = 50
-DEFAULT_EFFORT = 3
-SCALES = (1, 1 / 2, 1 / 4, 1 / 8)
+__all__ = ["Codec", "Info", "decode", "encode", "info", "symbols"]
+
 COARSE_FROM = 8
 """Reduction from which on the last slice of the latents is not even read: it holds finer detail than is shown."""
 
 
 class Codec:
-    """A model, loaded once, for many pictures.
+    """A model, loaded once, for many pictures. It can be pickled, and used by several threads.
 
     Args:
-        model: name of a model (``mcmcodec.model.weights.available``); the default one if None. Decoding uses whichever
-            model the file names.
+        model: name of a model (``codec models`` lists them); the default one if None. Decoding uses whichever model
+            the file names.
         device: ``auto`` (CUDA when there is one), ``cpu`` or ``cuda``; for the float transforms only.
-        max_pixels: larger pictures are refused, coming or going; see :func:`mcmcodec.image.limits.max_pixels`.
+        max_pixels: larger pictures are refused, coming or going; 2**27 if None.
 
     Raises:
         ModelError: weights missing or not those that the model's card names.
-        UsageError: no such device.
     """
 
     def __init__(self, model: str | None = None, device: str = "auto", max_pixels: int | None = None) -> None:
@@ -64,109 +61,68 @@ class Codec:
         self.device = device
         self.max_pixels = max_pixels
 
+    def __reduce__(self) -> tuple[type[Codec], tuple[str, str, int | None]]:
+        """Weights are not pickled: they are found again by name."""
+        return Codec, (self.weights.name, self.device, self.max_pixels)
+
     def encode(
-        self, image: Image | Picture, *, quality: int = DEFAULT_QUALITY, keep: float | None = None, mask: str = "rd",
-        roi: NDArray[Any] | None = None, caption: str = "", regions: Sequence[Region] = (),
-        effort: int = DEFAULT_EFFORT, mode: str = "full", extras: Extras | None = None, reduce: int = 1,
-    ) -> bytes:  # fmt: skip
+        self, image: ImageLike, options: EncodeOptions | None = None, **keywords: Unpack[EncodeKeywords]
+    ) -> bytes:
         """Encode a picture.
 
         Args:
-            image: a Pillow image of any mode, or (H, W, 3) uint8 in sRGB.
-            quality: 0 (smallest) to 100 (best); one ladder for all rates.
-            keep: share of visible patches, above 0 up to 1; None lets ``rd`` decide by what pays, keeps all
-                patches with ``none`` and half of them otherwise.
-            mask: how visible patches are chosen: ``rd``, ``dual``, ``texture``, ``structure``, ``random``, ``none``.
-            roi: (H, W) map of non-negative numbers that multiply the patches' scores.
-            caption: text to carry along.
-            regions: phrases about boxes on the grid of 16x16 patches.
-            effort: 1 (fastest) to 9 (smallest at equal quality); see :mod:`mcmcodec.encoder.refinement`.
-            mode: ``full``; ``base``, the base layer (and the caption) only; ``caption``, the caption only.
-            extras: what goes along with an array, see :func:`mcmcodec.image.prepare.take`; those of a Pillow image,
-                metadata apart, are found by themselves.
-            reduce: 2, 4 or 8 code the picture at a half, a quarter or an eighth of its size, for the lowest rates;
-                decoded, it has its size again. Regions are not for such pictures.
+            image: a Pillow image of any mode; an array of uint8 in sRGB, (H, W), (H, W, 3) or (H, W, 4) with alpha; or
+                the path of a picture.
+            options: all options together; the default ones if None.
+            keywords: single options instead, or beside: ``quality=30``. See :class:`mcmcodec.EncodeOptions`.
 
         Returns:
             The bytes of an .mcm file.
 
         Raises:
             InputError: the picture is unreadable or too large; or mode ``caption`` has no caption.
-            UsageError: an argument is out of range, or two contradict each other.
+            UsageError: an option has another type or is out of range, two contradict each other, or there is no such
+                device.
         """
-        # here, because it brings OpenCV, which is slow to load and of no use to decode or info
-        from .encoder import planning
-        from .encoder.refinement import settings
+        settings = EncodeOptions.of(options, keywords)
+        source = prepare(image, max_pixels=self.max_pixels)
+        return self.encode_source(source if settings.extras is None else source.carrying(settings.extras), settings)
 
-        settings(effort)
-        planning.check(quality, keep, mask, roi, mode)
-        resample.check(reduce)
-        if reduce > 1 and (regions or mode == "caption"):
-            raise UsageError("regions are boxes on the whole picture, and words need none", "leave out the reduction")
-        taken = prepare.taken(image, extras, self.max_pixels)
-        return self.encode_taken(taken, Words(caption, tuple(regions)), quality, keep, mask, roi, effort, mode, reduce)
-
-    def encode_taken(
-        self, taken: Taken, words: Words, quality: int, keep: float | None, mask: str, roi: NDArray[Any] | None,
-        effort: int, mode: str, reduce: int = 1, known: Analysed | None = None,
-    ) -> bytes:  # fmt: skip
-        """As :meth:`encode`, once the picture is taken in; ``known``: see :func:`mcmcodec.encoder.planning.best`."""
-        from .encoder import planning
-        from .encoder.refinement import refine, settings
-
-        how, rgb = settings(effort), taken.rgb
-        planning.check_picture(rgb, self.max_pixels)
-        if mode == "caption":
-            return words_file(self.weights, rgb.shape[1], rgb.shape[0], words)
-        padded = tiling.pad(resample.shrink(rgb, reduce))
-        region = None if roi is None else planning.patch_roi(roi, rgb.shape[:2], tiling.PATCH * reduce)
+    def encode_source(self, source: Source, options: EncodeOptions, analysis: Analysis | None = None) -> bytes:
+        """As :meth:`encode`, of a prepared picture; ``analysis`` with every patch visible, if it is there already."""
+        height, width = source.rgb.shape[:2]
+        if options.mode == "caption":
+            return words_file(self.weights, width, height, options.words)
+        padded = tiling.pad(resample.shrink(source.rgb, options.reduce))
+        roi = None if options.roi is None else patch_roi(options.roi, (height, width), options.reduce)
 
         transforms = self.transforms()
-        price = planning.bit_weight(self.weights, transforms, quality) * how.thrift
-        ways = "none" if mask == "rd" and keep is None and roi is None and not how.mask else mask
-        code = partial(self._code, rgb.shape, reduce, quality, words, price)
-        coded = planning.best(self.weights, transforms, padded, quality, keep, ways, region, code, mode, known)
-        if how.rounds:
-            plan = refine(self.weights, transforms, coded.plan, padded, quality, price, how.rounds)
-            header, payload, _ = code(plan)
-        else:
-            header, payload = coded.header, coded.payload
-        header = replace(header, extensions=(*pack(taken.extras, quality), *header.extensions))
+        visible = first_mask(padded, options, roi)
+        if analysis is None or not visible.all():
+            analysis = transforms.analyse(padded, visible, options.quality)
+        plan = plan_picture(transforms, padded, visible, analysis, options, roi)
+        header = self._header(source, options, plan)
+        payload = _code(header, options, plan)
         return container.pack(header, payload, self.weights.fingerprint)
 
-    def _code(
-        self, shape: tuple[int, ...], reduce: int, quality: int, words: Words, price: NDArray[np.float64], plan: Plan
-    ) -> tuple[Header, bytes, Counter]:
-        """The exact half of encoding: a plan's header and payload, and the account of its patches."""
-        header = Header(
-            shape[1], shape[0], self.weights.number, 0, quality, plan.keep,
-            caption=bool(words), all_visible=plan.all_visible, none_visible=plan.none_visible,
-            extensions=((REDUCED, bytes((reduce,))),) if reduce > 1 else (),
+    def _header(self, source: Source, options: EncodeOptions, plan: Plan) -> Header:
+        """What the file says before its payload."""
+        reduced = ((REDUCED, bytes((options.reduce,))),) if options.reduce > 1 else ()
+        return Header(
+            source.rgb.shape[1], source.rgb.shape[0], self.weights.number, 0, options.quality, plan.keep,
+            caption=bool(options.words), all_visible=bool(plan.visible.all()), none_visible=not plan.visible.any(),
+            extensions=(*pack_extras(source.extras, options.quality), *reduced),
         )  # fmt: skip
-        encoder = RangeEncoder()
-        if words:
-            coder.encode(encoder, words, header.grid)
-        port = Writer(encoder, plan.v, plan.z, plan.visible, self.weights.entropy.tables, price)
-        plan.through(self.weights.entropy, port, quality)
-        payload = encoder.finish()
-        return header, payload, port
 
     def decode(
-        self, data: bytes, decoder: str | None = None, realism: float | None = None, painter: Painter | None = None, *,
-        crop: tuple[int, int, int, int] | None = None, scale: float = 1, allow_truncated: bool = False,
-    ) -> Image:  # fmt: skip
+        self, data: bytes, options: DecodeOptions | None = None, **keywords: Unpack[DecodeKeywords]
+    ) -> Image:
         """Decode a file.
 
         Args:
             data: the bytes of an .mcm file.
-            decoder: a decoder of the file's model (``fidelity``, ``perceptual``, ``light``); its default one if None.
-            realism: 0 (``fidelity``) to 1 (``perceptual``), or what lies between them; instead of ``decoder``.
-            painter: makes the picture of a file that holds a caption only.
-            crop: (x, y, width, height) in pixels of the whole picture; only the tiles that it touches are painted.
-            scale: 1, 1/2, 1/4 or 1/8: a reduced picture, sides rounded up, sooner than the whole one; 1/4 and 1/8 are
-                painted from the low frequencies alone.
-            allow_truncated: show of a file that was cut short what arrived, rather than to refuse it. A file that is
-                damaged elsewhere is then not always recognised as such.
+            options: all options together; the default ones if None.
+            keywords: single options instead, or beside: ``scale=1/2``. See :class:`mcmcodec.DecodeOptions`.
 
         Returns:
             A picture of the size that the file states, or of the part and size that was asked for: RGB or, as it was
@@ -176,116 +132,189 @@ class Codec:
             FormatError: not an .mcm file, or damaged; or it holds a caption only, and there is no painter.
             InputError: the picture is over the limit of pixels, or the crop not inside it.
             ModelError: the file's model, or the decoder, is not installed.
-            UsageError: both a decoder and a realism, or a realism out of range, or another scale.
+            UsageError: an option has another type or is out of range, or there is no such device.
         """
-        return self.bands(
-            data, decoder, realism, painter, crop=crop, scale=scale, allow_truncated=allow_truncated
-        ).whole()
+        return self.decode_bands(data, options, **keywords).whole()
 
-    def bands(
-        self, data: bytes, decoder: str | None = None, realism: float | None = None, painter: Painter | None = None, *,
-        crop: tuple[int, int, int, int] | None = None, scale: float = 1, allow_truncated: bool = False,
-    ) -> Bands:  # fmt: skip
+    def decode_bands(
+        self, data: bytes, options: DecodeOptions | None = None, **keywords: Unpack[DecodeKeywords]
+    ) -> Bands:
         """Decode a file from the top, a row of tiles at a time: a huge picture need not be in memory whole.
 
         Arguments and errors as :meth:`decode`; errors come at once, not while the bands are painted.
         """
-        if scale not in SCALES:
-            raise UsageError(f"scale {scale} is not 1, 1/2, 1/4 or 1/8", "choose one of them")
-        factor = round(1 / scale)
-        check_way(decoder, realism)
-        file = opened(data, allow_truncated=allow_truncated)
-        header, weights = file.header, file.weights
-        view = tiling.View.of((header.height, header.width), crop, factor)
+        settings = DecodeOptions.of(options, keywords)
+        file = opened(as_bytes(data), allow_truncated=settings.allow_truncated)
+        header = file.header
+        view = tiling.View.of((header.height, header.width), settings.crop, settings.factor)
         if header.words_only:
-            painted = paint(file, painter, self.max_pixels).reduce(factor)
+            painted = paint(file, settings.painter, self.max_pixels).reduce(settings.factor)
             part = painted.crop((view.cols.start, view.rows.start, view.cols.stop, view.rows.stop))
             return Bands.of(part, header.pixels)
-        # a picture that was coded smaller is painted no larger than need be, and then scaled
-        inner = max(1, factor // header.reduction)
-        decoded, _ = file.symbols(self.max_pixels, coarse=inner >= COARSE_FROM)
-        transforms, extras = self.transforms(weights), unpack(header)
-        way = float(realism) if realism is not None else decoder or weights.decoders[0]
-        transforms.synthesis(way)
 
-        def piece(part: tiling.View) -> Image:
-            return from_rgb(transforms.synthesise(decoded, header.quality, way, part))
+        # a picture that was coded smaller is painted no larger than need be, and then scaled
+        factor = max(1, settings.factor // header.reduction)
+        decoded, _ = file.symbols(self.max_pixels, coarse=factor >= COARSE_FROM)
+        extras = unpack_extras(header)
+        transforms = self.transforms(file.weights)
+        decoder = settings.realism if settings.realism is not None else settings.decoder or file.weights.decoders[0]
+        transforms.decoder(decoder)  # raises now what is wrong with it
 
         def pieces() -> Iterator[tuple[tiling.View, Image]]:
-            if header.reduction == 1:
-                yield from ((part, piece(part)) for part in view.bands(header.grid[0]))
-            else:
-                small = piece(tiling.View.of(header.coded, factor=inner))
-                yield from resample.enlarge(small, header.reduction * inner, view)
+            if header.reduction > 1:
+                small = tiling.View.of(header.coded, factor=factor)
+                picture = from_rgb(transforms.synthesise(decoded, header.quality, decoder, small))
+                yield from resample.enlarge(picture, header.reduction * factor, view)
+                return
+            for part in view.bands(header.grid[0]):
+                yield part, from_rgb(transforms.synthesise(decoded, header.quality, decoder, part))
 
-        bands = (prepare.put(picture, extras, part) for part, picture in pieces())
+        bands = (restore(picture, extras, part) for part, picture in pieces())
         return Bands(view.size[::-1], bands, header.pixels)
 
     def encode_batch(
-        self, images: Tensor, *, quality: int | Sequence[int] = DEFAULT_QUALITY, captions: Sequence[str] = (),
-        keep: float | None = None, mask: str = "rd", effort: int = DEFAULT_EFFORT, mode: str = "full",
+        self, images: Tensor, options: EncodeOptions | Sequence[EncodeOptions] | None = None,
+        **keywords: Unpack[EncodeKeywords],
     ) -> list[bytes]:  # fmt: skip
-        """Encode pictures (B, 3, H, W), uint8 or floating point in [0, 1], on any device, to B files.
+        """Encode B pictures of one shape. On a GPU they share the runs of the transforms.
 
-        See :func:`mcmcodec.model.batches.encode` for arguments and errors.
+        On a CPU, where a larger batch is hardly faster, each file is exactly that of :meth:`encode`. What shares a run
+        may be rounded another way now and then: files are as valid, and pixels agree within 1 of 255.
+
+        Args:
+            images: (B, 3, H, W) in sRGB, uint8 or floating point in [0, 1], which is rounded to 1/255; on any device.
+            options: for all pictures, or one for each.
+            keywords: single options instead, or beside, for all pictures.
+
+        Returns:
+            The bytes of B files.
+
+        Raises:
+            InputError: the pictures are too large, or a caption is missing in mode ``caption``; names the picture.
+            UsageError: another shape or type, values out of range, or not as many options as pictures.
         """
         from .model import batches
 
-        return batches.encode(self, images, quality, captions, keep, mask, effort, mode)
+        batches.check(images)
+        given = [options] * len(images) if options is None or isinstance(options, EncodeOptions) else list(options)
+        if len(given) != len(images):
+            raise UsageError(f"{len(given)} options for {len(images)} pictures", "give one for each, or one for all")
+        every = [EncodeOptions.of(one, keywords) for one in given]
+        files = []
+        for part in batches.spans(len(images), images.shape[2] * images.shape[3]):
+            rgb = batches.pixels(images[part])
+            analyses: list[Analysis | None] = [None] * len(rgb)
+            if batches.shares_runs(self.device) and all(one.mode == "full" and one.reduce == 1 for one in every[part]):
+                analyses = [*batches.analyse(self.transforms(), rgb, [one.quality for one in every[part]])]
+            for i, picture, analysis in zip(range(len(images))[part], rgb, analyses, strict=True):
+                with _naming(i):
+                    source = prepare(picture, max_pixels=self.max_pixels)
+                    files.append(self.encode_source(source, every[i], analysis))
+        return files
 
     def decode_batch(
-        self, files: Sequence[bytes], decoder: str | None = None, realism: float | None = None
+        self, files: Sequence[bytes], options: DecodeOptions | None = None, **keywords: Unpack[DecodeKeywords]
     ) -> list[Tensor]:
-        """Decode files to pictures (3, H, W) uint8 on the codec's device; see :func:`mcmcodec.model.batches.decode`."""
+        """Decode files, of any models and sizes. On a GPU neighbours of one shape share the runs of the transforms.
+
+        Args:
+            files: the bytes of each.
+            options: ``decoder`` or ``realism``; the others are for single files.
+            keywords: these instead.
+
+        Returns:
+            A picture (3, H, W) uint8 in sRGB for each file, on the codec's device. Grey is the same in all three
+            channels, transparency is left out. Pictures of one shape can be stacked.
+
+        Raises:
+            FormatError: a file is not an .mcm file, or damaged, or holds a caption only; names it by its number.
+            InputError: a picture is over the limit of pixels.
+            ModelError: a file's model, or the decoder, is not installed.
+            UsageError: an option is out of range, or not for batches.
+        """
         from .model import batches
 
-        check_way(decoder, realism)
-        return batches.decode(self, files, decoder, realism)
+        settings = DecodeOptions.of(options, keywords)
+        if settings != DecodeOptions(settings.decoder, settings.realism):
+            raise UsageError("batches are of whole pictures", "give decoder or realism alone")
+        pictures: list[Tensor] = []
+        waiting: list[tuple[Opened, Decoded]] = []
+
+        def paint_waiting() -> None:
+            if waiting:
+                file = waiting[0][0]
+                decoder = settings.realism if settings.realism is not None else settings.decoder
+                transforms, decoded = self.transforms(file.weights), [one for _, one in waiting]
+                qualities = [one.header.quality for one, _ in waiting]
+                name = file.weights.decoders[0] if decoder is None else decoder
+                pictures.extend(batches.paint(transforms, decoded, qualities, name, file.header))
+                waiting.clear()
+
+        for i, data in enumerate(files):
+            with _naming(i):
+                file = opened(as_bytes(data))
+                if file.header.words_only:
+                    raise FormatError("the file holds a caption and no picture", "decode it with a painter")
+                decoded, _ = file.symbols(self.max_pixels)
+            if waiting and not (
+                batches.shares_runs(self.device) and batches.alike(waiting[0][0], file)
+                and (len(waiting) + 1) * file.header.pixels <= batches.SHARED
+            ):  # fmt: skip
+                paint_waiting()
+            waiting.append((file, decoded))
+        paint_waiting()
+        return pictures
 
     def transforms(self, weights: Weights | None = None) -> Transforms:
         """The float half of a model, by default the codec's own, on its device; loaded on first use and kept."""
-        return _transforms(weights or self.weights, self.device)
+        from .model.transforms import load
+
+        return load(weights or self.weights, self.device)
 
 
-def check_way(decoder: str | None, realism: float | None) -> None:
-    """UsageError when a decoder and a realism are given, or a realism out of range."""
-    if realism is not None and (decoder or not 0 <= realism <= 1):
-        raise UsageError("realism is 0 to 1 and stands for a decoder", "give either of them")
+def _code(header: Header, options: EncodeOptions, plan: Plan) -> bytes:
+    """The payload: the caption, then the symbols."""
+    encoder = RangeEncoder()
+    if options.words:
+        coder.encode(encoder, options.words, header.grid)
+    plan.symbols.encode(encoder)
+    return encoder.finish()
 
 
-def encode(image: Image | Picture, *, model: str | None = None, device: str = "auto", max_pixels: int | None = None,
-           **options: Any) -> bytes:  # fmt: skip
-    """Encode one picture; options and errors as :meth:`Codec.encode`."""
-    return Codec(model, device, max_pixels).encode(image, **options)
+def encode(
+    image: ImageLike, *, model: str | None = None, device: str = "auto", max_pixels: int | None = None,
+    **keywords: Unpack[EncodeKeywords],
+) -> bytes:  # fmt: skip
+    """Encode one picture; arguments and errors as :class:`Codec` and :meth:`Codec.encode`."""
+    return Codec(model, device, max_pixels).encode(image, **keywords)
 
 
-def decode(data: bytes, *, device: str = "auto", max_pixels: int | None = None, **options: Any) -> Image:
-    """Decode one file, with whichever model it names; options and errors as :meth:`Codec.decode`."""
-    header, _ = container.parse_header(data)
-    return Codec(loaded(header.model, header.variant).name, device, max_pixels).decode(data, **options)
+def decode(
+    data: bytes, *, device: str = "auto", max_pixels: int | None = None, **keywords: Unpack[DecodeKeywords]
+) -> Image:
+    """Decode one file, with whichever model it names; arguments and errors as :meth:`Codec.decode`."""
+    header, _ = container.parse_header(as_bytes(data))
+    return Codec(loaded(header.model, header.variant).name, device, max_pixels).decode(data, **keywords)
 
 
 def symbols(data: bytes, max_pixels: int | None = None) -> Decoded:
     """The exact half of decoding alone: what every machine must agree on.
 
     Raises:
-        FormatError: not an .mcm file, damaged, or of words alone.
+        FormatError: not an .mcm file, damaged, or of a caption alone.
         InputError: the picture is over the limit of pixels.
         ModelError: the file's model is not installed.
     """
-    file = opened(data)
+    file = opened(as_bytes(data))
     if file.header.words_only:
         raise FormatError("the file holds a caption and no picture")
     return file.symbols(max_pixels)[0]
 
 
-@lru_cache(maxsize=4)
-def _transforms_of(name: str, fingerprint: bytes, device: str) -> Transforms:
-    from .model.transforms import Transforms
-
-    return Transforms(find(name), device)
-
-
-def _transforms(weights: Weights, device: str) -> Transforms:
-    """The float half of a model, loaded on first use and kept."""
-    return _transforms_of(weights.name, weights.fingerprint, device)
+@contextmanager
+def _naming(number: int) -> Iterator[None]:
+    """Say of an error which picture of a batch it is about."""
+    try:
+        yield
+    except McmError as error:
+        raise type(error)(f"picture {number}: {error.cause}", error.remedy) from error

@@ -27,7 +27,7 @@ class FormatError(McmError):
     """The bytes are not an .mcm file, or a damaged one, or one that this version cannot read."""
 
 
-class InputError(McmError):
+class InputError(McmError, ValueError):
     """The picture cannot be read, or is outside the limits."""
 
 
@@ -35,5 +35,5 @@ class ModelError(McmError):
     """The weights are missing, damaged, or not the ones that a file was made with."""
 
 
-class UsageError(McmError):
+class UsageError(McmError, ValueError):
     """Options or arguments contradict each other or are out of range."""

@@ -9,6 +9,8 @@ from PIL import Image
 
 from mcmcodec.errors import FormatError, McmError, UsageError
 from mcmcodec.image.bands import Bands
+from mcmcodec.image.prepare import Source
+from mcmcodec.options import DecodeOptions, EncodeOptions
 
 # Pictures of these widths make the codec that stands in fail, each in its own way.
 FAILURES: dict[int, BaseException] = {
@@ -30,41 +32,29 @@ class FakeCodec:
     def __init__(self, model: str | None = None, device: str = "auto", max_pixels: int | None = None) -> None:
         self.model, self.device = model, device
 
-    def encode(
-        self,
-        image: Any,
-        *,
-        quality: int = 50,
-        keep: float | None = None,
-        mask: str = "rd",
-        roi: Any = None,
-        caption: str = "",
-        regions: Any = (),
-        effort: int = 3,
-        mode: str = "full",
-        extras: Any = None,
-        reduce: int = 1,
-    ) -> bytes:
-        height, width = image.shape[:2]
+    def encode_source(self, source: Source, options: EncodeOptions) -> bytes:
+        height, width = source.rgb.shape[:2]
         if width in FAILURES:
             raise FAILURES[width]
-        settings = {"quality": quality, "keep": keep, "mask": mask, "caption": caption, "model": self.model}
-        settings |= {"effort": effort} if effort != 3 else {}
-        settings |= {"mode": mode} if mode != "full" else {}
-        settings |= {"reduce": reduce} if reduce != 1 else {}
-        settings |= {"grey": True} if extras and extras.grey else {}
-        settings |= {"alpha": int(extras.alpha.sum())} if extras and extras.alpha is not None else {}
-        settings |= {"exif": len(extras.exif)} if extras and extras.exif else {}
-        roi_sum = None if roi is None else int(roi.sum())
-        return json.dumps({"size": [width, height], **settings, "roi": roi_sum}).encode() + b" " * quality
+        settings = {"quality": options.quality, "keep": options.keep, "mask": options.mask}
+        settings |= {"caption": options.caption, "model": self.model}
+        settings |= {"effort": options.effort} if options.effort != 3 else {}
+        settings |= {"mode": options.mode} if options.mode != "full" else {}
+        settings |= {"reduce": options.reduce} if options.reduce != 1 else {}
+        extras = source.extras
+        settings |= {"grey": True} if extras.grey else {}
+        settings |= {"alpha": int(extras.alpha.sum())} if extras.alpha is not None else {}
+        settings |= {"exif": len(extras.exif)} if extras.exif else {}
+        roi_sum = None if options.roi is None else int(options.roi.sum())
+        return json.dumps({"size": [width, height], **settings, "roi": roi_sum}).encode() + b" " * options.quality
 
-    def decode(self, data: bytes, *arguments: Any, **options: Any) -> Image.Image:
-        return self.bands(data, *arguments, **options).whole()
+    def decode(self, data: bytes, options: DecodeOptions | None = None, **keywords: Any) -> Image.Image:
+        return self.decode_bands(data, options, **keywords).whole()
 
-    def bands(
-        self, data: bytes, decoder: str | None = None, realism: float | None = None, painter: Any = None, *,
-        crop: tuple[int, int, int, int] | None = None, scale: float = 1, allow_truncated: bool = False,
-    ) -> Bands:  # fmt: skip
+    def decode_bands(self, data: bytes, options: DecodeOptions | None = None, **keywords: Any) -> Bands:
+        given = DecodeOptions.of(options, keywords)
+        decoder, realism, crop = given.decoder, given.realism, given.crop
+        scale, allow_truncated = given.scale, given.allow_truncated
         try:
             size = json.loads(data.rstrip(b"~") if allow_truncated else data)["size"]
         except ValueError as error:

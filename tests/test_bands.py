@@ -41,7 +41,7 @@ def test_bands_are_the_picture(
     data = file(tiny_codec, grey, alpha)
     monkeypatch.setattr(tiling, "INTERIOR", 8)
     monkeypatch.setattr(tiling, "HALO", 0)
-    found = tiny_codec.bands(data, crop=crop, scale=scale)
+    found = tiny_codec.decode_bands(data, crop=crop, scale=scale)
     bands = list(found.bands)
     assert len(bands) == (4 if crop is None else 3) and found.pixels == WIDTH * HEIGHT
     assert {band.size[0] for band in bands} == {found.size[0]}
@@ -58,9 +58,9 @@ def test_bands_are_the_picture(
 def test_errors_come_before_the_first_band(tiny_codec: Codec) -> None:
     data = file(tiny_codec)
     with pytest.raises(ModelError):
-        tiny_codec.bands(data, "oil")
+        tiny_codec.decode_bands(data, decoder="oil")
     with pytest.raises(FormatError):
-        tiny_codec.bands(data[:-1])
+        tiny_codec.decode_bands(data[:-1])
 
 
 def split(picture: Image.Image, heights: tuple[int, ...], log: list[int] | None = None) -> Bands:

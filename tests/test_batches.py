@@ -1,6 +1,7 @@
 """Batches of tensors: the same files and pictures as one at a time, and errors that name the picture."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import mcmcodec
 from mcmcodec.errors import FormatError, InputError, UsageError
 from mcmcodec.image import tiling
 from mcmcodec.model import batches
+from mcmcodec.options import EncodeOptions
 
 RGB = np.stack([smooth_noise(72, 104, seed=seed) for seed in range(3)])
 IMAGES = torch.from_numpy(RGB).permute(0, 3, 1, 2)
+EACH = [EncodeOptions(quality) for quality in (10, 50, 90)]
 RECIPES = re.findall(
     r"```python\n(.*?)```", (Path(mcmcodec.__file__).parents[1] / "docs" / "cookbook.md").read_text("utf-8"), re.S
 )
@@ -36,7 +39,8 @@ def test_files_are_those_of_one_at_a_time(tiny_codec: Any, options: dict[str, An
 
 def test_each_has_its_quality_and_caption(tiny_codec: Any) -> None:
     words = ["one dog", "", "two dogs"]
-    files = tiny_codec.encode_batch(IMAGES, quality=[10, 50, 90], captions=words)
+    each = [replace(options, caption=text) for options, text in zip(EACH, words, strict=True)]
+    files = tiny_codec.encode_batch(IMAGES, each)
     alone = [tiny_codec.encode(x, quality=q, caption=text) for x, q, text in zip(RGB, (10, 50, 90), words, strict=True)]
     assert files == alone
     assert [mcmcodec.info(data).caption for data in files] == words
@@ -49,7 +53,7 @@ def test_floating_point_is_rounded(tiny_codec: Any, kind: torch.dtype) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"decoder": "perceptual"}, {"realism": 0.5}], ids=str)
 def test_pictures_are_those_of_one_at_a_time(tiny_codec: Any, options: dict[str, Any]) -> None:
-    files = tiny_codec.encode_batch(IMAGES, quality=[10, 50, 90])
+    files = tiny_codec.encode_batch(IMAGES, EACH)
     files.insert(1, tiny_codec.encode(smooth_noise(33, 17)))
     pictures = tiny_codec.decode_batch(files, **options)
     assert [tuple(one.shape) for one in pictures] == [(3, 72, 104), (3, 33, 17), (3, 72, 104), (3, 72, 104)]
@@ -59,8 +63,8 @@ def test_pictures_are_those_of_one_at_a_time(tiny_codec: Any, options: dict[str,
 
 
 def test_what_shares_runs_differs_by_rounding_only(tiny_codec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = tiny_codec.encode_batch(IMAGES, quality=[10, 50, 90])
-    monkeypatch.setattr(batches, "shares", lambda transforms: True)
+    alone = tiny_codec.encode_batch(IMAGES, EACH)
+    monkeypatch.setattr(batches, "shares_runs", lambda device: True)
     monkeypatch.setattr(batches, "SHARED", 2 * 72 * 104)
     transforms = tiny_codec.transforms()
     padded = np.stack([tiling.pad(picture) for picture in RGB])
@@ -70,7 +74,7 @@ def test_what_shares_runs_differs_by_rounding_only(tiny_codec: Any, monkeypatch:
         one_v, one_z = transforms.analyse(padded[i], every[i], quality)
         np.testing.assert_allclose(v[i], one_v, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(z[i], one_z, rtol=1e-4, atol=1e-4)
-    together = tiny_codec.encode_batch(IMAGES, quality=[10, 50, 90])
+    together = tiny_codec.encode_batch(IMAGES, EACH)
     for one, other in zip(alone, together, strict=True):
         assert abs(len(one) - len(other)) <= 0.05 * len(one)
         assert mcmcodec.info(one).quality == mcmcodec.info(other).quality
@@ -87,11 +91,12 @@ def test_what_shares_runs_differs_by_rounding_only(tiny_codec: Any, monkeypatch:
         (IMAGES[:, :, :0], {}, "the pictures have no pixels; leave them out"),
         (IMAGES.float(), {}, r"values are not in \[0, 1\]; divide by 255, or clamp them"),
         (IMAGES / 255 + float("nan"), {}, r"values are not in \[0, 1\]"),
-        (IMAGES, {"quality": [1, 2]}, "2 qualities for 3 pictures; give one for each, or one for all"),
-        (IMAGES, {"captions": ["a"]}, "1 captions for 3 pictures"),
-        (IMAGES, {"quality": [1, 2, 101]}, "quality 101 is not 0 to 100"),
-        (IMAGES, {"effort": 0}, "effort 0 is not 1 to 9"),
-        (IMAGES, {"mask": "fog"}, "there is no mask mode fog"),
+        (IMAGES, {"options": EACH[:2]}, "2 options for 3 pictures; give one for each, or one for all"),
+        (IMAGES, {"options": [1, 2, 3]}, "options are of type int; give EncodeOptions"),
+        (IMAGES, {"quality": 101}, "quality 101 is not 0 to 100"),
+        (IMAGES, {"effort": 0}, "effort 0 is not 1 to 3"),
+        (IMAGES, {"mask": "fog"}, "there is no mask fog; choose from rd, "),
+        (RGB, {}, "ndarray is no tensor"),
     ],
 )
 def test_wrong_batches(tiny_codec: Any, images: Tensor, options: dict[str, Any], message: str) -> None:
@@ -107,9 +112,11 @@ def test_errors_name_the_picture(tiny_codec: Any) -> None:
     with pytest.raises(FormatError, match="picture 1: the file holds a caption and no picture; decode it with a p"):
         tiny_codec.decode_batch([files[0], words])
     with pytest.raises(InputError, match="picture 2: "):
-        tiny_codec.encode_batch(IMAGES, captions=["a", "b", ""], mode="caption")
+        tiny_codec.encode_batch(IMAGES, [EncodeOptions(caption=text, mode="caption") for text in ("a", "b", "")])
     with pytest.raises(UsageError, match="realism is 0 to 1"):
         tiny_codec.decode_batch(files, realism=2)
+    with pytest.raises(UsageError, match="batches are of whole pictures"):
+        tiny_codec.decode_batch(files, scale=0.5)
 
 
 def test_nothing_is_nothing(tiny_codec: Any) -> None:

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcmcodec.encoder.rate_allocation import Point, allocate, hull, spread
+from mcmcodec.encoder.rate_allocation import HURRIED_SHARE, Point, allocate, hull, spread
 from mcmcodec.encoder.rate_control import ladder
-from mcmcodec.encoder.refinement import slowness
 from mcmcodec.errors import UsageError
 
 TYPICAL = ladder({}, "bpp"), ladder({}, "psnr")
@@ -57,15 +56,15 @@ def test_equal_slope_beats_equal_quality() -> None:
 
 
 class Clock:
-    """A clock that only encoding moves: a second for 100,000 pixels, at a higher effort as much longer as expected."""
+    """A clock that only encoding moves: a second for 100,000 pixels at the usual effort."""
 
-    def __init__(self, seed: int, count: int, slower: float = 1.0) -> None:
-        self.now, self.slower = 0.0, slower
+    def __init__(self, seed: int, count: int) -> None:
+        self.now = 0.0
         self.pixels, self._measure = synthetic(seed, count)
         self.efforts: list[int] = []
 
     def measure(self, i: int, quality: int, effort: int) -> Point:
-        self.now += self.pixels[i] / 100_000 * slowness(effort) * (self.slower if effort > 3 else 1)
+        self.now += self.pixels[i] / 100_000 * (1 if effort > 2 else HURRIED_SHARE)
         self.efforts.append(effort)
         return self._measure(i, quality, effort)
 
@@ -88,20 +87,11 @@ def test_time_ends_the_search_but_not_the_promise() -> None:
     assert set(clock.efforts) == {3}
 
 
-@pytest.mark.parametrize("slower", [0.7, 1, 1.5])
-@pytest.mark.parametrize("seconds", [100, 200, 400, 800, 3000])
-def test_time_sets_the_effort(seconds: float, slower: float) -> None:
-    clock = Clock(7, 10, slower)
-    loss = sum(point.loss for point in clock.spread())
-    usual = clock.now
-    assert set(clock.efforts) == {3} and usual < 100
-    chosen = clock.spread(seconds=seconds)
-    assert clock.now <= max(seconds, usual) * 1.02
-    assert sum(point.loss for point in chosen) <= loss
-    # all but what the first picture's time was measured at, and what would not fit any more
-    assert max(clock.efforts) >= {100: 3, 200: 4, 400: 4, 800: 6, 3000: 8}[int(seconds)]
-    if seconds >= 400:
-        assert sum(point.effort > 3 for point in chosen) > 5 and clock.now > seconds / 4
+def test_plenty_of_time_changes_nothing() -> None:
+    clock = Clock(7, 10)
+    usual = clock.spread()
+    assert set(clock.efforts) == {3}
+    assert clock.spread(seconds=1e6) == usual
 
 
 def test_little_time_lowers_the_effort() -> None:

@@ -17,16 +17,17 @@ from models import smooth_noise
 from PIL import Image
 
 import mcmcodec
-from mcmcodec import codec as corridor
 from mcmcodec.bitstream import file
 from mcmcodec.bitstream.extras import Extras
 from mcmcodec.codec import Codec, info
-from mcmcodec.encoder import da_mask, planning
+from mcmcodec.encoder import planning
 from mcmcodec.entropy.latent_coder import Decoded
-from mcmcodec.errors import ModelError, UsageError
+from mcmcodec.errors import InputError, ModelError, UsageError
 from mcmcodec.image import tiling
 from mcmcodec.model.transforms import Transforms
+from mcmcodec.model.transforms import _loaded as LOADED
 from mcmcodec.model.weights import FOLDER_VARIABLE, loaded
+from mcmcodec.options import MASKS
 
 SIZES = [(1, 1), (500, 7), (16, 16), (641, 427), (17, 33)]
 """Width and height."""
@@ -72,10 +73,10 @@ def test_the_right_corner_is_cut_off(tiny_codec: Codec) -> None:
 
 
 def test_bytes_repeat(tiny: Path, tiny_codec: Codec) -> None:
-    corridor._transforms_of.cache_clear()
+    LOADED.clear()
     loaded.cache_clear()
     first = tiny_codec.encode(picture(), quality=55, caption="a red disc")
-    corridor._transforms_of.cache_clear()
+    LOADED.clear()
     loaded.cache_clear()
     again = Codec("tiny")
     assert again.encode(picture(), quality=55, caption="a red disc") == first
@@ -116,7 +117,7 @@ def symbols(monkeypatch: pytest.MonkeyPatch) -> list[Decoded]:
 
 
 CHOICES = [
-    (mode, keep) for mode in da_mask.MODES for keep in (None, 0.01, 0.4, 1.0) if mode != "none" or keep in (None, 1.0)
+    (mode, keep) for mode in MASKS for keep in (None, 0.01, 0.4, 1.0) if mode != "none" or keep in (None, 1.0)
 ]
 
 
@@ -142,7 +143,7 @@ def test_mask_modes(tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch, mode: st
 
 
 def test_modes_differ(tiny_codec: Codec) -> None:
-    files = {mode: tiny_codec.encode(picture(), keep=0.4, mask=mode) for mode in da_mask.MODES if mode != "none"}
+    files = {mode: tiny_codec.encode(picture(), keep=0.4, mask=mode) for mode in MASKS if mode != "none"}
     assert len(set(files.values())) == len(files)
 
 
@@ -205,10 +206,15 @@ def test_contradictions(tiny_codec: Codec, options: dict[str, Any]) -> None:
     assert caught.value.remedy and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3), (8, 8), (8, 8, 4), (8, 8, 1), (1, 65536, 3)])
+@pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3), (8,), (8, 8, 2), (8, 8, 1), (2, 8, 8, 3), ()])
 def test_arrays_that_are_no_pictures(tiny_codec: Codec, shape: tuple[int, ...]) -> None:
     with pytest.raises(UsageError):
         tiny_codec.encode(np.zeros(shape, np.uint8))
+
+
+def test_arrays_over_the_formats_limit(tiny_codec: Codec) -> None:
+    with pytest.raises(InputError, match="outside the format's limits"):
+        tiny_codec.encode(np.zeros((1, 65536, 3), np.uint8))
 
 
 def test_arrays_of_other_types(tiny_codec: Codec) -> None:
@@ -263,7 +269,7 @@ def test_tiles_do_not_show(tiny_codec: Codec, small_tiles: Callable[[int, int], 
 
 
 def test_tiles_do_not_move_latents(tiny_codec: Codec, small_tiles: Callable[[int, int], None]) -> None:
-    transforms = corridor._transforms(tiny_codec.weights, "cpu")
+    transforms = tiny_codec.transforms()
     image = tiling.pad(picture(41 * 16 - 5, 26 * 16))
     visible = np.random.default_rng(0).random((26, 41)) < 0.6
     visible[8:16, 8:16] = False

@@ -17,7 +17,7 @@ from mcmcodec.bitstream.extras import Extras
 from mcmcodec.codec import Codec, info
 from mcmcodec.errors import FormatError, UsageError
 from mcmcodec.image.io import open_image, save_bytes
-from mcmcodec.image.prepare import over, put, take
+from mcmcodec.image.prepare import over, prepare, restore
 
 XMP = (
     b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf tiff:Orientation='6'/><tiff:Orientation>8</tiff:Orientation></x:xmpmeta>"
@@ -41,7 +41,7 @@ def reopened(image: Image.Image, name: str, **options: Any) -> Image.Image:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "I", "I;16", "F"])
 def test_grey_is_marked(mode: str) -> None:
     image = Image.fromarray(np.full((4, 5), 60, np.uint16)) if mode == "I;16" else Image.new(mode, (5, 4))
-    taken = take(image)
+    taken = prepare(image)
     assert taken.extras.grey and taken.rgb.shape == (4, 5, 3)
     assert (taken.rgb == taken.rgb[..., :1]).all()
 
@@ -49,7 +49,7 @@ def test_grey_is_marked(mode: str) -> None:
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK", "YCbCr", "LAB"])
 def test_colour_is_not(mode: str) -> None:
     image = Image.fromarray(smooth_noise(16, 16)).convert("P" if mode == "P" else "RGB")
-    assert not take(image if mode in ("P", "LAB") else image.convert(mode)).extras.grey
+    assert not prepare(image if mode in ("P", "LAB") else image.convert(mode)).extras.grey
 
 
 def test_grey_stays_grey_and_costs_less(tiny_codec: Codec) -> None:
@@ -81,32 +81,32 @@ def test_what_is_invisible_is_painted_over() -> None:
     """The hidden part goes on with the colours around it, whatever the file happens to hold there."""
     wild, shown = np.array(sprite()), np.asarray(sprite())[..., 3] > 0
     wild[~shown, :3] = np.random.default_rng(0).integers(0, 256, wild[~shown, :3].shape)
-    rgb = take(Image.fromarray(wild)).rgb
+    rgb = prepare(Image.fromarray(wild)).rgb
     np.testing.assert_array_equal(rgb[shown], wild[shown, :3])
-    np.testing.assert_array_equal(rgb, take(sprite()).rgb)
+    np.testing.assert_array_equal(rgb, prepare(sprite()).rgb)
     assert np.abs(np.diff(rgb[0].astype(int), axis=0)).max() <= 8
-    assert take(Image.new("RGBA", (40, 30))).rgb.shape == (30, 40, 3)
+    assert prepare(Image.new("RGBA", (40, 30))).rgb.shape == (30, 40, 3)
 
 
 def test_opaque_alpha_is_dropped_and_backgrounds_replace_it() -> None:
-    assert take(Image.new("RGBA", (4, 4), (1, 2, 3, 255))).extras == Extras()
-    taken = take(Image.new("RGBA", (4, 4)), background="#102030")
+    assert prepare(Image.new("RGBA", (4, 4), (1, 2, 3, 255))).extras == Extras()
+    taken = prepare(Image.new("RGBA", (4, 4)), background="#102030")
     assert taken.extras == Extras() and taken.rgb[0, 0].tolist() == [16, 32, 48]
-    assert take(Image.new("LA", (4, 4)), background="white").extras == Extras(grey=True)
-    assert take(Image.new("LA", (4, 4)), background="red").extras == Extras()
+    assert prepare(Image.new("LA", (4, 4)), background="white").extras == Extras(grey=True)
+    assert prepare(Image.new("LA", (4, 4)), background="red").extras == Extras()
     assert over(Image.new("LA", (4, 4)), "black").mode == "L"
     with pytest.raises(UsageError, match="no colour fog"):
-        take(Image.new("RGBA", (4, 4)), background="fog")
+        prepare(Image.new("RGBA", (4, 4)), background="fog")
 
 
 def test_what_is_lost_is_said(tmp_path: Path) -> None:
-    deep = take(reopened(Image.fromarray(np.zeros((4, 4), np.uint16)), "PNG"))
+    deep = prepare(reopened(Image.fromarray(np.zeros((4, 4), np.uint16)), "PNG"))
     assert deep.lost == ("16 bits a channel are reduced to 8",)
-    assert take(open_image(BytesIO(b"P6 1 1 65535\n\0\0\0\0\0\0"))).lost == deep.lost
-    assert take(Image.new("F", (4, 4))).lost == ("floating-point values are reduced to 8 bits",)
+    assert prepare(open_image(BytesIO(b"P6 1 1 65535\n\0\0\0\0\0\0"))).lost == deep.lost
+    assert prepare(Image.new("F", (4, 4))).lost == ("floating-point values are reduced to 8 bits",)
     frames = reopened(Image.new("RGB", (4, 4)), "GIF", save_all=True, append_images=[Image.new("RGB", (4, 4), "red")])
-    assert take(frames).lost == ("only the first frame is kept",)
-    assert take(reopened(Image.new("CMYK", (4, 4)), "JPEG")).lost == ()
+    assert prepare(frames).lost == ("only the first frame is kept",)
+    assert prepare(reopened(Image.new("CMYK", (4, 4)), "JPEG")).lost == ()
 
 
 def exif() -> Image.Exif:
@@ -120,8 +120,8 @@ def exif() -> Image.Exif:
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP"])
 def test_metadata_goes_along_upright(tiny_codec: Codec, name: str) -> None:
     image = reopened(Image.new("RGB", (32, 24)), "JPEG", exif=exif(), xmp=XMP)
-    assert take(image).extras == Extras()
-    taken = take(image, keep_metadata=True)
+    assert prepare(image).extras == Extras()
+    taken = prepare(image, keep_metadata=True)
     decoded = tiny_codec.decode(tiny_codec.encode(taken.rgb, extras=taken.extras))
     assert decoded.size == (24, 32)
     written = Image.open(BytesIO(save_bytes(decoded, name)))
@@ -135,7 +135,7 @@ def test_metadata_goes_along_upright(tiny_codec: Codec, name: str) -> None:
 def test_storage_tags_of_tiff_stay_behind() -> None:
     image = reopened(Image.new("RGB", (32, 24)), "TIFF", exif=exif())
     kept = Image.Exif()
-    kept.load(take(image, keep_metadata=True).extras.exif)
+    kept.load(prepare(image, keep_metadata=True).extras.exif)
     assert {0x010E} <= set(kept) <= {0x010E, 0x8769, 282, 283, 296, 305}
 
 
@@ -158,13 +158,13 @@ def test_metadata_is_bounded(tiny_codec: Codec) -> None:
         extras.pack(Extras(exif=bytes(2**22)), 50)
     huge = Image.new("RGB", (4, 4))
     huge.info["xmp"] = bytes(range(1, 256)) * 20000
-    taken = take(huge, keep_metadata=True)
+    taken = prepare(huge, keep_metadata=True)
     assert taken.extras == Extras() and taken.lost == ("the metadata is too large and is left out",)
 
 
 def test_put_gives_back() -> None:
     plane = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    picture = put(Image.new("RGB", (4, 3)), Extras(True, plane, b"MM", b"<x/>"))
+    picture = restore(Image.new("RGB", (4, 3)), Extras(True, plane, b"MM", b"<x/>"))
     assert picture.mode == "LA" and picture.info == {"exif": b"Exif\0\0MM", "xmp": b"<x/>"}
 
 

@@ -17,10 +17,10 @@ from PIL import Image
 
 import mcmcodec
 from mcmcodec.bitstream import container
+from mcmcodec.bitstream.limits import DEFAULT_MAX_PIXELS, VARIABLE, max_pixels
 from mcmcodec.cli.main import main
 from mcmcodec.codec import Codec, info, symbols
 from mcmcodec.errors import InputError, UsageError
-from mcmcodec.image.limits import DEFAULT_MAX_PIXELS, VARIABLE, max_pixels
 
 SMALL = 64 * 1024
 """Bytes: reading the cards of the models takes a part of it; the picture itself would take 12 GiB."""

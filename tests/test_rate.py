@@ -10,10 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import smooth_noise
 
+from mcmcodec.bitstream.extras import Extras
 from mcmcodec.encoder.rate_control import Goal, crossing, fit, ladder, likeness, rungs
 from mcmcodec.errors import InputError, UsageError
+from mcmcodec.image.prepare import Source
+from mcmcodec.options import EncodeOptions
 
-PICTURE = smooth_noise(168, 168, 7)
+RGB = smooth_noise(168, 168, 7)
+PICTURE = Source(RGB, Extras())
 EVERY = np.arange(101)
 
 
@@ -22,11 +26,12 @@ class Once:
 
     def __init__(self, codec: Any) -> None:
         self.weights, self.decode = codec.weights, codec.decode
-        self.known = lru_cache(maxsize=None)(lambda quality: codec.encode(PICTURE, quality=quality))
+        encode = codec.encode_source
+        self.known = lru_cache(maxsize=None)(lambda quality: encode(PICTURE, EncodeOptions(quality=quality)))
 
-    def encode(self, picture: np.ndarray, *, quality: int) -> bytes:
-        assert picture is PICTURE
-        return self.known(quality)
+    def encode_source(self, source: Source, options: EncodeOptions) -> bytes:
+        assert source is PICTURE
+        return self.known(options.quality)
 
     def size(self, quality: int) -> int:
         return len(self.known(quality))
@@ -45,20 +50,20 @@ def test_never_more_bytes_and_as_near_as_the_ladder_allows(codec: Any) -> None:
         assert found.quality == 100 or codec.size(found.quality + 1) > limit
         assert found.encodes <= 9
     with pytest.raises(InputError, match=f"quality 0 takes {codec.size(0)} bytes, more than 3; allow more"):
-        fit(codec, PICTURE, Goal("bytes", 3), reduce=1)
+        fit(codec, PICTURE, Goal("bytes", 3), reductions=(1,))
 
 
 def test_nearest_rate(codec: Any) -> None:
     for bpp in (0.09, 0.2, 20):
         found = fit(codec, PICTURE, Goal("bpp", bpp))
-        wished = bpp * PICTURE.size / 3 / 8
+        wished = bpp * RGB.size / 3 / 8
         others = [codec.size(q) for q in (found.quality - 1, found.quality + 1) if 0 <= q <= 100]
         assert all(abs(math.log(len(found.data) / wished)) <= abs(math.log(size / wished)) for size in others)
 
 
 @pytest.mark.parametrize("name", ["psnr", "msssim"])
 def test_smallest_file_that_looks_so_good(codec: Any, name: str) -> None:
-    judge = likeness(name, PICTURE)
+    judge = likeness(name, RGB)
 
     def reached(quality: int) -> float:
         return judge(codec.decode(codec.known(quality)))
@@ -73,7 +78,7 @@ def test_smallest_file_that_looks_so_good(codec: Any, name: str) -> None:
 
 def test_too_small_for_a_metric() -> None:
     with pytest.raises(InputError, match="too small for msssim"):
-        fit(Stand(), np.zeros((20, 20, 3), np.uint8), Goal("msssim", 0.5))
+        fit(Stand(), Source(np.zeros((20, 20, 3), np.uint8), Extras()), Goal("msssim", 0.5))
 
 
 def test_lpips_without_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +89,7 @@ def test_lpips_without_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     rate_control._judge.cache_clear()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="LPIPS.*; pip install"):
-        likeness("lpips", PICTURE)
+        likeness("lpips", RGB)
 
 
 class Stand:
@@ -93,8 +98,8 @@ class Stand:
     class weights:  # noqa: N801
         card: dict[str, Any] = {}
 
-    def encode(self, picture: np.ndarray, *, quality: int) -> bytes:
-        return bytes(quality)
+    def encode_source(self, source: Source, options: EncodeOptions) -> bytes:
+        return bytes(options.quality)
 
     def decode(self, data: bytes, decoder: str | None = None) -> Any:
         from PIL import Image
@@ -128,19 +133,6 @@ def test_few_encodes_on_average() -> None:
             for wished in np.geomspace(true[0] * 1.2, true[100] * 0.8, 12):
                 counts.append(len(crossing(lambda q: true[q], lambda v: v <= wished, wished, typical, math.log)[1]))  # noqa: B023
     assert np.mean(counts) < 4.5
-
-
-def test_effort_is_spent_at_the_end() -> None:
-    asked: list[int] = []
-
-    class Eager(Stand):
-        def encode(self, picture: np.ndarray, *, quality: int, effort: int) -> bytes:
-            asked.append(effort)
-            return bytes(round(100 * 1.05 ** (quality - effort / 4)))
-
-    found = fit(Eager(), np.zeros((64, 64, 3), np.uint8), Goal("bytes", 1000), effort=9)
-    assert len(found.data) <= 1000 < round(100 * 1.05 ** (found.quality + 1 - 9 / 4))
-    assert asked.count(9) <= 3 and found.encodes == len(asked)
 
 
 def test_ladders() -> None:

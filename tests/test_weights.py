@@ -15,9 +15,9 @@ from models import NUMBER, smooth_noise
 
 import mcmcodec
 from mcmcodec.caption import language
-from mcmcodec.codec import Codec, _transforms_of
+from mcmcodec.codec import Codec
 from mcmcodec.errors import ModelError
-from mcmcodec.model import weights
+from mcmcodec.model import transforms, weights
 from mcmcodec.model.config import PRESETS
 from mcmcodec.model.weights import available, find, find_number, loaded
 
@@ -29,8 +29,8 @@ def folder(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The only folder where weights are: a copy of the tiny model that a test may spoil."""
     shutil.copytree(tiny, tmp_path / "weights")
     monkeypatch.setattr(weights, "folders", lambda: [tmp_path / "weights"])
-    for cached in (loaded, _transforms_of):
-        cached.cache_clear()
+    loaded.cache_clear()
+    transforms._loaded.clear()
     return tmp_path / "weights"
 
 
@@ -110,8 +110,8 @@ def test_named_folder_goes_first(tiny: Path, tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize("name", ["tiny.safetensors", "tiny-fidelity.safetensors", "tiny-perceptual.safetensors"])
 def test_missing_and_changed_files(folder: Path, name: str) -> None:
     data = mcmcodec.encode(smooth_noise(20, 20), model="tiny")
-    for cached in (loaded, _transforms_of):
-        cached.cache_clear()
+    loaded.cache_clear()
+    transforms._loaded.clear()
     decoder = "perceptual" if "perceptual" in name else None
     path = folder / name
     whole = path.read_bytes()

@@ -134,6 +134,13 @@ def pack(header: Header, payload: bytes, fingerprint: bytes) -> bytes:
     return bytes(out) + _crc(bytes(out), fingerprint).to_bytes(CRC_SIZE, "little")
 
 
+def as_bytes(data: object) -> bytes:
+    """The bytes of a file, from any object that holds bytes. UsageError for anything else."""
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    raise UsageError(f"{type(data).__name__} is not the bytes of a file", "read the file: Path(name).read_bytes()")
+
+
 def parse_header(data: bytes) -> tuple[Header, int]:
     """Read the header without checking the CRC, to learn which model a file needs.
 

@@ -16,11 +16,11 @@ from ..entropy.partial_reader import PartialReader
 from ..entropy.rangecoder import RangeDecoder, RangeEncoder
 from ..entropy.truncated import CutDecoder, CutShort
 from ..errors import FormatError, InputError
-from ..image.limits import check_pixels
 from ..model.config import HYPER
 from ..model.weights import Weights, loaded
 from . import container
 from .container import WORDS, Header
+from .limits import check_pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image

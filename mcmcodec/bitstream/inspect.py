@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..caption import Region
 from . import container
+from .container import as_bytes
 from .extras import sizes
 from .file import opened
 
@@ -42,7 +43,7 @@ def info(data: bytes, max_pixels: int | None = None) -> Info:
     tail and crc to bytes (fractional inside the payload); they add up to ``total``. FormatError when the file is
     damaged, InputError when its picture is over the limit of pixels, ModelError when its model is not installed.
     """
-    file = opened(data)
+    file = opened(as_bytes(data))
     header, weights = file.header, file.weights
     sections = {"caption": file.decoder.position()}
     visible, patches = 0, header.grid[0] * header.grid[1]

@@ -1,7 +1,8 @@
 """Where captions come from: the command line, a text file or a table beside the picture, its metadata, a captioner.
 
 The first source that knows something about a picture is used; if it knows several captions, one is chosen by rate
-(:mod:`.shortest`). Everything here is strangers' text: sizes are limited, XML is parsed without entities, and whatever a damaged metadata block makes a parser raise counts as no caption.
+(:mod:`.shortest`). Everything here is strangers' text: sizes are limited, XML is parsed without entities, and
+whatever a damaged metadata block makes a parser raise counts as no caption.
 """
 
 from __future__ import annotations

@@ -67,10 +67,10 @@ def check_words(settings: Mapping[str, Any]) -> None:
 
 
 def prepare(settings: dict[str, Any], device: str) -> "Callable[[str, Image], str]":
-    """Take the options about the caption's origin out of a command's keyword arguments.
+    """Make of the options about the caption's origin what finds a caption.
 
     Args:
-        settings: loses ``caption``, ``caption_from``, ``captioner`` and ``caption_bytes``.
+        settings: the command's keyword arguments.
         device: where a captioner computes.
 
     Returns:
@@ -82,8 +82,8 @@ def prepare(settings: dict[str, Any], device: str) -> "Callable[[str, Image], st
     from ..caption import sources
     from ..caption.shortest import choose
 
-    given, limit = [text for text in settings.pop("caption") if text], settings.pop("caption_bytes")
-    origins, model = settings.pop("caption_from"), settings.pop("captioner")
+    given, limit = [text for text in settings["caption"] if text], settings["caption_bytes"]
+    origins, model = settings["caption_from"], settings["captioner"]
     known = [] if given else [sources.source(name) for name in origins if name != "none"]
     if model and not given:
         from ..plugins import captioner

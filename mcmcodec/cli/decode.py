@@ -72,15 +72,16 @@ def _decoder(
     """Load the model once; return what decodes a file."""
     from ..codec import Codec
     from ..image.prepare import over
+    from ..options import DecodeOptions
 
     if painter:
         from ..plugins import painter as load
 
         settings["painter"] = load(painter, device)
-    codec = Codec(device=device)
+    codec, options = Codec(device=device), DecodeOptions(**settings)
 
     def decode(data: bytes) -> "Bands":
-        bands = codec.bands(data, **settings)
+        bands = codec.decode_bands(data, options)
         return bands if background is None else bands.map(partial(over, background=background))
 
     return decode

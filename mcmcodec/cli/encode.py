@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,11 @@ from .limit_options import limits
 from .pipeline import local
 from .region_options import regions
 from .sections import Sections
-from .total import Source, encode_one
+from .total import Picture, encode_one
 
 if TYPE_CHECKING:
     from ..codec import Codec
-    from ..encoder.rate_control import Goal
+    from .rate_options import Wish
 
 
 @click.command(cls=Sections, short_help="Turn pictures into .mcm files.")
@@ -59,43 +60,43 @@ def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, engine:
 
     def prepare(say: Callable[[str], None]) -> Outcomes:
         if engine == "ray":
-            return lambda waiting: cluster.outcomes(waiting, settings, partial(_worker, wish.goal))
+            return lambda waiting: cluster.outcomes(waiting, settings, partial(_worker, wish))
         load, codec = _prepare(settings)
         if wish.total is None:
-            return local(load, lambda job, source: encode_one(codec, source, wish.goal, settings), Source.weigh)
-        return lambda waiting: total.spread(waiting, load, codec, wish, settings, say)
+            return local(load, lambda job, picture: encode_one(codec, picture, wish), Picture.weigh)
+        return lambda waiting: total.spread(waiting, load, codec, wish, say)
 
     return run(jobs, prepare, manners, compressed="out")
 
 
-def _worker(goal: "Goal", settings: dict[str, Any]) -> Callable[[Job], Result]:
+def _worker(wish: "Wish", settings: dict[str, Any]) -> Callable[[Job], Result]:
     """What does a job in another process."""
     load, codec = _prepare(settings)
-    return lambda job: encode_one(codec, load(job), goal, settings)
+    return lambda job: encode_one(codec, load(job), wish)
 
 
-def _prepare(settings: dict[str, Any]) -> tuple[Callable[[Job], Source], "Codec"]:
+def _prepare(settings: dict[str, Any]) -> tuple[Callable[[Job], Picture], "Codec"]:
     """Load the model once; return what reads a picture, and the model."""
-    region = mask_options.region(settings.pop("roi"))
-    intake = {name: settings.pop(name) for name in ("background", "keep_metadata")}
+    region = mask_options.region(settings["roi"])
+    from ..caption import Region
     from ..codec import Codec
     from ..image.io import open_image
-    from ..image.prepare import take
+    from ..image.prepare import prepare
+    from ..options import EncodeOptions
 
-    codec = Codec(model=settings.pop("model"), device=settings["device"])
-    words = caption_options.prepare(settings, settings.pop("device"))
-    if boxes := settings.pop("regions"):
-        from ..caption import Region
+    codec = Codec(model=settings["model"], device=settings["device"])
+    words = caption_options.prepare(settings, settings["device"])
+    options = EncodeOptions(
+        keep=settings["keep"], mask=settings["mask"], mode=settings["mode"],
+        effort=settings["effort"] or EncodeOptions.effort, regions=tuple(Region(*box) for box in settings["regions"]),
+    )  # fmt: skip
 
-        settings["regions"] = [Region(*box) for box in boxes]
-
-    def load(job: Job) -> Source:
-        source = seekable(job.source)
-        with open_image(source) as image:
+    def load(job: Job) -> Picture:
+        file = seekable(job.source)
+        with open_image(file) as image:
             caption = words(job.source, image)
-            taken = take(image, **intake)
-        size = os.path.getsize(source) if isinstance(source, str) else len(source.getvalue())
-        own = {"roi": region(taken.rgb), "caption": caption, "extras": taken.extras}
-        return Source(taken.rgb, size, own, taken.lost)
+            source = prepare(image, background=settings["background"], keep_metadata=settings["keep_metadata"])
+        size = os.path.getsize(file) if isinstance(file, str) else len(file.getvalue())
+        return Picture(source, size, replace(options, roi=region(source.rgb), caption=caption))
 
     return load, codec

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ..image.limits import DEFAULT_MAX_PIXELS, VARIABLE
+from ..bitstream.limits import DEFAULT_MAX_PIXELS, VARIABLE
 
 Command = Callable[..., Any]
 

@@ -20,11 +20,16 @@ METRICS: Final = ("psnr", "msssim", "lpips")
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the options ask for: a goal for each picture, or a budget of bytes and seconds for all of them."""
+    """What the options ask for: a goal for each picture, or a budget of bytes and seconds for all of them.
+
+    ``reductions`` are the sizes to try and ``effort`` the level; None where that is left to the search.
+    """
 
     goal: "Goal"
     total: int | None = None
     seconds: float | None = None
+    reductions: tuple[int, ...] | None = None
+    effort: int | None = None
 
 
 def size(text: str) -> int:
@@ -73,9 +78,9 @@ def rate(command: Command) -> Command:
             click.option(
                 "-e",
                 "--effort",
-                metavar="1..9",
-                type=click.IntRange(1, 9),
-                help="1 fastest, 9 smallest.  [default: 3]",
+                metavar="1..3",
+                type=click.IntRange(1, 3),
+                help="1 fastest, 3 smallest.  [default: 3]",
             ),
         )
     ):
@@ -84,21 +89,16 @@ def rate(command: Command) -> Command:
 
 
 def wish(settings: dict[str, Any]) -> Wish:
-    """Take the options about the rate, all but an effort that was asked for, out of a command's keyword arguments.
+    """The options about the rate, from a command's keyword arguments.
 
     Raises:
         UsageError: They contradict each other, or the quality is not on the ladder.
     """
     from ..encoder.rate_control import Goal
 
-    quality, bpp, most, metric = (settings.pop(name) for name in ("quality", "bpp", "max_bytes", "target"))
-    total, time = settings.pop("total_bytes"), settings.pop("max_time")
-    if settings["effort"] is None:
-        # a time to keep to chooses for itself
-        del settings["effort"]
-    reduce = settings.pop("reduce")
-    if reduce is not None:
-        settings["reduce"] = int(reduce)
+    quality, bpp, most, metric = (settings[name] for name in ("quality", "bpp", "max_bytes", "target"))
+    total, time, effort = settings["total_bytes"], settings["max_time"], settings["effort"]
+    reductions = None if settings["reduce"] is None else (int(settings["reduce"]),)
     given = {"-q": quality, "-b": bpp, "--max-bytes": most, "--target": metric, "--total-bytes": total}
     set_ = [name for name, value in given.items() if value is not None]
     if len(set_) > 1:
@@ -110,16 +110,16 @@ def wish(settings: dict[str, Any]) -> Wish:
     if bpp is not None and not 0 < bpp <= 24:
         raise UsageError(f"-b {bpp:g} is not above 0 and up to 24", "0.03 is a usual rate")
     if metric is not None:
-        return Wish(Goal(*metric))
+        return Wish(Goal(*metric), reductions=reductions)
     if bpp is not None:
-        return Wish(Goal("bpp", bpp))
+        return Wish(Goal("bpp", bpp), reductions=reductions)
     if most is not None:
-        return Wish(Goal("bytes", most))
+        return Wish(Goal("bytes", most), reductions=reductions)
     if quality is None:
-        return Wish(Goal("quality", 50), total, time)
+        return Wish(Goal("quality", 50), total, time, reductions, effort)
     if not re.fullmatch(r"\d{1,2}|100", quality):
         raise UsageError(f"-q {quality} is not a whole number from 0 to 100", _ladder(settings["model"]))
-    return Wish(Goal("quality", int(quality)))
+    return Wish(Goal("quality", int(quality)), reductions=reductions)
 
 
 def _ladder(model: str | None) -> str:

@@ -1,9 +1,9 @@
 """Encoding for the command line: one picture to its goal, or all of them to one budget."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from .batch import Result
@@ -12,44 +12,42 @@ from .files import STREAM, Job
 if TYPE_CHECKING:
     from ..codec import Codec
     from ..encoder.rate_allocation import Point
-    from ..encoder.rate_control import Goal
-    from ..image.io import Pixels
+    from ..image.prepare import Source
+    from ..options import EncodeOptions
     from .rate_options import Wish
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A picture to encode: pixels (H, W, 3) uint8, its file's bytes, options that are its own, what cannot be kept."""
+class Picture:
+    """A picture to encode: as the codec takes it, its file's bytes, and its options, all but the quality."""
 
-    pixels: "Pixels"
+    source: "Source"
     size: int
-    own: Mapping[str, Any] = field(default_factory=dict)
-    lost: tuple[str, ...] = ()
+    options: "EncodeOptions"
 
     def weigh(self) -> int:
         """Bytes of memory."""
-        beside = self.own.get("extras")
-        return self.pixels.nbytes + (beside.alpha.nbytes if beside and beside.alpha is not None else 0)
+        alpha = self.source.extras.alpha
+        return self.source.rgb.nbytes + (alpha.nbytes if alpha is not None else 0)
 
 
-def encode_one(codec: "Codec", source: Source, goal: "Goal", settings: Mapping[str, Any]) -> Result:
+def encode_one(codec: "Codec", picture: Picture, wish: "Wish") -> Result:
     """Encode a picture to its goal; errors as :func:`mcmcodec.encoder.rate_control.fit`."""
     from ..encoder.rate_control import fit
 
-    found = fit(codec, source.pixels, goal, **{**settings, **source.own})
-    height, width = source.pixels.shape[:2]
+    found = fit(codec, picture.source, wish.goal, picture.options, reductions=wish.reductions)
+    height, width = picture.source.rgb.shape[:2]
     facts = {"quality": found.quality, "encodes": found.encodes}
     if found.reduce > 1:
         facts["reduce"] = found.reduce
-    return Result(found.data, source.size, width, height, facts, source.lost)
+    return Result(found.data, picture.size, width, height, facts, picture.source.lost)
 
 
 def spread(
     jobs: Sequence[Job],
-    load: Callable[[Job], Source],
+    load: Callable[[Job], Picture],
     codec: "Codec",
     wish: "Wish",
-    settings: Mapping[str, Any],
     say: Callable[[str], None],
 ) -> Generator[tuple[Job, Callable[[], Result]], None, None]:
     """Choose every picture's file within one budget.
@@ -58,8 +56,7 @@ def spread(
         jobs: those that need work.
         load: reads a picture.
         codec: the model.
-        wish: with the budget.
-        settings: options for :meth:`mcmcodec.Codec.encode`, all but the quality; no effort leaves that to the time.
+        wish: with the budget, and an effort if one was asked for.
         say: told what is being worked on.
 
     Yields:
@@ -82,25 +79,27 @@ def spread(
     for job in jobs:
         say(job.name)
         try:
-            source = load(job)
+            picture = load(job)
         # A bad picture is reported when its turn comes; the others share the budget.
         except Exception as error:
             made[job] = error
             continue
         good.append(job)
-        sizes.append((source.size, source.pixels.shape[1], source.pixels.shape[0]))
-        lost.append(source.lost)
+        sizes.append((picture.size, picture.source.rgb.shape[1], picture.source.rgb.shape[0]))
+        lost.append(picture.source.lost)
     decoders = codec.weights.card["decoders"]
     judge = "fidelity" if "fidelity" in decoders else None
     encodes = [0] * len(good)
+    (reduce,) = wish.reductions or (1,)
 
     def measure(i: int, quality: int, effort: int) -> "Point":
         say(f"{good[i].name} at quality {quality}")
         encodes[i] += 1
         try:
-            source = load(good[i])
-            data = codec.encode(source.pixels, quality=quality, **{**settings, **source.own, "effort": effort})
-            error = np.asarray(codec.decode(data, judge).convert("RGB"), np.float64) - source.pixels
+            picture = load(good[i])
+            options = replace(picture.options, quality=quality, effort=effort, reduce=reduce)
+            data = codec.encode_source(picture.source, options)
+            error = np.asarray(codec.decode(data, decoder=judge).convert("RGB"), np.float64) - picture.source.rgb
         except UsageError:
             raise
         except Exception as error_:
@@ -114,7 +113,7 @@ def spread(
         pixels = [width * height for _, width, height in sizes]
         curves = ladder(card, "bpp"), ladder(card, "psnr")
         chosen, _ = rate_allocation.spread(
-            pixels, measure, wish.total, curves, effort=settings.get("effort"), seconds=wish.seconds
+            pixels, measure, wish.total, curves, effort=wish.effort, seconds=wish.seconds
         )
         for job, point, size, count, losses in zip(good, chosen, sizes, encodes, lost, strict=True):
             facts = {"quality": point.quality, "encodes": count}

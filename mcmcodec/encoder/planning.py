@@ -1,37 +1,36 @@
-"""Stage: the encoder's decisions, between analysis and coding: valid options, visible patches, the price of a bit.
+"""The encoder's plan of a picture: which patches are visible, and which symbols are coded.
 
 The decoder needs nothing of this file: it is told the outcome.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bitstream import container
-from ..bitstream.container import Header
-from ..bitstream.file import MODES
 from ..entropy.integer_networks import Reals
-from ..entropy.latent_coder import Counter, Decoded, EntropyModel, Port, walk
-from ..errors import UsageError
-from ..image import tiling
-from ..image.limits import check_pixels
+from ..entropy.latent_coder import walk
+from ..entropy.rangecoder import RangeEncoder
+from ..image.tiling import PATCH
 from ..model.config import error_per_bit
-from ..model.weights import Weights
 from . import da_mask
-from .da_mask import patch_roi
+from .rdoq import RdoqQuantizer
 
 if TYPE_CHECKING:
     from ..model.transforms import Transforms
-
-__all__ = ["Analysed", "Coded", "Plan", "best", "bit_weight", "check", "check_picture", "patch_roi"]
+    from ..options import EncodeOptions
 
 MASK_BITS = 0.3
-"""A mask that promises to save fewer bits a patch is not tried: it takes more to code, and time to decode."""
+"""A mask that promises to save fewer bits a patch is not tried: it takes time to code, and to decode."""
+SHARE = 0.5
+"""Share of patches that a score keeps where none is asked for."""
+
+Mask = NDArray[np.bool_]
+Analysis = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Latents v (h, w, channels) and hyper-latent z (cells, hyper), as ``Transforms.analyse`` returns them."""
 
 
 @dataclass(frozen=True)
@@ -39,137 +38,98 @@ class Plan:
     """One way to code a picture.
 
     Attributes:
-        visible: (h, w) bool.
-        v: latents times gains (h, w, channels), as analysed with these patches visible.
-        z: hyper-latent (cells, hyper).
-        worth: bits that a unit of squared error in v costs at this quality, per channel (channels,).
+        visible: visible patches (h, w).
+        symbols: the quantiser with all that it chose.
         hidden_loss: what hiding the other patches loses, in bits.
+        distortion_weight: bits that a unit of squared error costs, per channel (channels,), in the gained domain.
     """
 
-    visible: NDArray[np.bool_]
-    v: Reals
-    z: Reals
-    worth: NDArray[np.float64]
+    visible: Mask
+    symbols: RdoqQuantizer
+    distortion_weight: NDArray[np.float64]
     hidden_loss: float = 0.0
 
     @property
     def keep(self) -> int:
         """Share of visible patches as the header states it, 0..255."""
-        return round(255 * float(self.visible.mean()))
+        return keep_of(self.visible)
 
-    @property
-    def all_visible(self) -> bool:
-        """Whether no patch is hidden; then no mask is coded."""
-        return bool(self.visible.all())
-
-    @property
-    def none_visible(self) -> bool:
-        """Whether the base layer is all there is."""
-        return not self.visible.any()
-
-    def through(self, entropy: EntropyModel, port: Port, quality: int) -> Decoded:
-        """Take ``port`` through everything that is coded of the picture."""
-        return walk(entropy, port, self.visible.shape, quality, self.keep, self.all_visible, self.none_visible)
-
-    def cost(self, payload: bytes, error: Reals) -> float:
-        """The Lagrangian cost in bits: the payload's, and those that the squared error of what was coded is worth."""
-        return 8 * len(payload) + self.hidden_loss + float(weighted(error, self.worth).sum())
+    def cost(self) -> float:
+        """The Lagrangian cost in bits: those of the symbols, and those that their squared error is worth."""
+        encoder = RangeEncoder()
+        self.symbols.encode(encoder)
+        error = float(weighted(self.symbols.error, self.distortion_weight).sum())
+        return 8 * len(encoder.finish()) + self.hidden_loss + error
 
 
-@dataclass(frozen=True)
-class Coded:
-    """What became of a plan: its header, payload and Lagrangian cost in bits."""
-
-    plan: Plan
-    header: Header
-    payload: bytes
-    cost: float
+def keep_of(visible: Mask) -> int:
+    """Share of visible patches as the header states it, 0..255."""
+    return round(255 * float(visible.mean()))
 
 
-Analysed = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""v (h, w, channels) and z (cells, hyper) of a picture, see :meth:`mcmcodec.model.transforms.Transforms.analyse`."""
-Code = Callable[[Plan], tuple[Header, bytes, Counter]]
-"""Codes a plan: header, payload, and the account of what each patch cost and lost."""
+def first_mask(padded: NDArray[np.uint8], options: EncodeOptions, roi: NDArray[np.float64] | None = None) -> Mask:
+    """The patches to analyse: all, none (mode ``base``), or those with the highest scores.
 
-
-def best(
-    weights: Weights, transforms: Transforms, padded: NDArray[np.uint8], quality: int, keep: float | None, mode: str,
-    roi: NDArray[np.float64] | None, code: Code, layers: str = "full", known: Analysed | None = None,
-) -> Coded:  # fmt: skip
-    """The best of the ways worth trying: one, but two where ``rd`` is free to find that a mask does not pay.
-
-    ``known`` is what the analysis says with every patch visible, if that was asked before.
+    Args:
+        padded: (16h, 16w, 3) uint8.
+        options: of the encoder.
+        roi: weight of each patch (h, w), from 0 to 1.
     """
-    every = np.ones((padded.shape[0] // tiling.PATCH, padded.shape[1] // tiling.PATCH), bool)
-    worth = 1 / error_per_bit(quality, transforms.gains(quality))
-    if layers == "base":
-        return _coded(Plan(~every, *transforms.analyse(padded, ~every, quality), worth), code)[0]
-    if mode not in ("rd", "none"):
-        visible = da_mask.choose(da_mask.scores(padded, mode), 0.5 if keep is None else keep, roi)
-        return _coded(Plan(visible, *transforms.analyse(padded, visible, quality), worth), code)[0]
-    whole = Plan(every, *(known or transforms.analyse(padded, every, quality)), worth)
-    if mode == "none" or keep == 1:
-        return _coded(whole, code)[0]
-    free, unmasked = keep is None and roi is None, None
-    account: Counter
-    if free:
-        # the account that the choice needs is that of coding all patches, which has to be tried in any case
-        unmasked, account = _coded(whole, code)
-    else:
-        price = bit_weight(weights, transforms, quality)
-        account = Counter(whole.v, whole.z, every, weights.entropy.tables, price)
-        whole.through(weights.entropy, account, quality)
-    base = weights.config.base
-    hidden = weighted(whole.v[..., base:], worth[base:])
-    gain = hidden - weighted(account.error[..., base:], worth[base:])
+    grid = padded.shape[0] // PATCH, padded.shape[1] // PATCH
+    if options.mode == "base":
+        return np.zeros(grid, bool)
+    if options.mask in ("rd", "none"):
+        return np.ones(grid, bool)
+    score = da_mask.scores(padded, options.mask)
+    return da_mask.choose(score, SHARE if options.keep is None else options.keep, roi)
+
+
+def plan_picture(
+    transforms: Transforms, padded: NDArray[np.uint8], visible: Mask, analysis: Analysis, options: EncodeOptions,
+    roi: NDArray[np.float64] | None = None,
+) -> Plan:  # fmt: skip
+    """Choose symbols, and with the mask ``rd`` the patches to hide: they are analysed again without the hidden ones.
+
+    Args:
+        transforms: the model.
+        padded: (16h, 16w, 3) uint8.
+        visible: patches that were analysed, see :func:`first_mask`.
+        analysis: what came of it.
+        options: of the encoder.
+        roi: weight of each patch (h, w), from 0 to 1.
+    """
+    whole = _quantize(transforms, visible, analysis, options)
+    if not options.weighs_masks:
+        return whole
+    base, weight = transforms.weights.config.base, whole.distortion_weight
+    hidden = weighted(analysis[0][..., base:], weight[base:])
+    gain = hidden - weighted(whole.symbols.error[..., base:], weight[base:])
     if roi is not None:
         gain = gain * roi
-    score = da_mask.rate_distortion_score(gain, account.bits, weights.card["tuning"]["mask_price"])
-    visible = score > 0 if keep is None else da_mask.choose(score, keep)
-    if visible.all() or (unmasked and -score[~visible].sum() < MASK_BITS * visible.size):
-        return unmasked or _coded(whole, code)[0]
-    loss = float(hidden[~visible].sum())
-    del account
-    masked, _ = _coded(Plan(visible, *transforms.analyse(padded, visible, quality), worth, loss), code)
-    return unmasked if unmasked and unmasked.cost < masked.cost else masked
+    mask_lambda = float(transforms.weights.card["tuning"]["mask_price"])
+    score = da_mask.rate_distortion_score(gain, whole.symbols.bits, mask_lambda)
+    shown = score > 0 if options.keep is None else da_mask.choose(score, options.keep)
+    free = options.keep is None and roi is None
+    if shown.all() or (free and -score[~shown].sum() < MASK_BITS * shown.size):
+        return whole
+    analysis = transforms.analyse(padded, shown, options.quality)
+    masked = _quantize(transforms, shown, analysis, options, float(hidden[~shown].sum()))
+    return whole if free and whole.cost() <= masked.cost() else masked
 
 
-def _coded(plan: Plan, code: Code) -> tuple[Coded, Counter]:
-    header, payload, account = code(plan)
-    return Coded(plan, header, payload, plan.cost(payload, account.error)), account
+def _quantize(
+    transforms: Transforms, visible: Mask, analysis: Analysis, options: EncodeOptions, hidden_loss: float = 0.0
+) -> Plan:
+    """The plan with these patches visible."""
+    weights = transforms.weights
+    error = error_per_bit(options.quality, transforms.gains(options.quality))
+    strength = float(weights.card["tuning"]["quantise_price"]) if options.effort > 1 else 0.0
+    symbols = RdoqQuantizer(*analysis, visible, weights.entropy.tables, strength * error)
+    every, none = bool(visible.all()), not visible.any()
+    walk(weights.entropy, symbols, visible.shape, options.quality, keep_of(visible), every, none)
+    return Plan(visible, symbols, 1 / error, hidden_loss)
 
 
-def weighted(error: Reals, worth: NDArray[np.float64]) -> NDArray[np.float64]:
+def weighted(error: Reals, weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """Squared error (h, w, channels), weighted (channels,) and summed: (h, w). Row by row, to spare memory."""
-    return np.stack([np.square(row, dtype=np.float64) @ worth for row in error])
-
-
-def bit_weight(weights: Weights, transforms: Transforms, quality: int) -> NDArray[np.float64]:
-    """Squared error in the gained domain that a bit is worth, per channel (channels,), times the tuned share."""
-    return float(weights.card["tuning"]["quantise_price"]) * error_per_bit(quality, transforms.gains(quality))
-
-
-def check(quality: int, keep: float | None, mask: str, roi: NDArray[Any] | None, layers: str = "full") -> None:
-    """UsageError when an option of :meth:`mcmcodec.Codec.encode` is out of range or contradicts another."""
-    if not 0 <= quality <= 100:
-        raise UsageError(f"quality {quality} is not 0 to 100", "50 is the default, higher is better and larger")
-    if mask not in da_mask.MODES:
-        raise UsageError(f"there is no mask mode {mask}", f"choose from {', '.join(da_mask.MODES)}")
-    if layers not in MODES:
-        raise UsageError(f"there is no mode {layers}", f"choose from {', '.join(MODES)}")
-    if layers != "full" and (keep is not None or mask != "rd" or roi is not None):
-        raise UsageError(f"mode {layers} shows no patch", "leave out keep, mask and the region map")
-    if keep is not None and not 0 < keep <= 1:
-        raise UsageError(f"keep {keep} is not above 0 and up to 1", "0.5 keeps half of the patches")
-    if mask == "none" and (roi is not None or (keep is not None and keep < 1)):
-        raise UsageError("mask none keeps every patch", "leave out keep and the region map, or choose another mask")
-
-
-def check_picture(rgb: NDArray[np.uint8], limit: int | None = None) -> None:
-    """UsageError when an array is not (H, W, 3) uint8 within the format's limits; InputError when over ours."""
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
-        raise UsageError("an array must be (height, width, 3) of uint8", "convert it, or pass a Pillow image")
-    height, width = rgb.shape[:2]
-    if max(height, width) > container.MAX_SIDE:
-        raise UsageError(f"{width} x {height} pixels are over the limit", "crop or scale the picture")
-    check_pixels(width, height, limit)
+    return np.stack([np.square(row, dtype=np.float64) @ weight for row in error])

@@ -1,11 +1,10 @@
-"""Stage: around encoding; spreads one budget of bytes over many pictures at equal slope.
+"""Rate allocation: spreads one budget of bytes over many pictures at equal slope.
 
 The least squared error of the whole set within a budget is where a further byte helps every picture alike (Everett
 1963; Shoham and Gersho, "Efficient bit allocation for an arbitrary set of quantizers", 1988). Files are measured, not
 modelled: a common quality first, which makes the set fit; then, picture by picture, the qualities that promise most
-for the time they take, until nothing worth while is left to try or time is up. Complexity is the third axis: where time
-is limited, it also sets the effort. What the first pictures took says whether the usual one fits, and how much harder
-the encoder may look at the files that were chosen in the time that is left.
+for the time they take, until nothing worth while is left to try or time is up. Where time is
+limited, it also sets the effort: what the first pictures took says whether the usual one fits.
 """
 
 from __future__ import annotations
@@ -19,17 +18,18 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from .rate_control import QUICK, TOP, Curve, crossing
-from .refinement import LEVELS, slowness
+from .rate_control import TOP, Curve, crossing
 
-WORTH = 5e-4
+LEAST_GAIN = 5e-4
 """Share of the set's loss that a round of measurements must promise to save."""
 ROUNDS = 8
 """Rounds of measurements at most: the curves are known well after three."""
 REACH = 15
 """Qualities beyond those measured that a picture's curve is continued for."""
-HURRIED = 2
-"""The effort where there is little time."""
+USUAL_EFFORT, HURRIED_EFFORT = 3, 2
+"""The effort, and the one where there is little time."""
+HURRIED_SHARE = 0.8
+"""Share of the usual effort's time that the hurried one takes; see ``benchmarks/results/effort.md``."""
 USUAL = 3
 """Encodes that a picture takes, about."""
 
@@ -50,7 +50,7 @@ class Point:
     size: int
     loss: float
     data: bytes = b""
-    effort: int = QUICK
+    effort: int = USUAL_EFFORT
 
 
 Points = Mapping[Any, Point]
@@ -88,7 +88,7 @@ class Pace:
     def expected(self, effort: int, pixels: int) -> float:
         """Seconds for so many pixels: as measured at this effort, or at the nearest one and scaled."""
         near = min(self._seconds, key=lambda level: abs(level - effort))
-        return self._seconds[near] / self._pixels[near] * pixels * slowness(effort) / slowness(near)
+        return self._seconds[near] / self._pixels[near] * pixels * _share(effort) / _share(near)
 
 
 def spread(
@@ -118,12 +118,15 @@ def spread(
     Raises:
         UsageError: quality 0 takes more.
     """
-    search = _Search(pixels, measure, total, Pace(clock), seconds, effort or QUICK)
+    search = _Search(pixels, measure, total, Pace(clock), seconds, effort or USUAL_EFFORT)
     search.common(typical, free=effort is None)
     search.refine(typical)
-    if effort is None and seconds is not None:
-        search.polish(typical)
     return search.chosen, search.encodes
+
+
+def _share(effort: int) -> float:
+    """Time that encoding at an effort takes, in that of the usual one."""
+    return 1.0 if effort >= USUAL_EFFORT else HURRIED_SHARE
 
 
 class _Search:
@@ -159,7 +162,7 @@ class _Search:
             for i in range(len(self._points)):
                 sizes += self._take(i, quality)
                 if free and self.encodes == 2 and not self._in_time(USUAL * sum(self._pixels)):
-                    self._effort = HURRIED
+                    self._effort = HURRIED_EFFORT
             return float(sizes)
 
         total = self._total
@@ -178,12 +181,12 @@ class _Search:
         for _ in range(ROUNDS):
             # of two efforts at one quality the later one is the higher one
             known = [{quality: point for (quality, _), point in points.items()} for points in self._points]
-            hoped, price = allocate([guessed(points, slopes) for points in known], self._total)
+            hoped, slope = allocate([guessed(points, slopes) for points in known], self._total)
             pairs = list(zip(self.chosen, hoped, strict=True))
             saved = sum(now.loss - then.loss for now, then in pairs)
-            if saved <= WORTH * sum(now.loss for now, _ in pairs):
+            if saved <= LEAST_GAIN * sum(now.loss for now, _ in pairs):
                 break
-            gains = [now.loss - then.loss + price * (now.size - then.size) for now, then in pairs]
+            gains = [now.loss - then.loss + slope * (now.size - then.size) for now, then in pairs]
             new = [(gains[i] / self._pixels[i], i) for i, point in enumerate(hoped) if point.quality not in known[i]]
             for _, i in sorted(new, reverse=True):
                 if not self._in_time(self._pixels[i]):
@@ -193,22 +196,6 @@ class _Search:
             self.chosen, _ = allocate(self._points, self._total)
             if not new:
                 break
-
-    def polish(self, typical: tuple[Curve, Curve]) -> None:
-        """Spend the time that is left on a higher effort: the highest that it allows for all, largest files first."""
-        order = sorted(range(len(self.chosen)), key=lambda i: -self.chosen[i].size)
-        self._effort = QUICK + 1
-        for rank, i in enumerate(order):
-            if rank == 1:
-                # what the first picture took says how far the time goes
-                rest = sum(self._pixels) - self._pixels[order[0]]
-                allowed = [level for level in LEVELS if level > QUICK and self._in_time(rest, level)]
-                self._effort = max(allowed, default=QUICK + 1)
-            if not self._in_time(self._pixels[i]):
-                break
-            self._take(i, self.chosen[i].quality)
-        self.chosen, _ = allocate(self._points, self._total)
-        self.refine(typical)
 
 
 def allocate(points: Sequence[Points], total: int) -> tuple[list[Point], float]:
@@ -225,7 +212,7 @@ def allocate(points: Sequence[Points], total: int) -> tuple[list[Point], float]:
     chosen = [one[0] for one in hulls]
     room = total - sum(point.size for point in chosen)
     steps = [(_slope(one[k], one[k + 1]), i, k) for i, one in enumerate(hulls) for k in range(len(one) - 1)]
-    price = 0.0
+    marginal = 0.0
     stuck: set[int] = set()
     for slope, i, k in sorted(steps, key=lambda step: -step[0]):
         more = hulls[i][k + 1].size - hulls[i][k].size
@@ -234,9 +221,9 @@ def allocate(points: Sequence[Points], total: int) -> tuple[list[Point], float]:
         elif i not in stuck:
             # the budget ends about here; smaller steps of other pictures may still fit
             stuck.add(i)
-            price = price or slope
+            marginal = marginal or slope
     _fill(points, chosen, room)
-    return chosen, price or min((slope for slope, _, _ in steps), default=0.0)
+    return chosen, marginal or min((slope for slope, _, _ in steps), default=0.0)
 
 
 def _fill(points: Sequence[Points], chosen: list[Point], room: int) -> None:

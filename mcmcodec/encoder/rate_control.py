@@ -1,15 +1,14 @@
-"""Stage: around encoding; finds the quality at which a picture's file meets a wish about bytes or likeness.
+"""Rate control: finds the quality at which a picture's file meets a target of bytes or likeness.
 
-The ladder of qualities has 101 rungs, and bytes and likeness rise along it almost without exception. So a wish is
-met by a bracketed secant search over real files: from the model's typical curve (the card's ``ladder``) to the two
-neighbouring rungs with the wish between them. That takes three to five encodes; nothing is estimated in the end.
+The ladder of qualities has 101 rungs, and bytes and likeness rise along it almost without exception. So a target
+is met by a bracketed secant search over real files: from the model's typical curve (the card's ``ladder``) to the two
+neighbouring rungs with the target between them. That takes three to five encodes; nothing is estimated in the end.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -19,24 +18,24 @@ from numpy.typing import NDArray
 
 from ..bitstream.container import PATCH
 from ..errors import InputError, UsageError
-from ..image.resample import FACTORS
+from ..options import REDUCTIONS, EncodeOptions
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from ..codec import Codec
+    from ..image.prepare import Source
     from ..metrics.judge import Judge
 
 Picture = NDArray[np.uint8]
 Curve = NDArray[np.float64]
 TOP = 100
 """The highest quality; the lowest is 0."""
-QUICK = 3
-"""The effort at which a search begins."""
 NEAR = 1.1
-"""A picture is not reduced where quality 0 takes no more than so many times the bits per pixel wished for."""
+"""A picture is not reduced where quality 0 takes no more than so many times the bits per pixel wanted."""
 DEARER = 1.7
 """Reduced by a factor, a picture takes fewer bytes by that factor to this power: its pixels hold more than before."""
+DEFAULTS = EncodeOptions()
 METRICS = ("psnr", "msssim", "lpips")
 TYPICAL = {"bpp": (0.006, 0.6), "psnr": (17.5, 29.5), "msssim": (0.5, 0.965), "lpips": (0.5, 0.08)}
 """Rough values at both ends of a ladder that was never measured: they cost a search an encode or two, no more."""
@@ -44,12 +43,12 @@ TYPICAL = {"bpp": (0.006, 0.6), "psnr": (17.5, 29.5), "msssim": (0.5, 0.965), "l
 
 @dataclass(frozen=True)
 class Goal:
-    """A wish about one picture's file.
+    """A target for one picture's file.
 
     Attributes:
         kind: ``quality``, ``bpp`` (nearest, either side), ``bytes`` (never more), or ``psnr`` (dB), ``msssim``,
             ``lpips``: the smallest file whose decoded picture is at least that good.
-        value: the number wished for.
+        value: the number to reach.
     """
 
     kind: str
@@ -58,7 +57,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Found:
-    """A file that meets a wish: its bytes, its quality, how many encodes the search took, and how it was reduced."""
+    """A file that meets a goal: its bytes, its quality, how many encodes the search took, and how it was reduced."""
 
     data: bytes
     quality: int
@@ -66,116 +65,107 @@ class Found:
     reduce: int = 1
 
 
-def fit(codec: Codec, picture: Picture, goal: Goal, *, decoder: str | None = None, **options: Any) -> Found:
-    """Encode a picture (H, W, 3) uint8 at the quality that meets the goal.
-
-    Where quality 0 takes more bytes than wished for, the picture is coded at a half, a quarter or an eighth of its
-    size, unless ``options`` says at which, or there are regions.
+def fit(
+    codec: Codec, source: Source, goal: Goal, options: EncodeOptions = DEFAULTS, *,
+    reductions: Sequence[int] | None = None, decoder: str | None = None,
+) -> Found:  # fmt: skip
+    """Encode a picture at the quality that meets the goal.
 
     Args:
         codec: the model.
-        picture: (H, W, 3) uint8.
+        source: the prepared picture.
         goal: what to meet.
+        options: of the encoder, all but quality and reduction.
+        reductions: sizes to try, the largest first; None tries smaller ones where the goal is bytes or bits per pixel
+            and quality 0 at the whole size takes more, unless there are regions.
         decoder: the decoder whose picture a metric judges; the model's default one if None.
-        options: for :meth:`mcmcodec.Codec.encode`, all but ``quality``.
 
     Raises:
-        InputError: quality 0 takes more bytes than allowed, or quality 100 is not as good as wished.
-        UsageError: LPIPS is wished for and its weights are not installed.
+        InputError: quality 0 takes more bytes than allowed, or quality 100 is not as good as wanted.
+        UsageError: LPIPS is wanted and its weights are not installed.
     """
-    reduce = options.pop("reduce", None)
-    factors = [reduce or 1]
-    if reduce is None and goal.kind in ("bytes", "bpp") and not options.get("regions"):
-        factors = [factor for factor in FACTORS if factor == 1 or min(picture.shape[:2]) >= PATCH * factor]
-    most = {"bytes": goal.value, "bpp": NEAR * goal.value * picture[..., 0].size / 8}.get(goal.kind, math.inf)
+    height, width = source.rgb.shape[:2]
+    if reductions is None:
+        smaller = goal.kind in ("bytes", "bpp") and not options.regions and options.mode != "caption"
+        reductions = [n for n in REDUCTIONS if n == 1 or (smaller and min(height, width) >= PATCH * n)]
+    most = {"bytes": goal.value, "bpp": NEAR * goal.value * height * width / 8}.get(goal.kind, math.inf)
     encodes = 0
-    for factor in factors:
-        found = _fit(codec, picture, goal, decoder, {**options, "reduce": factor} if factor > 1 else options)
+    for reduce in reductions:
+        found = _fit(codec, source, goal, decoder, replace(options, reduce=reduce))
         encodes += found.encodes
         if found.quality or len(found.data) <= most:
             break
     if goal.kind == "bytes" and len(found.data) > most:
-        size = f" at 1/{factor} of the size" if factor > 1 else ""
+        size = f" at 1/{reduce} of the size" if reduce > 1 else ""
         raise InputError(f"quality 0{size} takes {len(found.data)} bytes, more than {most:.0f}", "allow more")
-    return replace(found, encodes=encodes, reduce=factor)
+    return replace(found, encodes=encodes, reduce=reduce)
 
 
-def _fit(codec: Codec, picture: Picture, goal: Goal, decoder: str | None, options: dict[str, Any]) -> Found:
+def _fit(codec: Codec, source: Source, goal: Goal, decoder: str | None, options: EncodeOptions) -> Found:
     """As :func:`fit`, at one size, and with the file of quality 0 where that takes too many bytes."""
     if goal.kind == "quality":
-        return Found(codec.encode(picture, quality=int(goal.value), **options), int(goal.value), 1)
-    start, before = None, 0
-    if options.get("effort", QUICK) > QUICK:
-        # most of the way is found without the effort
-        with suppress(InputError):
-            quick = _fit(codec, picture, goal, decoder, {**options, "effort": QUICK})
-            start, before = quick.quality, quick.encodes
-    pixels = picture.shape[0] * picture.shape[1]
+        quality = int(goal.value)
+        return Found(codec.encode_source(source, replace(options, quality=quality)), quality, 1)
     files: dict[int, bytes] = {}
 
     def size(quality: int) -> float:
-        files[quality] = codec.encode(picture, quality=quality, **options)
+        files[quality] = codec.encode_source(source, replace(options, quality=quality))
         return len(files[quality])
 
-    card = codec.weights.card
+    card, pixels = codec.weights.card, source.rgb[..., 0].size
     if goal.kind in METRICS:
-        judge = likeness(goal.kind, picture)
+        judge = likeness(goal.kind, source.rgb)
         sign = -1 if goal.kind == "lpips" else 1
 
         def reached(quality: int) -> float:
             size(quality)
-            return sign * judge(codec.decode(files[quality], decoder).convert("RGB"))
+            return sign * judge(codec.decode(files[quality], decoder=decoder).convert("RGB"))
 
         scale = _decibels if goal.kind == "msssim" else float
-        wished = sign * goal.value
+        target = sign * goal.value
         typical = sign * ladder(card, goal.kind)
-        low, values = crossing(reached, lambda value: value < wished, wished, typical, scale, start=start)
+        low, values = crossing(reached, lambda value: value < target, target, typical, scale)
         if low == TOP:
             reach = f"{goal.kind} {sign * values[TOP]:.4g}"
             raise InputError(f"quality {TOP} reaches {reach}, not {goal.value:g}", "ask for less")
-        return Found(files[low + 1], low + 1, before + len(files))
-    wished = goal.value if goal.kind == "bytes" else goal.value * pixels / 8
-    typical = ladder(card, "bpp") * pixels / 8 / options.get("reduce", 1) ** DEARER
-    low, values = crossing(size, lambda value: value <= wished, wished, typical, math.log, start=start)
+        return Found(files[low + 1], low + 1, len(files))
+    target = goal.value if goal.kind == "bytes" else goal.value * pixels / 8
+    typical = ladder(card, "bpp") * pixels / 8 / options.reduce**DEARER
+    low, values = crossing(size, lambda value: value <= target, target, typical, math.log)
     best = max(low, 0)
     if goal.kind == "bpp":
-        best = min((q for q in (low, low + 1) if q in values), key=lambda q: abs(math.log(values[q] / wished)))
-    return Found(files[best], best, before + len(files))
+        best = min((q for q in (low, low + 1) if q in values), key=lambda q: abs(math.log(values[q] / target)))
+    return Found(files[best], best, len(files))
 
 
 def crossing(
     measure: Callable[[int], float],
     below: Callable[[float], bool],
-    wished: float,
+    target: float,
     typical: Curve,
     scale: Callable[[float], float],
     near: Callable[[float], bool] = lambda value: False,
-    start: int | None = None,
 ) -> tuple[int, dict[int, float]]:
-    """Find the highest quality whose value is still below a wish, measuring few.
+    """Find the highest quality whose value is still below a target, measuring few.
 
     Args:
         measure: the value at a quality, rising.
-        below: whether a value is still below the wish.
-        wished: the wish.
+        below: whether a value is still below the target.
+        target: the target.
         typical: (101,) a curve of the same shape, rising.
         scale: rising function of values in which the typical curve and the measured one are a constant apart, nearly.
-        near: whether a value below the wish is near enough to stop at.
-        start: where to begin, if that is known better than by the typical curve.
+        near: whether a value below the target is near enough to stop at.
 
     Returns:
         The quality (-1 when none is below), and every value measured; the quality's neighbour above is among them
         unless ``near`` stopped the search or there is none.
     """
     shape = np.maximum.accumulate([scale(float(value)) for value in typical]) + 1e-9 * np.arange(TOP + 1)
-    goal = scale(wished)
+    goal = scale(target)
     values: dict[int, float] = {}
     low, high, widths = -1, TOP + 1, [TOP + 2]
     while high - low > 1 and not (low in values and near(values[low])):
-        if start is not None and not values:
-            guess = start
-        else:
-            guess = (low + high) // 2 if _slow(widths) else _guess(values, shape, goal, scale)
+        guess = (low + high) // 2 if _slow(widths) else _guess(values, shape, goal, scale)
         quality = min(max(guess, low + 1), high - 1)
         values[quality] = measure(quality)
         if below(values[quality]):
@@ -202,7 +192,7 @@ def _guess(values: Mapping[int, float], shape: Curve, goal: float, scale: Callab
         slope = min(max(rise / float(shape[nearest[1]] - shape[at]), 0.25), 4.0)
     x = float(shape[at]) + (goal - scale(values[at])) / slope
     guess = int(np.interp(x, shape, np.arange(TOP + 1)))
-    # a rung that is known already says that the wish lies just above it
+    # a rung that is known already says that the target lies just above it
     return guess + 1 if guess in values else guess
 
 
@@ -253,7 +243,7 @@ def likeness(name: str, picture: Picture) -> Callable[[Image], float]:
     def measure(decoded: Image) -> float:
         value = reference.judge(decoded)[0][name]
         if value is None:
-            raise InputError(f"the picture is too small for {name}", "wish for psnr, or give -q")
+            raise InputError(f"the picture is too small for {name}", "choose psnr, or give -q")
         return float(value)
 
     return measure

@@ -1,29 +1,25 @@
-"""Pillow <-> arrays: the first stage of encoding and the last of decoding.
+"""Pillow <-> arrays: picture files are read and written here, and brought to sRGB.
 
 Whatever Pillow can open becomes plain sRGB, eight bits, upright. Limits are checked on the picture's header,
 before a pixel is decoded.
 """
 
-import contextlib
 import os
-import warnings
-from collections.abc import Iterator
+import struct
 from io import BytesIO
-from threading import Lock
 from typing import IO, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageCms, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
-from ..bitstream.container import MAX_SIDE
+from ..bitstream.limits import check_size, max_pixels
 from ..errors import InputError, UsageError
-from .limits import check_pixels, max_pixels
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
-# EPS would run Ghostscript on a stranger's program; MCM is our own (plugins/pillow.py), and coding twice helps nobody; the
-# others only name a format that Pillow cannot decode.
+# EPS would run Ghostscript on a stranger's program; MCM is our own (plugins/pillow.py), and coding twice helps nobody;
+# the others only name a format that Pillow cannot decode.
 _REFUSED: Final = frozenset({"BUFR", "EPS", "FPX", "GRIB", "HDF5", "MCM", "MIC", "MPEG", "WMF"})
 _MAX_BY_FORMAT: Final = {"JPEG": 65535, "WEBP": 16383}
 _QUALITY: Final[dict[str, dict[str, Any]]] = {
@@ -45,7 +41,6 @@ _UPRIGHT: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_pillow_limit = Lock()
 
 
 def readable_formats() -> list[str]:
@@ -89,19 +84,16 @@ def open_image(source: str | os.PathLike[str] | IO[bytes], limit: int | None = N
     """
     limit = max_pixels(limit)
     try:
-        with _our_limits(limit):
-            image = Image.open(source, formats=readable_formats())
-    except UnidentifiedImageError as error:
-        raise InputError("not a picture in a format that can be read", "convert it to PNG first") from error
-    except Image.DecompressionBombError as error:
-        raise InputError(f"the picture has over {limit} pixels", "scale it down, or raise --max-pixels") from error
+        image = _identify(source)
     # Pillow's parsers raise whatever a hostile header makes them trip over.
     except Exception as error:
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
             raise
         raise InputError(f"damaged picture ({_brief(error)})", "get a whole copy of the file") from error
+    if image is None:
+        raise InputError("not a picture in a format that can be read", "convert it to PNG first")
     try:
-        _check_size(image, limit)
+        check_size(*image.size, limit)
     except InputError:
         image.close()
         raise
@@ -136,7 +128,7 @@ def to_srgb(image: Image.Image, limit: int | None = None) -> Image.Image:
     Raises:
         InputError: The picture is damaged or outside the limits.
     """
-    _check_size(image, limit)
+    check_size(*image.size, limit)
     try:
         image.load()
         picture = _eight_bit_srgb(image)
@@ -200,27 +192,30 @@ def holds_alpha(name: str) -> bool:
     return name in _HOLDS_ALPHA
 
 
-@contextlib.contextmanager
-def _our_limits(limit: int) -> Iterator[None]:
-    """Let Pillow refuse what we refuse, rather than what it finds suspicious itself."""
-    with _pillow_limit, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        before = Image.MAX_IMAGE_PIXELS
-        # Pillow warns at its limit and raises at twice the limit.
-        Image.MAX_IMAGE_PIXELS = limit // 2
+def _identify(source: str | os.PathLike[str] | IO[bytes]) -> Image.Image | None:
+    """Open with the first of our formats that knows the file, as ``Image.open`` does; None if none does.
+
+    ``Image.open`` itself refuses by limits that are settings of the whole process, and cannot be told ours.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        with open(source, "rb") as file:
+            start = file.read(16)
+    else:
+        source.seek(0)
+        start = source.read(16)
+    for name in readable_formats():
+        opener, accept = Image.OPEN[name]
         try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
-
-
-def _check_size(image: Image.Image, limit: int | None) -> None:
-    """Refuse sizes that the container cannot hold (specification, section 3), or that are over the limit."""
-    width, height = image.size
-    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
-        cause = f"{width} x {height} pixels are outside the format's limits (1 to {MAX_SIDE} a side)"
-        raise InputError(cause, "scale it down or cut it up")
-    check_pixels(width, height, limit)
+            known = accept is None or accept(start)
+            if not known or isinstance(known, str):  # a text says why the format is not to be had
+                continue
+            if isinstance(source, (str, os.PathLike)):
+                return opener(os.fspath(source), "")  # type: ignore[arg-type]
+            source.seek(0)
+            return opener(source, "")
+        except (SyntaxError, IndexError, TypeError, struct.error):
+            continue
+    return None
 
 
 def _orientation(image: Image.Image) -> int:

@@ -1,21 +1,24 @@
-"""Stage: around the codec. A picture file of any kind becomes plain sRGB and its extras; decoded, they come together.
+"""A picture of any kind becomes plain sRGB and its extras (alpha, grey marker, metadata); decoded, they come together.
 
 Grey pictures stay grey and transparent ones transparent; metadata goes along when asked for. What is lost is said.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageColor
 
 from ..bitstream.extras import MAX_METADATA, Extras
+from ..bitstream.limits import check_size
 from ..errors import UsageError
 from .bands import array
-from .io import Pixels, to_srgb
+from .io import Pixels, open_image, to_srgb
 from .tiling import View
 
 _EXIF_START: Final = b"Exif\0\0"
@@ -31,8 +34,12 @@ _XMP_ORIENTATION: Final = (
 )
 
 
+ImageLike: TypeAlias = "Image.Image | NDArray[np.uint8] | str | os.PathLike[str]"
+"""What :func:`prepare` takes."""
+
+
 @dataclass(frozen=True)
-class Taken:
+class Source:
     """A picture as the codec takes it.
 
     Attributes:
@@ -45,25 +52,57 @@ class Taken:
     extras: Extras
     lost: tuple[str, ...] = ()
 
+    def carrying(self, extras: Extras) -> Source:
+        """The same picture with other extras."""
+        return replace(self, extras=extras)
 
-def take(
-    image: Image.Image, *, background: str | None = None, keep_metadata: bool = False, limit: int | None = None
-) -> Taken:
-    """Take a picture apart.
+
+def prepare(
+    image: ImageLike, *, background: str | None = None, keep_metadata: bool = False, max_pixels: int | None = None
+) -> Source:
+    """Bring a picture to plain sRGB, and take its extras apart.
 
     Args:
-        image: Any Pillow picture; of an animation the current frame, the first one after ``open_image``.
-        background: A colour as CSS writes it, to lay transparent pictures over; None keeps them transparent.
-        limit: Pixels that it may have; see :func:`mcmcodec.image.limits.max_pixels`.
-        keep_metadata: Whether EXIF and XMP go along. Their orientation is the one that the picture has then: upright.
+        image: a Pillow picture of any mode (of an animation the current frame, the first one after ``open_image``); an
+            array of uint8 in sRGB, (H, W), (H, W, 3), or (H, W, 4) with alpha; or the path of a picture.
+        background: a colour as CSS writes it, to lay transparent pictures over; None keeps them transparent.
+        keep_metadata: whether EXIF and XMP go along. Their orientation is the one that the picture has then: upright.
+        max_pixels: pixels that it may have; see :func:`mcmcodec.bitstream.limits.max_pixels`.
 
     Raises:
-        InputError: The picture is damaged or outside the container's limits.
-        UsageError: There is no such colour.
+        InputError: the picture is damaged, closed or outside the limits.
+        OSError: the path names no file that can be read.
+        UsageError: there is no such colour, or this is no picture.
     """
+    if isinstance(image, (str, os.PathLike)):
+        with open_image(image, max_pixels) as opened:
+            return prepare(opened, background=background, keep_metadata=keep_metadata, max_pixels=max_pixels)
+    if isinstance(image, np.ndarray):
+        image = _from_array(image, max_pixels)
+        if isinstance(image, np.ndarray):
+            return Source(image, Extras())
+    if not isinstance(image, Image.Image):
+        raise UsageError(f"{type(image).__name__} is no picture", "give a Pillow image, an array, or a path")
+    return _prepare_pillow(image, background, keep_metadata, max_pixels)
+
+
+def _from_array(array: NDArray[Any], max_pixels: int | None) -> Image.Image | Pixels:
+    """(H, W, 3) stays as it is, grey and transparent arrays become Pillow pictures."""
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)) or not array.size:
+        raise UsageError(
+            f"an array of {array.dtype} and shape {array.shape} is no picture",
+            "give uint8 of shape (H, W), (H, W, 3) or (H, W, 4), or a Pillow image",
+        )
+    check_size(array.shape[1], array.shape[0], max_pixels)
+    return array if array.shape[2:] == (3,) else Image.fromarray(np.ascontiguousarray(array))
+
+
+def _prepare_pillow(
+    image: Image.Image, background: str | None, keep_metadata: bool, max_pixels: int | None
+) -> Source:
     lost = [*_lost(image)]
     grey = image.mode.startswith(_GREY_MODES) and image.mode != "LAB"
-    picture = to_srgb(image, limit)
+    picture = to_srgb(image, max_pixels)
     alpha: Pixels | None = None
     if picture.mode == "RGBA":
         if background is not None:
@@ -77,18 +116,10 @@ def take(
     if len(exif) + len(xmp) > MAX_METADATA - 4:
         exif = xmp = b""
         lost.append("the metadata is too large and is left out")
-    return Taken(array(picture), Extras(grey, alpha, exif, xmp), tuple(lost))
+    return Source(array(picture), Extras(grey, alpha, exif, xmp), tuple(lost))
 
 
-def taken(picture: Image.Image | Pixels, extras: Extras | None, limit: int | None) -> Taken:
-    """What the codec was given: an array as it is, a Pillow picture taken apart, its extras exchanged if given."""
-    if isinstance(picture, np.ndarray):
-        return Taken(picture, extras or Extras())
-    found = take(picture, limit=limit)
-    return found if extras is None else Taken(found.rgb, extras, found.lost)
-
-
-def put(picture: Image.Image, extras: Extras, view: View | None = None) -> Image.Image:
+def restore(picture: Image.Image, extras: Extras, view: View | None = None) -> Image.Image:
     """Give a decoded RGB picture, or a view of one, its extras: L, LA, RGB or RGBA; ``exif``, ``xmp`` in ``info``."""
     if extras.grey:
         picture = picture.convert("L")

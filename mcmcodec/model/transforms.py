@@ -1,10 +1,12 @@
-"""Stage: the float half of the data path. Pictures to latents and latents to pictures, tile by tile, on one device."""
+"""The float half of the data path. Pictures to latents and latents to pictures, tile by tile, on one device."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
+from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -31,6 +33,12 @@ BLENDED = ("fidelity", "perceptual")
 """Decoders at realism 0 and 1."""
 
 
+KEPT = 4
+"""Models that stay loaded."""
+_loaded: dict[tuple[str, bytes, str], Transforms] = {}
+_lock = Lock()
+
+
 class Transforms:
     """g_a, h_a and the decoders of one model on one device, in float32 without gradients.
 
@@ -40,13 +48,11 @@ class Transforms:
     """
 
     def __init__(self, weights: Weights, device: str = "auto") -> None:
-        self.weights, self.device = weights, _device(device)
+        self.weights, self.device = weights, device_of(device)
         arrays = {k.removeprefix("analysis."): v for k, v in weights.stream.items() if k.startswith("analysis.")}
         self.analysis = self._fill(Analysis(weights.config), arrays)
-        self.synthesis = lru_cache(maxsize=2)(self._synthesis)
-        # TF32 would move the latents by more than other devices' rounding does
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
+        self._named = lru_cache(maxsize=None)(self._load)
+        self._blended = lru_cache(maxsize=2)(self._blend)
 
     def gains(self, quality: int) -> NDArray[np.float64]:
         """Gain per channel (channels,)."""
@@ -92,10 +98,11 @@ class Transforms:
         for tile in tiling.tiles(rows, cols, halo=tiling.ALIGN):
             x = self._pixels(padded[_every(tiling.pixels(tile.outer))])
             mask = torch.from_numpy(visible[_every(tile.outer)]).to(self.device)
-            t = a.tokens(x)
-            y = (a.latents(t, mask, knots) * gain).cpu().numpy()
+            with _full_precision(self.device):
+                t = a.tokens(x)
+                y = (a.latents(t, mask, knots) * gain).cpu().numpy()
+                hyper = a.hyper(t, knots).cpu().numpy()
             v[_every(tile.inner)] = y[_every(tile.local)]
-            hyper = a.hyper(t, knots).cpu().numpy()
             inner, local = _cells(tile.inner), _cells(tile.local)
             z[_every(inner)] = hyper[_every(local)]
         return v, z.reshape(count, -1, z.shape[3])
@@ -123,11 +130,11 @@ class Transforms:
             Rows and columns of the view, and the pixels that belong there: (B, rows, columns, 3) uint8 on the device.
         """
         rows, cols = decoded[0].mask.shape
-        g_s, knots = self.synthesis(decoder), self._knots(*qualities)
+        g_s, knots = self.decoder(decoder), self._knots(*qualities)
         gain = self.analysis.gains(knots)[:, None, None, :] * (1 << ACT_BITS)
         linear = view.factor >= LINEAR_FROM
         for tile in tiling.tiles(rows, cols, view.patches(), halo=0 if linear else None):
-            with torch.inference_mode():
+            with torch.inference_mode(), _full_precision(self.device):
                 y_hat = self._tensor(np.stack([one.v_hat[tile.outer] for one in decoded])) / gain
                 if linear:
                     x = g_s.reduced(y_hat, view.factor)
@@ -139,55 +146,26 @@ class Transforms:
                 pixels = (x.permute(0, 2, 3, 1)[_every(of)] * 255).round_().clamp_(0, 255).byte()
             yield to, pixels
 
-    def distortion(
-        self, decoded: Decoded, quality: int, decoder: str, padded: NDArray[np.uint8]
-    ) -> tuple[float, NDArray[np.float64]]:
-        """Squared error of the decoded picture, and its gradient: the only place where an encoder looks at a decoder.
-
-        Args:
-            decoded: integers, as for :meth:`synthesise`.
-            quality: 0..100.
-            decoder: name of the decoder.
-            padded: the picture (16h, 16w, 3) uint8.
-
-        Returns:
-            Squared error on [0, 1] pixels, mean over colours and sum over pixels, and its gradient with respect to
-            v_hat in the gained domain (h, w, channels).
-        """
-        rows, cols = decoded.mask.shape
-        g_s, knots = self.synthesis(decoder), self._knots(quality)
-        gain = self.analysis.gains(knots) * (1 << ACT_BITS)
-        total, gradient = 0.0, np.empty(decoded.v_hat.shape)
-        for tile in tiling.tiles(rows, cols):
-            v_hat = self._tensor(decoded.v_hat[tile.outer][None]).requires_grad_()
-            x_hat = g_s(v_hat / gain, *self._beside([decoded], tile), knots)[0].permute(1, 2, 0)
-            x = self._pixels(padded[tiling.pixels(tile.outer)][None])[0].permute(1, 2, 0)
-            local = tiling.pixels(tile.local)
-            # pixels of the halo are counted with the tile whose own they are
-            error = (x_hat - x)[local].square().sum() / 3
-            error.backward()
-            total += float(error.detach())
-            if v_hat.grad is not None:
-                gradient[tile.inner] = v_hat.grad[0].double().cpu().numpy()[tile.local] * (1 << ACT_BITS)
-        return total, gradient
-
     def _beside(self, decoded: Sequence[Decoded], tile: tiling.Tile) -> tuple[Tensor, Tensor]:
         """What a decoder gets beside the latents of a tile: psi and masks."""
         psi = self._tensor(np.stack([one.psi[tile.outer] for one in decoded])) / (1 << ACT_BITS)
         return psi, torch.from_numpy(np.stack([one.mask[tile.outer] for one in decoded])).to(self.device)
 
-    # weights made inside inference mode, where decoding runs, could not take part in a gradient later
-    @torch.inference_mode(False)
-    def _synthesis(self, name: str | float) -> Synthesis:
-        """A decoder by name; or, by a realism of 0 to 1, the line between two in weights (ESRGAN, Wang et al. 2018)."""
-        if isinstance(name, str):
-            return self._fill(Synthesis(self.weights.decoder_config(name)), self.weights.decoder(name))
+    def decoder(self, name: str | float) -> Synthesis:
+        """A decoder by its name, kept once loaded; or by a realism of 0 to 1. ModelError when there is none."""
+        return self._named(name) if isinstance(name, str) else self._blended(float(name))
+
+    def _load(self, name: str) -> Synthesis:
+        return self._fill(Synthesis(self.weights.decoder_config(name)), self.weights.decoder(name))
+
+    def _blend(self, realism: float) -> Synthesis:
+        """The line between two decoders in weights (ESRGAN, Wang et al. 2018)."""
         faithful, config = (self.weights.decoder_config(end) for end in BLENDED)
         if faithful not in (config, replace(config, grain=0)):
             raise ModelError(f"the decoders of {self.weights.name} differ in shape, so none lies between", "name one")
         first, last = (self.weights.decoder(end) for end in BLENDED)
-        blend = {k: _fitted(first.get(k, v), v) * np.float32(1 - name) + v * np.float32(name) for k, v in last.items()}
-        return self._fill(Synthesis(config), blend)
+        near, far = np.float32(1 - realism), np.float32(realism)
+        return self._fill(Synthesis(config), {k: _fitted(first.get(k, v), v) * near + v * far for k, v in last.items()})
 
     def _fill(self, module: M, arrays: dict[str, NDArray[Any]]) -> M:
         try:
@@ -204,6 +182,21 @@ class Transforms:
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.require(values, requirements=("C", "W"))).to(self.device).float()
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """No TF32 on CUDA: it would move the latents by more than other devices' rounding does. The setting is put back."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def _every(span: tuple[slice, slice]) -> tuple[slice, slice, slice]:
@@ -225,7 +218,8 @@ def _cells(span: tuple[slice, slice]) -> tuple[slice, slice]:
     return rows, cols
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """``auto`` (CUDA when there is one), ``cpu``, ``cuda`` or ``cuda:N``. UsageError when it is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -234,3 +228,14 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError):
         raise UsageError(f"device {name} is not there", "choose auto or cpu") from None
     return device
+
+
+def load(weights: Weights, device: str) -> Transforms:
+    """The transforms of a model on a device, built once and kept."""
+    key = (weights.name, weights.fingerprint, device)
+    with _lock:
+        if key not in _loaded:
+            while len(_loaded) >= KEPT:
+                _loaded.pop(next(iter(_loaded)))
+            _loaded[key] = Transforms(weights, device)
+        return _loaded[key]

@@ -30,9 +30,9 @@ Arrays = dict[str, NDArray[Any]]
 
 def folders() -> list[Path]:
     """Where weights are looked for: the variable MCMCODEC_WEIGHTS, the installed package, the source tree."""
-    here = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     named = os.environ.get(FOLDER_VARIABLE)
-    return [*([Path(named)] if named else []), here / "_weights", here.parent / "weights"]
+    return [*([Path(named)] if named else []), package / "_weights", package.parent / "weights"]
 
 
 def available() -> list[str]:

@@ -93,17 +93,18 @@ def _accept(start: bytes) -> bool:
 
 def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     """Encode a picture of any mode. ValueError when an option is wrong, OSError when the picture cannot be encoded."""
-    from ..image.prepare import take
+    from ..image.prepare import prepare
+    from ..options import EncodeOptions
 
     given: dict[str, Any] = image.encoderinfo
     exif = given.get("exif", b"")
     exif = exif.tobytes() if isinstance(exif, Image.Exif) else exif
     try:
-        taken = take(image)
-        beside = replace(taken.extras, exif=exif.removeprefix(_EXIF_START), xmp=given.get("xmp", b""))
-        options = {option: given[option] for option in _OPTIONS if option in given}
+        source = prepare(image)
+        beside = replace(source.extras, exif=exif.removeprefix(_EXIF_START), xmp=given.get("xmp", b""))
+        options = EncodeOptions(**{option: given[option] for option in _OPTIONS if option in given})
         codec = _codec(given.get("model"), given.get("device", "auto"))
-        file.write(codec.encode(taken.rgb, extras=beside, **options))
+        file.write(codec.encode_source(source.carrying(beside), options))
     except UsageError as error:
         raise ValueError(str(error)) from error
     except McmError as error:

@@ -23,7 +23,7 @@ from mcmcodec.caption.raw_bytes import MAX_BYTES
 from mcmcodec.codec import Codec
 from mcmcodec.errors import InputError, McmError, ModelError, UsageError
 from mcmcodec.image.io import open_image
-from mcmcodec.image.prepare import take
+from mcmcodec.image.prepare import prepare
 from mcmcodec.model.weights import Weights, find
 
 Level = Callable[[bytes, Codec], str]
@@ -101,7 +101,7 @@ def picture_level(data: bytes, codec: Codec) -> str:
             warnings.simplefilter("ignore")
             with open_image(io.BytesIO(data), MAX_PIXELS) as image:
                 texts = sources.metadata("-", image)
-                taken = take(image, keep_metadata=True, limit=MAX_PIXELS)
+                taken = prepare(image, keep_metadata=True, max_pixels=MAX_PIXELS)
     except InputError as error:
         assert error.remedy and "\n" not in str(error)
         return "refused"

@@ -55,7 +55,7 @@ def _encode(codec: Codec, x: torch.Tensor, size: int) -> Callable[[], Any]:
 
 
 def _decode(codec: Codec, file: bytes, decoder: str, size: int) -> Callable[[], Any]:
-    return lambda: codec.decode_batch([file] * size, decoder)
+    return lambda: codec.decode_batch([file] * size, decoder=decoder)
 
 
 def _seconds(work: Callable[[], Any]) -> float:

@@ -7,6 +7,7 @@ import os
 from typing import Final
 
 from ..errors import InputError, UsageError
+from .container import MAX_SIDE
 
 DEFAULT_MAX_PIXELS: Final = 2**27
 VARIABLE: Final = "MCMCODEC_MAX_PIXELS"
@@ -36,3 +37,11 @@ def check_pixels(width: int, height: int, given: int | None = None) -> None:
             f"{width} x {height} pixels are over the limit of {limit}",
             "raise it with --max-pixels (max_pixels in Python) if you trust the file",
         )
+
+
+def check_size(width: int, height: int, given: int | None = None) -> None:
+    """InputError for a picture that the container cannot hold (specification, section 3), or over the limit."""
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+        cause = f"{width} x {height} pixels are outside the format's limits (1 to {MAX_SIDE} a side)"
+        raise InputError(cause, "scale it down or cut it up")
+    check_pixels(width, height, given)

@@ -11,7 +11,6 @@ from hypothesis.extra import numpy as hnp
 from models import smooth_noise
 
 from mcmcodec.encoder.da_mask import (
-    MODES,
     PATCH,
     choose,
     patch_roi,
@@ -21,6 +20,7 @@ from mcmcodec.encoder.da_mask import (
     texture_score,
 )
 from mcmcodec.errors import UsageError
+from mcmcodec.options import MASKS
 
 SCORED = ("dual", "texture", "structure", "random")
 
@@ -83,7 +83,7 @@ def test_scores_repeat(mode: str) -> None:
         cv2.setNumThreads(threads)
     assert first.shape == (6, 8)
     assert len(np.unique(first)) > 12
-    assert set(SCORED) < set(MODES)
+    assert set(SCORED) < set(MASKS)
 
 
 def test_random_does_not_look_at_the_picture() -> None:

@@ -1,0 +1,284 @@
+"""What can be asked of the encoder and of the decoder: two frozen classes that check their values once.
+
+The command line, the Python interface and the Pillow plugin all make one of these, so there is one place that knows
+which values are valid. Nothing heavy is imported.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar
+
+from .errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from .bitstream.extras import Extras
+    from .bitstream.file import Painter
+    from .caption import Region, Words
+
+QUALITIES: Final = range(101)
+MASKS: Final = ("rd", "dual", "texture", "structure", "random", "none")
+"""How visible patches are chosen: by rate and distortion, by a score of the picture, at random, or not at all."""
+MODES: Final = ("full", "base", "caption")
+"""What a file holds: everything; the base layer and the caption; the caption alone."""
+EFFORTS: Final = range(1, 4)
+REDUCTIONS: Final = (1, 2, 4, 8)
+SCALES: Final = (1.0, 1 / 2, 1 / 4, 1 / 8)
+
+O = TypeVar("O", "EncodeOptions", "DecodeOptions")  # noqa: E741
+
+
+class EncodeKeywords(TypedDict, total=False):
+    """The fields of :class:`EncodeOptions` as keyword arguments."""
+
+    quality: int
+    keep: float | None
+    mask: str
+    roi: NDArray[Any] | None
+    caption: str
+    regions: Iterable[Region]
+    effort: int
+    mode: str
+    reduce: int
+    extras: Extras | None
+
+
+class DecodeKeywords(TypedDict, total=False):
+    """The fields of :class:`DecodeOptions` as keyword arguments."""
+
+    decoder: str | None
+    realism: float | None
+    painter: Painter | None
+    crop: tuple[int, int, int, int] | None
+    scale: float
+    allow_truncated: bool
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How to encode a picture.
+
+    Attributes:
+        quality: 0 (smallest) to 100 (best); one ladder for all rates.
+        keep: share of visible patches, above 0 up to 1; None lets ``rd`` decide by rate and distortion, keeps all
+            patches with ``none`` and half of them otherwise.
+        mask: how visible patches are chosen, one of :data:`MASKS`.
+        roi: region of interest, (H, W) of numbers of 0 and up that multiply the patches' scores, or None.
+        caption: text to carry along, at most 4096 bytes of UTF-8.
+        regions: phrases about boxes on the grid of 16x16 patches.
+        effort: 1 rounds symbols to nearest and shows every patch, 2 quantises by rate and distortion (RDOQ), 3 also
+            weighs hiding patches.
+        mode: one of :data:`MODES`.
+        reduce: 2, 4 or 8 code the picture at a half, a quarter or an eighth of its size, for the lowest rates; decoded,
+            it has its size again.
+        extras: alpha, grey marker and metadata that go along; None takes those that the picture has, metadata apart.
+
+    Raises:
+        UsageError: a value has another type or is out of range, or two contradict each other.
+    """
+
+    quality: int = 50
+    keep: float | None = None
+    mask: str = "rd"
+    roi: NDArray[Any] | None = field(default=None, compare=False)
+    caption: str = ""
+    regions: tuple[Region, ...] = ()
+    effort: int = 3
+    mode: str = "full"
+    reduce: int = 1
+    extras: Extras | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        self._put("quality", _whole("quality", self.quality, QUALITIES, "50 is the default, higher is better"))
+        self._put("effort", _whole("effort", self.effort, EFFORTS, "3 is the default, higher is slower and smaller"))
+        self._put("reduce", _whole("reduce", self.reduce, REDUCTIONS, "2 codes at half the size"))
+        _choice("mask", self.mask, MASKS)
+        _choice("mode", self.mode, MODES)
+        if self.keep is not None:
+            keep = _number("keep", self.keep, "0.5 keeps half of the patches")
+            if not 0 < keep <= 1:
+                raise UsageError(f"keep {self.keep} is not above 0 and up to 1", "0.5 keeps half of the patches")
+            self._put("keep", keep)
+        if not isinstance(self.caption, str):
+            raise UsageError(f"the caption is {_kind(self.caption)}, not text", "give a str")
+        self._put("regions", _regions(self.regions))
+        if self.roi is not None:
+            self._put("roi", _region_map(self.roi))
+        if self.extras is not None:
+            from .bitstream.extras import Extras
+
+            if not isinstance(self.extras, Extras):
+                raise UsageError(f"extras are {_kind(self.extras)}", "give mcmcodec.Extras")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        masked = self.keep is not None or self.roi is not None
+        if self.mode != "full" and (masked or self.mask != "rd"):
+            raise UsageError(f"mode {self.mode} shows no patch", "leave out keep, mask and the region map")
+        if self.mask == "none" and (self.roi is not None or (self.keep is not None and self.keep < 1)):
+            raise UsageError("mask none keeps every patch", "leave out keep and the region map, or choose another mask")
+        if self.reduce > 1 and (self.regions or self.mode == "caption"):
+            raise UsageError("a reduced picture has no regions, a caption no size", "leave out the reduction")
+
+    def _put(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    @property
+    def words(self) -> Words:
+        """Caption and regions together."""
+        from .caption import Words
+
+        return Words(self.caption, self.regions)
+
+    @property
+    def weighs_masks(self) -> bool:
+        """Whether the encoder may hide patches where that lowers rate and distortion together."""
+        asked = self.keep is not None or self.roi is not None
+        return self.mask == "rd" and self.mode == "full" and self.keep != 1 and (asked or self.effort >= 3)
+
+    @classmethod
+    def of(cls, options: EncodeOptions | None, keywords: Mapping[str, Any]) -> EncodeOptions:
+        """``options`` (the default ones if None) with the fields that ``keywords`` name exchanged."""
+        return _of(cls, options, keywords)
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How to decode a file.
+
+    Attributes:
+        decoder: a decoder of the file's model (``perceptual``, ``fidelity``, ``light``); its default one if None.
+        realism: 0 (``fidelity``) to 1 (``perceptual``), or what lies between them; instead of ``decoder``.
+        painter: makes the picture of a file that holds a caption only.
+        crop: (x, y, width, height) in pixels of the whole picture; only the tiles that it touches are painted.
+        scale: 1, 1/2, 1/4 or 1/8: a reduced picture, sides rounded up, sooner than the whole one; 1/4 and 1/8 are
+            painted from the low frequencies alone.
+        allow_truncated: show what arrived of a file that was cut short, rather than refuse it. A file that is damaged
+            elsewhere is then not always recognised as such.
+
+    Raises:
+        UsageError: a value has another type or is out of range, or both a decoder and a realism are given.
+    """
+
+    decoder: str | None = None
+    realism: float | None = None
+    painter: Painter | None = None
+    crop: tuple[int, int, int, int] | None = None
+    scale: float = 1.0
+    allow_truncated: bool = False
+
+    def __post_init__(self) -> None:
+        if self.decoder is not None and not isinstance(self.decoder, str):
+            raise UsageError(f"the decoder is {_kind(self.decoder)}, not a name", "give perceptual, say")
+        if self.realism is not None:
+            realism = _number("realism", self.realism, "0 is fidelity, 1 is perceptual")
+            if self.decoder is not None or not 0 <= realism <= 1:
+                raise UsageError("realism is 0 to 1 and stands for a decoder", "give either of them")
+            object.__setattr__(self, "realism", realism)
+        if self.painter is not None and not callable(self.painter):
+            raise UsageError(f"the painter is {_kind(self.painter)}", "give a function of caption, width and height")
+        if self.crop is not None:
+            object.__setattr__(self, "crop", _rectangle(self.crop))
+        if isinstance(self.scale, bool) or not isinstance(self.scale, (int, float)) or self.scale not in SCALES:
+            raise UsageError(f"scale {self.scale} is not 1, 1/2, 1/4 or 1/8", "choose one of them")
+
+    @property
+    def factor(self) -> int:
+        """Pixels of the picture, along a side, that a pixel of the reduced one stands for."""
+        return round(1 / self.scale)
+
+    @classmethod
+    def of(cls, options: DecodeOptions | None, keywords: Mapping[str, Any]) -> DecodeOptions:
+        """``options`` (the default ones if None) with the fields that ``keywords`` name exchanged."""
+        return _of(cls, options, keywords)
+
+
+def _of(cls: type[O], options: O | None, keywords: Mapping[str, Any]) -> O:
+    if options is None:
+        return cls(**keywords)
+    if not isinstance(options, cls):
+        raise UsageError(f"options are {_kind(options)}", f"give {cls.__name__}, or keywords such as quality=30")
+    return replace(options, **keywords) if keywords else options
+
+
+def _whole(name: str, value: Any, allowed: range | tuple[int, ...], remedy: str) -> int:
+    """A whole number among the allowed ones."""
+    if isinstance(allowed, range):
+        span = f"{allowed[0]} to {allowed[-1]}"
+    else:
+        span = f"{', '.join(map(str, allowed[:-1]))} or {allowed[-1]}"
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise UsageError(f"{name} {value!r} is not a whole number", f"give {span}") from None
+    if isinstance(value, bool) or number not in allowed:
+        raise UsageError(f"{name} {value} is not {span}", remedy)
+    return number
+
+
+def _number(name: str, value: Any, remedy: str) -> float:
+    """A finite number."""
+    try:
+        if isinstance(value, (bool, str, bytes)):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(f"{name} {value!r} is not a number", remedy) from None
+    if not math.isfinite(number):
+        raise UsageError(f"{name} {value} is not a number", remedy)
+    return number
+
+
+def _choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if not isinstance(value, str) or value not in allowed:
+        raise UsageError(f"there is no {name} {value}", f"choose from {', '.join(allowed)}")
+
+
+def _regions(regions: Any) -> tuple[Region, ...]:
+    from .caption import Region
+
+    try:
+        found = tuple(regions)
+    except TypeError:
+        found = (regions,)
+    for region in found:
+        if not isinstance(region, Region):
+            raise UsageError(f"a region is {_kind(region)}", "give mcmcodec.Region(x, y, w, h, text)")
+        sides = (region.x, region.y, region.w, region.h)
+        if not all(isinstance(side, int) for side in sides) or not isinstance(region.text, str):
+            raise UsageError(f"{region} is not four whole numbers and text", "give x, y, w, h in patches")
+    return found
+
+
+def _region_map(roi: Any) -> NDArray[Any]:
+    import numpy as np
+
+    try:
+        values = np.asarray(roi)
+    except ValueError:
+        raise UsageError("the region map is not an array", "give (H, W) numbers of 0 and up") from None
+    if values.ndim != 2 or values.dtype.kind not in "buif":
+        raise UsageError(
+            f"the region map is {values.dtype} of shape {values.shape}", "give (H, W) numbers of 0 and up"
+        )
+    return values
+
+
+def _rectangle(crop: Any) -> tuple[int, int, int, int]:
+    try:
+        x, y, width, height = (operator.index(side) for side in crop)
+    except (TypeError, ValueError):
+        raise UsageError(f"crop {crop!r} is not x, y, width, height", "give four whole numbers") from None
+    return x, y, width, height
+
+
+def _kind(value: object) -> str:
+    """What a value of a wrong type is, for a message: ``None``, or ``of type list``."""
+    return "None" if value is None else f"of type {type(value).__name__}"
