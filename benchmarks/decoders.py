@@ -81,11 +81,11 @@ def cost(work: Work, picture: np.ndarray, turns: int) -> dict[str, dict[str, flo
     for name in seconds:
         # the first decode sets kernels and memory up; it is not timed
         with FlopCounterMode(display=False) as counter:
-            codec.decode(data, name)
+            codec.decode(data, decoder=name)
         found[name] = {"operations": round(counter.get_total_flops() / 2 / (TIMED[0] * TIMED[1]))}
     for _ in range(turns):
         for name, times in seconds.items():
             begin = time.perf_counter()
-            codec.decode(data, name)
+            codec.decode(data, decoder=name)
             times.append(time.perf_counter() - begin)
     return {name: one | {"seconds": round(statistics.median(seconds[name]), 4)} for name, one in found.items()}

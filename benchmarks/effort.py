@@ -24,7 +24,7 @@ def measure(
     for path in work.pictures(folder, count):
         with open_image(path) as image:
             pictures.append(to_rgb(image))
-    codec.decode(codec.encode(pictures[0], effort=levels[0]), decoder)  # sets kernels and memory up
+    codec.decode(codec.encode(pictures[0], effort=levels[0]), decoder=decoder)  # sets kernels and memory up
     work.watch.start("effort", len(levels) * len(qualities))
     rows = []
     for level in levels:
@@ -36,7 +36,7 @@ def measure(
                 data = codec.encode(picture, quality=quality, effort=level)
                 seconds += time.process_time() - begin
                 rates.append(8 * len(data) / (picture.shape[0] * picture.shape[1]))
-                likeness.append(psnr(picture, np.asarray(codec.decode(data, decoder))))
+                likeness.append(psnr(picture, np.asarray(codec.decode(data, decoder=decoder))))
             points.append([round(statistics.fmean(rates), 6), round(statistics.fmean(likeness), 4)])
             work.watch.advance(f"effort {level}")
         rows.append({"effort": level, "points": points, "seconds": round(seconds / len(pictures) / len(qualities), 4)})

@@ -57,11 +57,11 @@ def nearest(measured: Content, family: str, rate: float) -> tuple[int, float]:
 
 
 def peers_at(measured: Content, names: Sequence[str], rates: Sequence[float]) -> list[run.Candidate]:
-    """Candidates of the codecs that run here, with the settings that come closest to the rates."""
+    """Candidates of the codecs, with the settings that come closest to the rates; ClickException if one is missing."""
     found, missing = peers.find()
     for one in missing:
         if one.name in names:
-            click.echo(f"without {one.name}: {one.remedy}", err=True)
+            raise click.ClickException(f"{one.name} is not installed; {one.remedy}")
     chosen = []
     for one in found:
         if one.name not in names:

@@ -253,6 +253,9 @@ def test_perception_takes_the_points_nearest_to_the_rates(work, results, monkeyp
     assert sum(len(one.settings) for one in perception.peers_at(content, ["WebP"], [0.03, 0.1])) == 2
     with pytest.raises(click.ClickException, match=r"nothing of WebP; run kodak_peers"):
         perception.peers_at(results, ["WebP"], [0.03])
+    with monkeypatch.context() as patch, pytest.raises(click.ClickException, match="WebP is not installed; pip"):
+        patch.setattr(peers, "find", lambda: ([], [peers.Missing("WebP", "pip install something")]))
+        perception.peers_at(content, ["WebP"], [0.03])
     (work.results / "kodak_peers.json").write_text(json.dumps(content))
     settings = {"folder": "set", "count": 1, "qualities": (60,), "decoders": ("fidelity",), "names": ("WebP",)}
     found = measured(work, perception.measure, **settings, rates=(0.03, 0.1), metrics=("psnr", "ciede", "chroma"))

@@ -67,7 +67,7 @@ def test_every_decoder_paints_the_picture(codec: Codec) -> None:
     photograph = data.chelsea()
     file = codec.encode(photograph, quality=60)
     for decoder in codec.weights.decoders:
-        assert psnr(photograph, np.asarray(codec.decode(file, decoder))) > 20
+        assert psnr(photograph, np.asarray(codec.decode(file, decoder=decoder))) > 20
 
 
 @pytest.mark.parametrize("name", list(BOUNDS))
@@ -77,7 +77,7 @@ def test_areas_keep_their_colour(codec: Codec, name: str) -> None:
     for quality, most in zip(QUALITIES, (4.8, 2.0, 1.0), strict=True):
         file = codec.encode(photograph, quality=quality)
         for decoder in codec.weights.decoders:
-            difference, chroma = colour(photograph, np.asarray(codec.decode(file, decoder)))
+            difference, chroma = colour(photograph, np.asarray(codec.decode(file, decoder=decoder)))
             assert difference < most and chroma == pytest.approx(1, abs=0.03), (decoder, quality, difference, chroma)
 
 
@@ -87,7 +87,7 @@ def test_no_decoder_paints_the_grid_of_patches(codec: Codec) -> None:
     file = codec.encode(photograph, quality=40)
     shares = {}
     for decoder in codec.weights.decoders:
-        error = np.asarray(codec.decode(file, decoder), float) - photograph
+        error = np.asarray(codec.decode(file, decoder=decoder), float) - photograph
         height, width = (side // 64 for side in error.shape[:2])
         # squares of 4 x 4 patches; what the patches of a square have in common
         squares = error[: 64 * height, : 64 * width].reshape(height, 4, 16, width, 4, 16, 3)
@@ -102,12 +102,12 @@ def test_at_the_lowest_rates_a_smaller_picture_comes_nearer(codec: Codec) -> Non
         photograph = getattr(data, name)()
         whole = codec.encode(photograph, quality=0)
         half = fit(codec, photograph, Goal("bytes", len(whole)), reduce=2).data
-        near, nearer = (psnr(photograph, np.asarray(codec.decode(file, "fidelity"))) for file in (whole, half))
+        near, nearer = (psnr(photograph, np.asarray(codec.decode(file, decoder="fidelity"))) for file in (whole, half))
         gains.append(nearer - near)
         assert len(half) <= len(whole)
         least = fit(codec, photograph, Goal("bpp", 0.003))
         assert info(least.data).bpp == pytest.approx(0.003, rel=0.1)
-        assert psnr(photograph, np.asarray(codec.decode(least.data, "fidelity"))) > 15
+        assert psnr(photograph, np.asarray(codec.decode(least.data, decoder="fidelity"))) > 15
     assert np.mean(gains) > 0.2, gains
 
 
