@@ -16,6 +16,7 @@ from mcmcodec.bitstream.container import MAX_MODEL
 from mcmcodec.codec import Codec, info
 from mcmcodec.encoder.rate_control import Goal, fit
 from mcmcodec.errors import ModelError
+from mcmcodec.image.prepare import prepare
 from mcmcodec.metrics.colour import colour
 from mcmcodec.metrics.psnr import psnr
 from mcmcodec.model.weights import FOLDER_VARIABLE, find
@@ -101,11 +102,12 @@ def test_at_the_lowest_rates_a_smaller_picture_comes_nearer(codec: Codec) -> Non
     for name in BOUNDS:
         photograph = getattr(data, name)()
         whole = codec.encode(photograph, quality=0)
-        half = fit(codec, photograph, Goal("bytes", len(whole)), reduce=2).data
+        source = prepare(photograph)
+        half = fit(codec, source, Goal("bytes", len(whole)), reductions=(2,)).data
         near, nearer = (psnr(photograph, np.asarray(codec.decode(file, decoder="fidelity"))) for file in (whole, half))
         gains.append(nearer - near)
         assert len(half) <= len(whole)
-        least = fit(codec, photograph, Goal("bpp", 0.003))
+        least = fit(codec, source, Goal("bpp", 0.003))
         assert info(least.data).bpp == pytest.approx(0.003, rel=0.1)
         assert psnr(photograph, np.asarray(codec.decode(least.data, decoder="fidelity"))) > 15
     assert np.mean(gains) > 0.2, gains
