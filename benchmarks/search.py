@@ -26,6 +26,7 @@ from unittest import mock
 import numpy as np
 
 from mcmcodec.cli.main import main
+from mcmcodec.cli.search.index_file import VARIABLE
 from mcmcodec.image.io import open_image, to_rgb
 
 from .work import Work
@@ -53,7 +54,7 @@ def measure(
     facts = work.facts()
     work.watch.start("search", 3)
     found: Row = {}
-    with tempfile.TemporaryDirectory() as cache, mock.patch.dict(os.environ, XDG_CACHE_HOME=cache):
+    with tempfile.TemporaryDirectory() as cache, mock.patch.dict(os.environ, {VARIABLE: cache}):
         for name, part in {
             "words": lambda: words(work, captions),
             "likeness": lambda: likeness(work, folder, quality, queries),
