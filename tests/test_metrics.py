@@ -1,5 +1,6 @@
 """Metrics against direct implementations of their definitions, and published values."""
 
+import ast
 import math
 import os
 import subprocess
@@ -349,3 +350,14 @@ print(*(name for name in sys.modules if name.startswith("mcmcodec.metrics.")))
     assert done.returncode == 0, done.stderr
     banned, metrics = done.stdout.split("\n")[-3:-1]
     assert banned == "" and "mcmcodec.metrics.judge" in metrics, done.stdout
+
+
+def test_metrics_import_nothing_of_the_package_but_errors():
+    found = set()
+    for path in Path(judge.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level != 1:
+                found.add("." * node.level + str(node.module))
+            elif isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+    assert {name for name in found if name.startswith((".", "mcmcodec"))} == {"..errors"}
