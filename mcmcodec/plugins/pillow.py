@@ -34,7 +34,7 @@ _EXIF_START: Final = b"Exif\0\0"
 
 
 class McmImageFile(ImageFile.ImageFile):
-    """An opened .mcm file; ``info`` has ``quality``, ``model`` (its number) and, if there are any, ``exif`` and ``xmp``."""
+    """An opened .mcm file; ``info`` has ``quality``, ``model`` (its number) and any ``exif`` and ``xmp`` there are."""
 
     format = FORMAT
     format_description = "Masked compression model"

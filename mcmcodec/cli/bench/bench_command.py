@@ -1,4 +1,4 @@
-"""``codec bench``: mcmcodec and what people would pick instead, side by side on one's own pictures."""
+"""``codec bench``: mcmcodec and other codecs side by side on one's own pictures."""
 
 import json
 import os
@@ -25,10 +25,19 @@ if TYPE_CHECKING:
 @click.option("--qualities", metavar="LIST", help="Of ours.  [default: 5,15,25,35,45,55,65,75]")
 @click.option("--decoder", "decoders", metavar="LIST", help="Of ours.  [default: all of the model's]")
 @click.option("--modes", metavar="LIST", default="full", show_default=True, help="Of full, base, caption.")
+@click.option("--reduce", "factors", metavar="LIST", default="1", show_default=True, help="Of ours: sides divided by.")
+@click.option("--effort", type=click.IntRange(1), metavar="N", help="Of ours.  [default: the codec's]")
+@click.option("--square", type=click.IntRange(0), default=0, metavar="SIDE", help="Middle square, scaled.")
 @click.option("--model", metavar="NAME", help="Which weights to use.")
 @click.option("--peers", "names", metavar="LIST", default="all", show_default=True, help="Names, all or none.")
 @click.option("--scales", metavar="LIST", default="1,2,4", show_default=True, help="Of peers: sides divided by.")
-@click.option("--metrics", metavar="LIST", default="quick", help="Of psnr, msssim, lpips, dists, fd; quick, all.")
+@click.option(
+    "--metrics",
+    metavar="LIST",
+    default="quick,colour",
+    show_default=True,
+    help="Of psnr, msssim, lpips, dists, ciede, chroma, fd; quick, colour, all.",
+)
 @click.option("--pictures", type=click.IntRange(0), default=4, show_default=True, help="In the page, to compare.")
 @click.option("--speed", is_flag=True, help="Measure speed and memory instead.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of every codec.")
@@ -45,6 +54,7 @@ def bench(folder: str, output: str | None, **settings: Any) -> int:
       codec bench photos
       codec bench photos --peers none --decoder fidelity
       codec bench photos --peers AVIF,WebP --metrics all
+      codec bench photos --reduce 1,2 --effort 1
       codec bench photos --speed
     """
     from ...image.io import readable_extensions
@@ -65,8 +75,8 @@ def _quality(name: str, paths: list[Path], target: Path, settings: dict[str, Any
 
     about = _begin(settings)
     paths = suite.spread(paths, settings["limit"])
-    referee = judge.Judge(judge.parse(settings["metrics"]), judge.device_of(settings["device"]))
-    for note in referee.notes:
+    metrics = judge.Judge(judge.parse(settings["metrics"]), judge.device_of(settings["device"]))
+    for note in metrics.notes:
         complain(note)
     others = suite.peer_candidates(
         _peers(settings["names"]), _numbers(settings["scales"], "--scales"), settings["threads"]
@@ -74,16 +84,24 @@ def _quality(name: str, paths: list[Path], target: Path, settings: dict[str, Any
     codec = Codec(settings["model"], settings["device"])
     decoders = settings["decoders"].split(",") if settings["decoders"] else list(codec.weights.decoders)
     qualities = _numbers(settings["qualities"], "--qualities") if settings["qualities"] else ours.QUALITIES
-    mine = [
-        ours.candidate(codec, codec.weights.name, decoders, qualities, mode) for mode in settings["modes"].split(",")
-    ]
+    chosen: dict[str, Any] = {} if settings["effort"] is None else {"effort": settings["effort"]}
+    mine = []
+    for mode in settings["modes"].split(","):
+        for factor in _numbers(settings["factors"], "--reduce") if mode == "full" else [1]:
+            reduced: dict[str, Any] = {"reduce": factor} if factor > 1 else {}
+            mine.append(ours.candidate(codec, codec.weights.name, decoders, qualities, mode, **chosen, **reduced))
     about["model"] = {"name": codec.weights.name, "fingerprint": codec.weights.fingerprint.hex()}
     journal = target / "results.partial"
     with _Bars(quiet=settings["as_json"]) as bars:
-        content = suite.rate_distortion(name, paths, [*mine, *others], referee, about, journal, bars.watch)
+        content = suite.rate_distortion(
+            name, paths, [*mine, *others], metrics, about, journal, bars.watch, settings["square"]
+        )
         full = [one for one in mine if one.facts["mode"] == "full"]
         some = suite.spread(paths, settings["pictures"])
-        shown = suite.pictures(some, full, others, content["rows"], referee, bars.watch) if some and full else []
+        shown = []
+        if some and full:
+            rows, square = content["rows"], settings["square"]
+            shown = suite.pictures(some, full, others, rows, metrics, bars.watch, square)
     suite.finish(content, target / "results.json", journal)
     suite.write_page(target / "report.html", [content], shown)
     if settings["as_json"]:
@@ -142,11 +160,14 @@ def _peers(names: str) -> "list[Peer]":
 
 
 def _numbers(text: str, option: str) -> list[int]:
+    from ...image.resample import FACTORS
+    from .peers import SCALES
+
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(f"{option} {text} is not a list of numbers", "separate them by commas") from None
-    allowed = (1, 2, 4) if option == "--scales" else range(101)
+    allowed = {"--scales": SCALES, "--reduce": FACTORS}.get(option, range(101))
     for number in numbers:
         if number not in allowed:
             raise UsageError(f"{option} cannot be {number}", "see codec bench --help")
