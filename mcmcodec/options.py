@@ -197,7 +197,7 @@ class DecodeOptions:
             raise UsageError(f"the painter is {_kind(self.painter)}", "give a function of caption, width and height")
         if self.crop is not None:
             object.__setattr__(self, "crop", _rectangle(self.crop))
-        if _number("scale", self.scale, "choose 1, 1/2, 1/4 or 1/8") not in SCALES:
+        if isinstance(self.scale, bool) or not isinstance(self.scale, (int, float)) or self.scale not in SCALES:
             raise UsageError(f"scale {self.scale} is not 1, 1/2, 1/4 or 1/8", "choose one of them")
 
     @property
@@ -221,11 +221,14 @@ def _of(cls: type[O], options: O | None, keywords: Mapping[str, Any]) -> O:
 
 def _whole(name: str, value: Any, allowed: range | tuple[int, ...], remedy: str) -> int:
     """A whole number among the allowed ones."""
-    span = f"{allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else ", ".join(map(str, allowed))
+    if isinstance(allowed, range):
+        span = f"{allowed[0]} to {allowed[-1]}"
+    else:
+        span = f"{', '.join(map(str, allowed[:-1]))} or {allowed[-1]}"
     try:
         number = operator.index(value)
     except TypeError:
-        raise UsageError(f"{name} {value!r} is not a whole number of {span}", remedy) from None
+        raise UsageError(f"{name} {value!r} is not a whole number", f"give {span}") from None
     if isinstance(value, bool) or number not in allowed:
         raise UsageError(f"{name} {value} is not {span}", remedy)
     return number

@@ -16,7 +16,7 @@ import click
 from .. import __version__
 from ..errors import UsageError
 from .batch import FAILED, INTERRUPTED, OK, USAGE
-from .bench.command import bench
+from .bench.bench_command import bench
 from .caption import caption
 from .compare import compare
 from .completion import completion
@@ -26,7 +26,7 @@ from .encode import encode
 from .files import STREAM
 from .info import info
 from .models import models
-from .search.command import index, search
+from .search.search_command import index, search
 from .thumbnail import thumbnail
 from .verify import verify
 
