@@ -14,7 +14,7 @@ from conftest import Command, Outcome
 from models import smooth_noise
 from PIL import Image
 
-from mcmcodec.bitstream.file import with_caption, words_file
+from mcmcodec.bitstream.file import encode_caption_only, with_caption
 from mcmcodec.caption import Words
 from mcmcodec.codec import Codec, info
 
@@ -157,7 +157,7 @@ def test_painter(run: Command, here: Path, tiny_codec: Codec, monkeypatch: pytes
         return lambda caption, width, height: Image.new("RGB", (8, 8), (len(caption), width, height))
 
     monkeypatch.setattr(plugins, "load_painter", load)
-    Path("p.mcm").write_bytes(words_file(tiny_codec.weights, 40, 30, Words(TEXT)))
+    Path("p.mcm").write_bytes(encode_caption_only(tiny_codec.weights, 40, 30, Words(TEXT)))
     assert run("decode", "p.mcm", "--painter", "mine:folder", "--device", "cpu").code == 0
     with Image.open("p.png") as painted:
         assert (painted.size, painted.getpixel((7, 7))) == ((40, 30), (len(TEXT), 40, 30))

@@ -91,13 +91,6 @@ def test_preview_on_a_terminal() -> None:
     assert said.count("▀".encode()) > 20
 
 
-def test_thumbnail(codec: Command, here: Path, picture: Callable[..., Path]) -> None:
-    picture("a.png", 400, 100)
-    codec("encode", "a.png")
-    assert codec("thumbnail", "--size", "128", "a.mcm", "small").code == 1  # the codec that stands in writes JSON
-    assert codec("thumbnail", "none.mcm", "small").err.startswith("codec: no such file or directory (none.mcm); ")
-
-
 def test_thumbnail_of_a_file(tiny_codec: Codec, tmp_path: Path) -> None:
     from click.testing import CliRunner
 

@@ -108,7 +108,7 @@ def test_command_line(tiny_codec: Codec, here: Path, capsys: pytest.CaptureFixtu
         assert code == 1 and "40 x 30 pixels are over the limit of 1199" in said, command
         assert run(*command, "--max-pixels", "1200")[0] == 0, command
     (here / "map.png").write_bytes((here / "a.png").read_bytes())
-    code, said = run("encode", "a.png", "--roi", "map.png", "--max-pixels", "1199", "--model", "tiny")
+    code, said = run("encode", "a.png", "-o", "c.mcm", "--roi", "map.png", "--max-pixels", "1199", "--model", "tiny")
     assert (code, said.split(";")[0]) == (2, "codec: --roi map.png: 40 x 30 pixels are over the limit of 1199")
 
 

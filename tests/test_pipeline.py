@@ -53,11 +53,14 @@ def test_the_reader_ends_with_the_loop() -> None:
     assert not any(thread.name == "read-ahead" for thread in threading.enumerate())
 
 
-def test_one_thing_takes_no_thread() -> None:
-    here = threading.current_thread()
-    outcomes = in_this_process(lambda item: threading.current_thread(), lambda item, thread: (item, thread), lambda _: 0)
-    assert [get() for _, get in outcomes([7])] == [(7, here)]
-    assert [get()[0] for _, get in outcomes([1, 2, 3])] == [1, 2, 3]
+def test_a_single_item_is_loaded_without_a_thread() -> None:
+    def load(item: int) -> threading.Thread:
+        return threading.current_thread()
+
+    results = in_this_process(load, lambda item, thread: (item, thread), lambda _: 0)
+    assert [get() for _, get in results([7])] == [(7, threading.current_thread())]
+    assert [get() for _, get in results([1, 2])] != [(item, threading.current_thread()) for item in (1, 2)]
+    assert [get()[0] for _, get in results([1, 2, 3])] == [1, 2, 3]
 
 
 def test_writing_is_settled_in_order() -> None:

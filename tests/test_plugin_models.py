@@ -24,7 +24,9 @@ def test_shapes_of_painted_pictures() -> None:
     assert fitting(5, 5, 8, 16) == (16, 16)
 
 
-@pytest.mark.parametrize(("load", "package"), [(plugins.load_captioner, "transformers:x"), (plugins.load_painter, "diffusers:x")])
+@pytest.mark.parametrize(
+    ("load", "package"), [(plugins.load_captioner, "transformers:x"), (plugins.load_painter, "diffusers:x")]
+)
 def test_folders_without_a_model(load: object, package: str) -> None:
     pytest.importorskip(package.removesuffix(":x"))
     with pytest.raises(UsageError, match="there is no (model|pipeline) in the folder 'x'; give "):

@@ -96,10 +96,10 @@ def caption(
 
 def _edit_file(path: str, edit: _Edit, *, dry_run: bool) -> tuple[str, str, tuple[int, int]]:
     """Read, and perhaps change, one file; return its caption before and after, and its sizes likewise."""
-    from ..bitstream.file import opened, with_caption
+    from ..bitstream.file import open_file, with_caption
 
     data = read(path)
-    before = opened(data).caption
+    before = open_file(data).caption
     after = edit(before) if edit else before
     changed = data if after == before else with_caption(data, after)
     if edit and not dry_run and (changed is not data or path == STREAM):

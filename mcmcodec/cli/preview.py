@@ -1,4 +1,4 @@
-"""``codec decode --preview``: pictures in the terminal, as well as it can show them.
+"""``codec decode --preview``: shows pictures in the terminal, by the best means that it has.
 
 The package textual-image finds out what the terminal can (sixels, kitty's graphics, else half blocks). Without it, or
 into a pipe, a character is two pixels, one above the other, in 24-bit colour.

@@ -1,4 +1,4 @@
-"""``codec thumbnail``: what a desktop's file manager calls for a small picture of an .mcm file."""
+"""``codec thumbnail``: makes a small PNG of an .mcm file, as file managers ask for it."""
 
 import click
 

@@ -29,7 +29,7 @@ REACH = 15
 USUAL_EFFORT, HURRIED_EFFORT = 3, 2
 """The effort, and the one where there is little time."""
 HURRIED_SHARE = 0.8
-"""Share of the usual effort's time that the hurried one takes; see ``benchmarks/results/effort.md``."""
+"""Share of the usual effort's time that the hurried one takes; see ``docs/results.md``."""
 USUAL = 3
 """Encodes that a picture takes, about."""
 

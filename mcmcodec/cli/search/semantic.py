@@ -38,7 +38,7 @@ def complete(index: Index) -> None:
 def search(index: Index, query: str, limit: int, *, recursive: bool = True) -> list[Hit]:
     """Files whose captions are nearest in meaning, best first by cosine similarity.
 
-    Combining them with the hits by words lowers the recall (``benchmarks/results/search.md``).
+    Combining them with the hits by words lowers the recall.
     """
     return index.nearest(KIND, embed([query])[0], np.matmul, limit, recursive=recursive)
 
