@@ -4,6 +4,7 @@ import json
 import re
 import textwrap
 import time
+from email.message import EmailMessage
 
 import pytest
 from hypothesis import given, settings
@@ -114,6 +115,16 @@ def test_habits_of_chats(alphabet: str, habit: str) -> None:
 def test_habits_of_mail(alphabet: str, width: int, quote: str, ending: str) -> None:
     lines = textwrap.wrap(armor(MESSAGE, alphabet), width, break_on_hyphens=False)
     assert MESSAGE in list(find("Hello,\n" + ending.join(quote + line for line in lines) + "\nbye"))
+
+
+@pytest.mark.parametrize("alphabet", ALL)
+@pytest.mark.parametrize("encoding", ["quoted-printable", "7bit", "base64"])
+def test_the_source_of_mail(alphabet: str, encoding: str) -> None:
+    mail = EmailMessage()
+    text = armor(MESSAGE, alphabet)
+    body = f"Hello,\n\n{text[:60]}\n{text[60:]}\n\nÀ bientôt" if encoding != "7bit" else f"Hello,\n{text}\nbye"
+    mail.set_content(body, cte=encoding)
+    assert (MESSAGE in list(find(mail.as_string()))) is (encoding != "base64")
 
 
 @pytest.mark.parametrize("quote", ["", "> "])

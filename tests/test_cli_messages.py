@@ -249,6 +249,27 @@ def test_one_bad_file_does_not_cost_the_others(codec: Command, photo: bytes) -> 
     assert done.code == 1 and Path("x.mcm").read_bytes() == photo
 
 
+def test_large_inputs_are_refused(codec: Command, photo: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mcmcodec.cli.join as module
+
+    monkeypatch.setattr(module, "MAX_INPUT", 1000)
+    Path("log.txt").write_text("\n".join(lines(photo)))
+    Path("large.txt").write_text("x" * 1001)
+    done = codec("join", "large.txt", "log.txt", "-o", "x.mcm")
+    assert done.code == 1 and done.err.splitlines()[0] == (
+        "codec: large.txt: larger than 1000 bytes; give the part with the messages in it"
+    )
+    assert Path("x.mcm").read_bytes() == photo
+
+
+@pytest.mark.parametrize("options", [("--armor",), ()])
+def test_only_text_goes_to_a_terminal(
+    codec: Command, photo: bytes, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert codec("split", "--size", "150", *options, "photo.mcm", "-o", "-").code == (0 if options else 2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

@@ -8,6 +8,7 @@ without the padding. Text is found inside other text, whatever chats and e-mail 
 from __future__ import annotations
 
 import base64
+import binascii
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _STRAIGHT: Final = str.maketrans(
 _ESCAPED: Final = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _BODY: Final = re.compile(r"([369])-([^-]+)-")
 _START: Final = re.compile(r"[369]-")
+_QUOTED_PRINTABLE: Final = re.compile(r"=(?:\r?\n|3D)")
 _QUOTES: Final = re.compile(r"(?:[ \t]*>)*[ \t]*")
 
 
@@ -81,7 +83,7 @@ def find(text: str) -> Iterator[bytes]:
         # the closing hyphen may be that behind another digit: "9-cut short 9-whole-"
         at = match.end() - 2
         decode = _BY_DIGIT[match[1]].decode
-        for body in _unwrapped(match[2], _line_start(text, match.start())):
+        for body in _readings(match[2], _line_start(text, match.start())):
             try:
                 yield decode(body)
             except ValueError:
@@ -116,12 +118,20 @@ def _line_start(text: str, at: int) -> str:
     return match[0].strip() if match else ""
 
 
+def _readings(body: str, prefix: str) -> list[str]:
+    """What a body may be in one line: as it stands, and out of the source of an e-mail in quoted-printable."""
+    found = _unwrapped(body, prefix)
+    if body.isascii() and _QUOTED_PRINTABLE.search(body):
+        found += _unwrapped(binascii.a2b_qp(body).decode("latin-1"), prefix)
+    return list(dict.fromkeys(found))
+
+
 def _unwrapped(body: str, prefix: str) -> list[str]:
     """A body in one line: without what stood in front of its first line, or without all that looks like quoting."""
     lines = body.splitlines() or [""]
     as_first = [lines[0], *(line.lstrip().removeprefix(prefix) for line in lines[1:])]
     as_quoted = [lines[0], *(_QUOTES.sub("", line, count=1) for line in lines[1:])]
-    return list(dict.fromkeys("".join("".join(way).split()) for way in (as_first, as_quoted)))
+    return ["".join("".join(way).split()) for way in (as_first, as_quoted)]
 
 
 def _encode_base91(data: bytes) -> str:

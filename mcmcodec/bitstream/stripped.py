@@ -8,7 +8,7 @@ all is right. So a file travels in seven bytes fewer (``formats/messages.md``, s
 from __future__ import annotations
 
 from ..errors import FormatError
-from ..model.weights import loaded
+from ..model.weights import find_number
 from . import container
 from .container import CRC_SIZE, MAGIC, Header
 from .messages import Stream
@@ -25,7 +25,7 @@ def strip(data: bytes) -> tuple[bytes, int]:
         ModelError: the file's model is not installed, so that nobody can tell whether the file is damaged.
     """
     header, _ = container.parse_header(data)
-    container.unpack(data, loaded(header.model, header.variant).fingerprint)
+    container.unpack(data, find_number(header.model, header.variant).fingerprint)
     return data[len(MAGIC) : -CRC_SIZE], container.crc_of(data) & 0xFFFF
 
 
@@ -38,7 +38,7 @@ def restore(content: bytes, stream: int) -> bytes:
     """
     body = MAGIC + content
     header = _header(body)
-    data = container.seal(body, loaded(header.model, header.variant).fingerprint)
+    data = container.seal(body, find_number(header.model, header.variant).fingerprint)
     if container.crc_of(data) & 0xFFFF != stream:
         raise FormatError(
             "checksum is wrong: the messages do not belong together, or the model's weights are not the sender's",

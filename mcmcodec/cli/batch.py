@@ -12,7 +12,7 @@ import click
 
 from ..errors import UsageError
 from .console import Meter, complain, duration, explain, printable, rate, size
-from .files import STREAM, Job, exists, guard_terminal
+from .files import STREAM, Job, exists, guard_stdin, guard_terminal
 from .output import Output, OutputExists, write
 from .pipeline import WriteBehind
 
@@ -102,6 +102,7 @@ def run(
     policy: OutputPolicy,
     *,
     compressed: Literal["in", "out"],
+    text: bool = False,
 ) -> int:
     """Do every job.
 
@@ -111,6 +112,7 @@ def run(
             being worked on; returns what does the jobs.
         policy: what to do about existing files, and what to print.
         compressed: whether the input or the output is the .mcm file, whose bytes make up the bits per pixel.
+        text: whether outputs are text, which a terminal may show.
 
     Returns:
         The exit code.
@@ -126,7 +128,10 @@ def run(
         for job in jobs:
             _print_plan(job, policy)
         return OK
-    guard_terminal(jobs)
+    if text:
+        guard_stdin(job.source for job in jobs)
+    else:
+        guard_terminal(jobs)
     start = time.monotonic()
     with Meter(len(jobs), quiet=policy.quiet) as meter:
         report = _Report(policy, compressed, meter)

@@ -184,7 +184,7 @@ def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, engine:
             return partial(encoder.encode_to_budget, show=show)
         return in_this_process(encoder.load, encoder.encode, LoadedPicture.memory)
 
-    return run(jobs, prepare, policy, compressed="out")
+    return run(jobs, prepare, policy, compressed="out", text=given["armor"])
 
 
 def _settings(given: dict[str, Any]) -> EncodeSettings:
