@@ -8,6 +8,7 @@ linear algebra, in the notation of the standards.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from io import BytesIO
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -123,8 +124,8 @@ def _from_wide(image: Image.Image) -> tuple[Image.Image, list[str]]:
     described, more = _described(image.info)
     # a curve is undone before 8 bits are left; profiles are for littlecms, which takes 8 bits of grey from Pillow
     if described.curve is not None:
-        unit = _encoded(_displayed(described.curve(unit), described))
-        picture = Image.fromarray(_bytes(unit)).convert("RGB")
+        light = _displayed(described.curve(unit), described)
+        picture = Image.fromarray(_samples(light)).convert("RGB")
     else:
         picture, more = _standard(Image.fromarray(_bytes(unit)), image.info)
     key = image.info.get("transparency")
@@ -311,7 +312,7 @@ def _by_numbers(samples: NDArray[np.uint8], described: _Description) -> tuple[ND
         light = _displayed(table[samples[top : top + _ROWS]], described)
         if light.ndim == 3:
             outside += int(((light < -0.005) | (light > 1.005)).any(2).sum())
-        out[top : top + _ROWS] = _bytes(_encoded(light))
+        out[top : top + _ROWS] = _samples(light)
     return out, outside / (samples.shape[0] * samples.shape[1])
 
 
@@ -324,6 +325,17 @@ def _displayed(light: Floats, described: _Description) -> Floats:
     if described.matrix is not None and light.ndim == 3:
         light = light @ described.matrix.T.astype(np.float32)
     return _compressed(light) if described.hdr else light
+
+
+def _samples(light: Floats) -> NDArray[np.uint8]:
+    """The sRGB samples of linear light, which is clipped to 0..1, from a table of 65536 steps."""
+    steps = np.clip(light, 0, 1) * np.float32(65535) + np.float32(0.5)
+    return _sample_table()[steps.astype(np.uint16)]
+
+
+@lru_cache(maxsize=1)
+def _sample_table() -> NDArray[np.uint8]:
+    return _bytes(_encoded(np.linspace(0, 1, 65536, dtype=np.float32)))
 
 
 def _bytes(unit: Floats) -> NDArray[np.uint8]:
@@ -359,8 +371,7 @@ def _decoded(samples: Floats) -> Floats:
 
 
 def _encoded(light: Floats) -> Floats:
-    """SRGB samples of linear light, which is clipped to 0..1 (IEC 61966-2-1)."""
-    light = np.clip(light, 0, 1)
+    """Samples of sRGB, 0..1, of linear light (IEC 61966-2-1)."""
     return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055).astype(np.float32)
 
 
