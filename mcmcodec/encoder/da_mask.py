@@ -64,15 +64,15 @@ def scores(rgb: NDArray[np.uint8], mode: str) -> Scores:
     return _ranks(texture_score(rgb)) + _ranks(structure_score(rgb))
 
 
-def rate_distortion_score(gain: Scores, bits: Scores, price: float = 1.0) -> Scores:
-    """What a patch gains beyond its price, in bits: above 0 it pays to show it (a Lagrangian choice).
+def rate_distortion_score(gain: Scores, bits: Scores, mask_lambda: float = 1.0) -> Scores:
+    """What a patch gains beyond what it costs, in bits: above 0 it pays to show it (a Lagrangian choice).
 
     Args:
         gain: (h, w) drop of the squared error times its Lagrangian weight, in bits.
         bits: (h, w) bits of the patch's latents beyond the base layer.
-        price: what a bit must bring in.
+        mask_lambda: bits of gain that a bit of cost must bring.
     """
-    return gain - price * bits
+    return gain - mask_lambda * bits
 
 
 def choose(score: Scores, keep: float, roi: NDArray[np.generic] | None = None) -> NDArray[np.bool_]:

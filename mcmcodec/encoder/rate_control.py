@@ -243,7 +243,7 @@ def likeness(name: str, picture: Picture) -> Callable[[Image], float]:
     def measure(decoded: Image) -> float:
         value = reference.judge(decoded)[0][name]
         if value is None:
-            raise InputError(f"the picture is too small for {name}", "wish for psnr, or give -q")
+            raise InputError(f"the picture is too small for {name}", "choose psnr, or give -q")
         return float(value)
 
     return measure
