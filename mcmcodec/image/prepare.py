@@ -18,8 +18,8 @@ from ..bitstream.limits import check_size
 from ..errors import UsageError
 from . import metadata
 from .bands import array
-from .colour import is_grey
 from .io import NOTES, Pixels, develop, open_image
+from .srgb import is_grey
 from .tiling import View
 
 ImageLike: TypeAlias = "Image.Image | NDArray[np.uint8] | str | os.PathLike[str]"
