@@ -165,7 +165,8 @@ def _lost(image: Image.Image) -> list[str]:
     lost = []
     gain_map = _has_gain_map(image)
     try:
-        count = int(getattr(image, "n_frames", 1))
+        # those of a PSD are layers, and the picture has them all
+        count = 1 if image.format == "PSD" else int(getattr(image, "n_frames", 1))
     # Pillow looks for the other frames here, and raises whatever a broken one makes it trip over.
     except Exception:
         count = 1

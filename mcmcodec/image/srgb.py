@@ -150,7 +150,9 @@ def _to_unit(values: NDArray[Any], image: Image.Image) -> tuple[Floats, list[str
     if image.mode.startswith("I;16") or image.format == "PPM" and not floating:
         top = 4095.0 if _is_twelve_bits(image) else 65535.0
         dark = 0 < high < top / 16
-        notes = [f"the largest of the values is {high:.0f} of {top:.0f}, so the picture is dark"] if dark else []
+        notes = [] if image.format else ["16-bit integers are taken as 0 to 65535"]
+        if dark:
+            notes.append(f"the largest of the values is {high:.0f} of {top:.0f}, so the picture is dark")
         return (values / np.float32(top)).astype(np.float32), notes
     over = 1 + _OVERSHOOT if floating else 1.0
     tops = (255.0, 65535.0) if floating else (255.0, 65535.0, 2.0**31 - 1)
@@ -162,9 +164,11 @@ def _to_unit(values: NDArray[Any], image: Image.Image) -> tuple[Floats, list[str
         notes = []
         if top > 1:
             notes.append(f"{kind} are taken as 0 to {top:.0f}")
-        if high > top or low < 0:
-            notes.append(f"values outside 0 to {top:.0f} are clipped ({low:.4g} to {high:.4g})")
-        elif high < top / 64:
+        if high > top:
+            notes.append(f"values above {top:.0f} are clipped (up to {high:.4g})")
+        if low < 0:
+            notes.append(f"values below 0 are clipped (down to {low:.4g})")
+        if high < top / 64:
             notes.append(f"the largest of the values is {high:.3g} of {top:.0f}, so the picture is dark")
         unit = np.clip(values / top, 0, 1).astype(np.float32)
     else:
