@@ -116,16 +116,25 @@ class EncodeOptions:
 
             if not isinstance(self.extras, Extras):
                 raise UsageError(f"extras are {_kind(self.extras)}", "give mcmcodec.Extras")
-        self._check_together()
+        self.check_together(roi=self.roi is not None)
 
-    def _check_together(self) -> None:
-        masked = self.keep is not None or self.roi is not None
-        if self.mode != "full" and (masked or self.mask != "rd"):
-            raise UsageError(f"mode {self.mode} shows no patch", "leave out keep, mask and the region map")
-        if self.mask == "none" and (self.roi is not None or (self.keep is not None and self.keep < 1)):
-            raise UsageError("mask none keeps every patch", "leave out keep and the region map, or choose another mask")
-        if self.reduce > 1 and (self.regions or self.mode == "caption"):
-            raise UsageError("a reduced picture has no regions, a caption no size", "leave out the reduction")
+    def check_together(self, *, roi: bool) -> None:
+        """Check that no two values contradict each other.
+
+        Args:
+            roi: whether there is a region map, or will be one when the picture is known.
+
+        Raises:
+            UsageError: two of them do.
+        """
+        if self.mode != "full" and (self.keep is not None or roi or self.mask != "rd"):
+            raise UsageError(f"mode {self.mode} shows no patch", "leave out keep, mask and roi")
+        if self.mask == "none" and (roi or (self.keep is not None and self.keep < 1)):
+            raise UsageError("mask none keeps every patch", "leave out keep and roi, or choose another mask")
+        if self.reduce > 1 and self.regions:
+            raise UsageError(f"reduce {self.reduce} is not possible with regions", "leave out the reduction")
+        if self.reduce > 1 and self.mode == "caption":
+            raise UsageError("mode caption keeps no picture to reduce", "leave out the reduction")
 
     def _put(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -179,8 +188,10 @@ class DecodeOptions:
             raise UsageError(f"the decoder is {_kind(self.decoder)}, not a name", "give perceptual, say")
         if self.realism is not None:
             realism = _number("realism", self.realism, "0 is fidelity, 1 is perceptual")
-            if self.decoder is not None or not 0 <= realism <= 1:
-                raise UsageError("realism is 0 to 1 and stands for a decoder", "give either of them")
+            if not 0 <= realism <= 1:
+                raise UsageError(f"realism {self.realism} is not 0 to 1", "0 is fidelity, 1 is perceptual")
+            if self.decoder is not None:
+                raise UsageError("decoder and realism both choose a decoder", "give one of them")
             object.__setattr__(self, "realism", realism)
         if self.painter is not None and not callable(self.painter):
             raise UsageError(f"the painter is {_kind(self.painter)}", "give a function of caption, width and height")

@@ -342,7 +342,7 @@ except SystemExit as end:
     assert end.code in (0, 1), end.code
 banned = ("mcmcodec.training", "mcmcodec.cli.bench.")
 # the commands' options are known to the program before one is chosen
-print(*(name for name in sys.modules if name.startswith(banned) and name != "mcmcodec.cli.bench.command"))
+print(*(name for name in sys.modules if name.startswith(banned) and name != "mcmcodec.cli.bench.bench_command"))
 print(*(name for name in sys.modules if name.startswith("mcmcodec.metrics.")))
 """
     environment = os.environ | {"PYTHONPATH": str(Path(mcmcodec.__file__).parents[1])}

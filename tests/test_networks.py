@@ -10,10 +10,11 @@ import torch
 from models import tiny_network
 from numpy.typing import NDArray
 
+from mcmcodec.encoder.rdoq import RdoqQuantizer
 from mcmcodec.entropy import fixed_point, integer_networks
 from mcmcodec.entropy.adaptive import AdaptiveBit
 from mcmcodec.entropy.fixed_point import ACT_BITS, WEIGHT_BITS
-from mcmcodec.entropy.latent_coder import Counter, Decoded, EntropyModel, Reader, Writer, walk
+from mcmcodec.entropy.latent_coder import Decoded, EntropyModel, SymbolIO, SymbolReader, code_latents
 from mcmcodec.entropy.rangecoder import RangeDecoder, RangeEncoder
 from mcmcodec.model.config import PRESETS
 from mcmcodec.model.layers import knot_weights
@@ -70,24 +71,24 @@ class Case:
             coded: Coded = nets(*tensors, knot_weights(torch.tensor([self.quality])).double())
         return coded
 
-    def walk(self, model: EntropyModel, port: Any) -> Decoded:
-        return walk(model, port, self.grid, self.quality, self.keep, bool(self.mask.all()))
+    def code(self, model: EntropyModel, io: SymbolIO) -> Decoded:
+        return code_latents(model, io, self.grid, self.quality, self.keep, bool(self.mask.all()))
 
-    def ports(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    def arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
         return self.v, self.z.reshape(-1, CONFIG.hyper), self.mask
 
 
-class Probe(Counter):
-    """Counts bits by section, and the mask's with the network's word alone."""
+class Probe(RdoqQuantizer):
+    """Adds up the bits of each part; those of the mask as the network predicts them, without adaptation."""
 
     def __init__(self, case: Case, model: EntropyModel) -> None:
-        super().__init__(*case.ports(), model.tables, np.zeros(CONFIG.latents))
+        super().__init__(*case.arrays(), model.tables, np.zeros(CONFIG.latents))
         self.mask_bits, self.latent_bits = 0.0, {"base": 0.0, "latents": 0.0}
         self.seen: set[int] = set()
-        self.name = ""
+        self.part = ""
 
-    def section(self, name: str) -> None:
-        self.name = name
+    def begin(self, part: str) -> None:
+        self.part = part
 
     def hyper(self, loc: Any, index: Any) -> Any:
         symbols = super().hyper(loc, index)
@@ -103,7 +104,7 @@ class Probe(Counter):
 
     def latents(self, where: Any, start: int, mu: Any, index: Any) -> Any:
         symbols = super().latents(where, start, mu, index)
-        self.latent_bits[self.name] += self.tables.cost(symbols, index).sum()
+        self.latent_bits[self.part] += self.tables.cost(symbols, index).sum()
         return symbols
 
 
@@ -115,19 +116,20 @@ EVEN = (10, 12)
 def test_trained_form_is_the_exported_form(nets: EntropyNets, model: EntropyModel, quality: int, share: float) -> None:
     case = Case(quality, share, EVEN)
     coded = case.trained(nets)
-    encoder = RangeEncoder()
-    decoded = case.walk(model, Writer(encoder, *case.ports(), model.tables, np.zeros(CONFIG.latents)))
+    encoder, quantizer = RangeEncoder(), RdoqQuantizer(*case.arrays(), model.tables, np.zeros(CONFIG.latents))
+    decoded = case.code(model, quantizer)
+    quantizer.encode(encoder)
     np.testing.assert_array_equal(decoded.psi, np.rint(coded.psi[0].numpy() * UNIT))
     places = case.mask[..., None] | (np.arange(CONFIG.latents) < CONFIG.base)
     trained = np.where(places, np.rint(coded.v_hat[0].numpy() * UNIT), 0)
     np.testing.assert_array_equal(decoded.v_hat, trained)
     assert len(np.unique(decoded.psi)) > 100
-    reader = Reader(RangeDecoder(encoder.finish()), model.tables, len(case.ports()[1]))
-    np.testing.assert_array_equal(case.walk(model, reader).v_hat, decoded.v_hat)
+    reader = SymbolReader(RangeDecoder(encoder.finish()), model.tables, len(case.arrays()[1]))
+    np.testing.assert_array_equal(case.code(model, reader).v_hat, decoded.v_hat)
 
 
-class Listener(Counter):
-    """Keeps what the networks say: positions, means and table indices of every pass, in order."""
+class Listener(RdoqQuantizer):
+    """Keeps what the networks predict: positions, means and table indices of every pass, in order."""
 
     heard: list[tuple[Any, Any, Any]]
 
@@ -154,8 +156,8 @@ def test_both_forms_predict_the_same(
     monkeypatch.setattr(training, "code", code)
     case = Case(quality, 0.55, EVEN)
     case.trained(nets)
-    listener = Listener(*case.ports(), model.tables, np.zeros(CONFIG.latents))
-    case.walk(model, listener)
+    listener = Listener(*case.arrays(), model.tables, np.zeros(CONFIG.latents))
+    case.code(model, listener)
     assert len(said) == len(listener.heard) == 1 + 4 * len(CONFIG.slices)
     for (where, mu, index), (trained_mu, trained_index) in zip(listener.heard, said, strict=True):
         places = (0, 0) if where is None else tuple(axis // 2 for axis in where)
@@ -167,12 +169,12 @@ def test_both_forms_predict_the_same(
 def test_reality_of_the_comparison(nets: EntropyNets, model: EntropyModel) -> None:
     """One weight off by one unit shows: the networks are not so idle that anything would pass."""
     case = Case(50, 0.55, EVEN)
-    before = case.walk(model, Counter(*case.ports(), model.tables, np.zeros(CONFIG.latents)))
+    before = case.code(model, RdoqQuantizer(*case.arrays(), model.tables, np.zeros(CONFIG.latents)))
     for net in [*model.nets, model.hyper]:
         weight = net.weight2
         original = weight.copy()
         weight += 1
-        after = case.walk(model, Counter(*case.ports(), model.tables, np.zeros(CONFIG.latents)))
+        after = case.code(model, RdoqQuantizer(*case.arrays(), model.tables, np.zeros(CONFIG.latents)))
         weight[:] = original
         assert (after.v_hat != before.v_hat).any()
 
@@ -182,11 +184,11 @@ class Sampler:
 
     def __init__(self, case: Case) -> None:
         self.mask, self.rng = case.mask, np.random.default_rng(1)
-        self.cells = len(case.ports()[1])
+        self.cells = len(case.arrays()[1])
         self.z = np.empty(case.z.shape)
 
-    def section(self, name: str) -> None:
-        """Nothing to account."""
+    def begin(self, part: str) -> None:
+        """Nothing to do."""
 
     def hyper(self, loc: Any, index: Any) -> Any:
         symbols = self.draw(np.broadcast_to(index, (self.cells, len(index))))
@@ -208,11 +210,11 @@ class Sampler:
 def test_training_counts_the_bits_that_are_spent(nets: EntropyNets, model: EntropyModel, quality: int) -> None:
     case = Case(quality, 0.55, (24, 26))
     sampler = Sampler(case)
-    case.v = case.walk(model, sampler).v_hat / UNIT
+    case.v = case.code(model, sampler).v_hat / UNIT
     case.z = sampler.z
     bits = {name: float(value) for name, value in case.trained(nets).bits.items()}
     probe = Probe(case, model)
-    case.walk(model, probe)
+    case.code(model, probe)
     assert len(probe.seen) > 5, "the mask network says the same of every patch"
     assert probe.mask_bits == pytest.approx(bits["mask"], rel=0.01)
     assert probe.latent_bits["latents"] == pytest.approx(bits["latents"], rel=0.005)
@@ -223,10 +225,11 @@ def test_training_counts_the_bits_that_are_spent(nets: EntropyNets, model: Entro
 @pytest.mark.parametrize("share", [0.0, 0.4])
 def test_odd_grids_and_few_patches(model: EntropyModel, grid: tuple[int, int], share: float) -> None:
     case = Case(60, share, grid)
-    encoder = RangeEncoder()
-    written = case.walk(model, Writer(encoder, *case.ports(), model.tables, np.full(CONFIG.latents, 0.1)))
+    encoder, quantizer = RangeEncoder(), RdoqQuantizer(*case.arrays(), model.tables, np.full(CONFIG.latents, 0.1))
+    written = case.code(model, quantizer)
+    quantizer.encode(encoder)
     decoder = RangeDecoder(encoder.finish())
-    read = case.walk(model, Reader(decoder, model.tables, len(case.ports()[1])))
+    read = case.code(model, SymbolReader(decoder, model.tables, len(case.arrays()[1])))
     np.testing.assert_array_equal(read.v_hat, written.v_hat)
     np.testing.assert_array_equal(read.mask, case.mask)
     assert decoder.exhausted()
@@ -237,7 +240,8 @@ def test_rows_per_product_do_not_matter(model: EntropyModel, monkeypatch: pytest
     case = Case(70, 0.5)
     for rows in (integer_networks.ROWS, 3):
         monkeypatch.setattr(integer_networks, "ROWS", rows)
-        encoder = RangeEncoder()
-        case.walk(model, Writer(encoder, *case.ports(), model.tables, np.zeros(CONFIG.latents)))
+        encoder, quantizer = RangeEncoder(), RdoqQuantizer(*case.arrays(), model.tables, np.zeros(CONFIG.latents))
+        case.code(model, quantizer)
+        quantizer.encode(encoder)
         files.append(encoder.finish())
     assert files[0] == files[1]

@@ -18,7 +18,7 @@ from conftest import Command
 from models import smooth_noise
 from test_cli_caption import run
 
-from mcmcodec.bitstream.file import opened, with_caption, words_file
+from mcmcodec.bitstream.file import encode_caption_only, open_file, with_caption
 from mcmcodec.caption import Region, Words
 from mcmcodec.cli.search import index_file
 from mcmcodec.cli.search.index import Index, match_terms
@@ -42,7 +42,7 @@ REGIONS = (Region(0, 0, 2, 1, "a locomotive"),)
 def pictures(tiny_codec: Codec) -> dict[str, bytes]:
     """Files of pictures, all but the train's, which are words alone."""
     return {
-        name: words_file(tiny_codec.weights, 64, 48, Words(caption, REGIONS))
+        name: encode_caption_only(tiny_codec.weights, 64, 48, Words(caption, REGIONS))
         if name == "train.mcm"
         else tiny_codec.encode(smooth_noise(48, 64, seed=number), caption=caption)
         for number, (name, caption) in enumerate(CAPTIONS.items())
@@ -164,7 +164,7 @@ def test_likeness(run: Command, archive: Path, tiny_codec: Codec) -> None:
 
 def test_descriptors(tiny_codec: Codec) -> None:
     vectors = [
-        descriptor(opened(tiny_codec.encode(smooth_noise(*size), mode=mode)))
+        descriptor(open_file(tiny_codec.encode(smooth_noise(*size), mode=mode)))
         for size in ((48, 64), (1, 1), (17, 200))
         for mode in ("full", "base")
     ]
@@ -227,9 +227,9 @@ def test_words_are_found_without_torch_and_without_latents(archive: Path) -> Non
     program = """
 import sys
 import mcmcodec.entropy.latent_coder, mcmcodec.bitstream.file
-def walk(*arguments):
+def code_latents(*arguments):
     raise SystemExit("latents were read")
-mcmcodec.bitstream.file.walk = walk
+mcmcodec.bitstream.file.code_latents = code_latents
 from mcmcodec.cli.main import main
 try:
     main(sys.argv[1:])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import McmError, UsageError
-from . import options
+from . import shared_options
 from .batch import FAILED, OK
 from .console import complain, explain, printable, rate, size
 from .files import STREAM, seekable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option("--decoder", metavar="NAME", help="For .mcm files.  [default: the model's first]")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
-@options.device
+@shared_options.device
 def compare(original: str, picture: str, metrics: str, decoder: str | None, as_json: bool, device: str) -> int:
     """Measure how far a picture is from its original.
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ import click
 from .. import __version__
 from ..errors import UsageError
 from .batch import FAILED, INTERRUPTED, OK, USAGE
-from .bench.command import bench
+from .bench.bench_command import bench
 from .caption import caption
 from .compare import compare
 from .completion import completion
@@ -25,7 +26,7 @@ from .encode import encode
 from .files import STREAM
 from .info import info
 from .models import models
-from .search.command import index, search
+from .search.search_command import index, search
 from .thumbnail import thumbnail
 from .verify import verify
 
@@ -40,8 +41,8 @@ def cli() -> None:
       codec encode photo.jpg            writes photo.mcm
       codec decode photo.mcm            writes photo.png
       codec info photo.mcm              shows where every byte went
-      codec caption photo.mcm           shows or changes its words
-      codec search "a dog" archive      finds files by their words
+      codec caption photo.mcm           shows or changes its caption
+      codec search "a dog" archive      finds files by their captions
       codec compare a.png b.png         measures how far b is from a
       codec bench photos                measures codecs on a folder
 
@@ -57,9 +58,7 @@ for command in (encode, decode, info, verify, caption, index, search, thumbnail,
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit; no traceback gets out unless MCMCODEC_DEBUG is set."""
-    if not sys.warnoptions:
-        # Pillow and torch warn about things that the person at the command line cannot change.
-        warnings.simplefilter("ignore")
+    _silence_libraries()
     # numpy's own threads, waiting busily for work, slow torch's down, and small products gain nothing by them
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     for stream in (sys.stdout, sys.stderr):
@@ -77,6 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # The reader has gone or the disk is full, as has been said: Python would say it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
+
+
+def _silence_libraries() -> None:
+    """Keep what Pillow and torch say about strangers' files off stderr, unless -W or PYTHONWARNINGS asks for it."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        # without a handler, Python prints what libraries log as errors
+        logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def _run(arguments: Sequence[str] | None) -> int:

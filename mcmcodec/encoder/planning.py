@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..entropy.integer_networks import Reals
-from ..entropy.latent_coder import walk
+from ..entropy.latent_coder import code_latents
 from ..entropy.rangecoder import RangeEncoder
 from ..image.tiling import PATCH
 from ..model.config import error_per_bit
@@ -126,7 +126,7 @@ def _quantize(
     strength = float(weights.card["tuning"]["quantise_price"]) if options.effort > 1 else 0.0
     symbols = RdoqQuantizer(*analysis, visible, weights.entropy.tables, strength * error)
     every, none = bool(visible.all()), not visible.any()
-    walk(weights.entropy, symbols, visible.shape, options.quality, keep_of(visible), every, none)
+    code_latents(weights.entropy, symbols, visible.shape, options.quality, keep_of(visible), every, none)
     return Plan(visible, symbols, 1 / error, hidden_loss)
 
 

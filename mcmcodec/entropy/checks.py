@@ -1,4 +1,4 @@
-"""Stage: entropy, before all of it: whether frozen integers are a model, and that no sum of theirs can be rounded.
+"""Checks whether frozen integers are a stream model, and proves that none of their sums can be rounded.
 
 Why float64 is exact (specification, section 5.4). Every input of a layer is a whole number of magnitude at most
 ACT_MAX: an output of another layer, clamped to it; decoded values, clamped to it or to INPUT_MAX; the constants
@@ -28,13 +28,14 @@ from .rangecoder import TOTAL
 Arrays = Mapping[str, NDArray[np.generic]]
 
 EXACT = 1 << 53
-KNOTS = 6
+QUALITIES = 6
+"""Rows of parameters by quality: 0, 20, ..., 100."""
 PASSES = 4
 _MAX_REACH = (1 << 15) - 1
 
 
 def check(arrays: Arrays, slices: Sequence[int], base_slices: int) -> int:
-    """Look at every integer of a stream model, once, when it is loaded.
+    """Check every integer of a stream model, once, when it is loaded.
 
     Args:
         arrays: the tensors ``entropy.*`` without that prefix (specification, section 7).
@@ -47,9 +48,9 @@ def check(arrays: Arrays, slices: Sequence[int], base_slices: int) -> int:
     Raises:
         ModelError: a tensor is missing, has another type or shape, is out of range, or a sum could reach 2**53.
     """
-    hyper = _integers(arrays, "hyper.loc", (KNOTS, -1)).shape[1]
-    _integers(arrays, "hyper.index", (KNOTS, hyper))
-    hidden = _integers(arrays, "hyper.bias1", (KNOTS, -1)).shape[1]
+    hyper = _integers(arrays, "hyper.loc", (QUALITIES, -1)).shape[1]
+    _integers(arrays, "hyper.index", (QUALITIES, hyper))
+    hidden = _integers(arrays, "hyper.bias1", (QUALITIES, -1)).shape[1]
     features = _integers(arrays, "slices.0.context", (-1, -1, 3, 3)).shape[1] - (base_slices == 0)
     sums = [_layer(arrays, "hyper.bias1", _integers(arrays, "hyper.weight1", (hidden, hyper, 3, 3)))]
     outputs = HYPER * HYPER * features
@@ -61,17 +62,17 @@ def check(arrays: Arrays, slices: Sequence[int], base_slices: int) -> int:
     sums.append(_network(arrays, "mask", features + sum(slices[:base_slices]) + 1, 1, 1))
     p1 = _integers(arrays, "mask.p1", (SCALES,))
     if p1.min() < 1 or p1.max() > 4095:
-        raise _unfit("mask.p1 is not 1 to 4095")
+        raise _not_a_model("mask.p1 is not 1 to 4095")
     _tables(arrays)
     return max(sums)
 
 
 def _network(arrays: Arrays, name: str, known: int, current: int, outputs: int) -> int:
-    width = _integers(arrays, f"{name}.bias1", (KNOTS, -1)).shape[1]
+    width = _integers(arrays, f"{name}.bias1", (QUALITIES, -1)).shape[1]
     context = _integers(arrays, f"{name}.context", (width, known, 3, 3))
     currents = _integers(arrays, f"{name}.current", (PASSES - 1, width, current, 3, 3))
     _integers(arrays, f"{name}.bias2", (width,))
-    _integers(arrays, f"{name}.bias3", (KNOTS, outputs))
+    _integers(arrays, f"{name}.bias3", (QUALITIES, outputs))
     return max(
         *(_layer(arrays, f"{name}.bias1", context, taps) for taps in currents),
         _layer(arrays, f"{name}.bias2", _integers(arrays, f"{name}.weight2", (width, width))),
@@ -85,35 +86,35 @@ def _layer(arrays: Arrays, bias: str, *weights: NDArray[np.int64]) -> int:
     reach = sum(np.abs(w).reshape(len(w), -1).sum(1) for w in weights)
     found = max(ACT_MAX * int(total) + int(most) for total, most in zip(reach, largest, strict=True))
     if found >= EXACT:
-        raise _unfit(f"sums of the layer with {bias} could reach 2**53")
+        raise _not_a_model(f"sums of the layer with {bias} could reach 2**53")
     return found
 
 
 def _tables(arrays: Arrays) -> None:
     reach = _integers(arrays, "tables.reach", (SCALES,))
     if reach[0] != 0 or reach.min() < 0 or reach.max() > _MAX_REACH:
-        raise _unfit(f"tables.reach is not 0, and then 0 to {_MAX_REACH}")
+        raise _not_a_model(f"tables.reach is not 0, and then 0 to {_MAX_REACH}")
     sizes = 2 * reach[1:] + 2
     frequencies = _integers(arrays, "tables.frequencies", (int(sizes.sum()),))
     totals = np.add.reduceat(frequencies, np.cumsum(sizes) - sizes)
     if frequencies.min() < 1 or (totals != TOTAL).any():
-        raise _unfit(f"tables.frequencies are not above zero with a sum of {TOTAL} in each table")
+        raise _not_a_model(f"tables.frequencies are not above zero with a sum of {TOTAL} in each table")
 
 
 def _integers(arrays: Arrays, name: str, shape: tuple[int, ...] | None) -> NDArray[np.int64]:
-    """The tensor as int64, when it is there, of integers up to 32 bits, and of that shape (-1: any but 0)."""
+    """The tensor as int64. ModelError unless it has integers of up to 32 bits and that shape (-1: any size but 0)."""
     found = arrays.get(name)
     if found is None:
-        raise _unfit(f"there is no {name}")
+        raise _not_a_model(f"there is no {name}")
     if found.dtype.kind not in "iu" or found.dtype.itemsize > 4:
-        raise _unfit(f"{name} is {found.dtype}, not integers of 32 bits at most")
+        raise _not_a_model(f"{name} is {found.dtype}, not integers of 32 bits at most")
     fits = shape is None or (
         len(shape) == found.ndim and all(a == b or a == -1 for a, b in zip(shape, found.shape, strict=True))
     )
     if not fits or not found.size:
-        raise _unfit(f"{name} has shape {found.shape}, not {shape}")
+        raise _not_a_model(f"{name} has shape {found.shape}, not {shape}")
     return found.astype(np.int64)
 
 
-def _unfit(cause: str) -> ModelError:
+def _not_a_model(cause: str) -> ModelError:
     return ModelError(f"the weights are not a stream model: {cause}", "install mcmcodec again")

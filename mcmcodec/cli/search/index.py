@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...bitstream.file import opened
+from ...bitstream.file import open_file
 from ...caption.shortest import content
 from ...errors import UsageError
 from . import index_file
@@ -260,6 +260,6 @@ def match_terms(query: str) -> list[str]:
 
 def _facts(data: bytes) -> tuple[int, int, str, str, str, str]:
     """Width, height, model, mode, caption and phrases of a file."""
-    file = opened(data)
+    file = open_file(data)
     phrases = "; ".join(region.text for region in file.words.regions)
     return file.header.width, file.header.height, file.weights.name, file.mode, file.words.text, phrases

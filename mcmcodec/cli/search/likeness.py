@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from ...bitstream.file import Opened, opened
+from ...bitstream.file import OpenedFile, open_file
 from ...entropy.fixed_point import ACT_BITS
 from ...errors import McmError
 from ...model.weights import Weights
@@ -24,14 +24,14 @@ CELLS: Final = 4
 _BATCH: Final = 100
 
 
-def descriptor(file: Opened) -> Vectors:
+def descriptor(file: OpenedFile) -> Vectors:
     """The descriptor (n,) of a file; empty for a file with a caption only. Its symbols are decoded.
 
     Raises:
         FormatError: the payload is damaged.
         InputError: the picture is over the limit of pixels.
     """
-    if file.header.words_only:
+    if file.header.caption_only:
         return np.zeros(0, np.float32)
     decoded, _ = file.symbols(coarse=True)
     base = file.weights.config.base
@@ -83,6 +83,6 @@ def complete(index: Index, read: Callable[[str], bytes]) -> None:
 
 def _described(read: Callable[[str], bytes], path: str) -> Vectors:
     try:
-        return descriptor(opened(read(path)))
+        return descriptor(open_file(read(path)))
     except (McmError, OSError):
         return np.zeros(0, np.float32)
