@@ -103,7 +103,10 @@ def test_folders(codec: Command, here: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         data[name] = radio.some_file(random.Random(number), 300)
         path.write_bytes(data[name])
-    assert codec("split", "-r", "--for", "sms", "packed", "-o", "out").code == 0
+    done = codec("split", "-r", "--for", "sms", "packed", "-o", "out")
+    assert (done.code, done.err) == (0, "2 files, 6 messages\n")
+    assert codec("split", "-r", "--for", "sms", "packed", "-o", "out", "-v", "-f").err.count(" messages of up to ") == 2
+    assert codec("split", "-r", "--for", "sms", "packed", "-o", "out", "--quiet", "-f").err == ""
     assert (here / "out" / "sub" / "two.messages" / "001.txt").is_file()
     done = codec("join", "-r", "out", "-o", "joined" + os.sep, "-v")
     assert done.code == 0 and done.err.endswith("\n") and "2 images" in done.err
@@ -245,6 +248,7 @@ def test_one_bad_file_does_not_cost_the_others(codec: Command, photo: bytes) -> 
         "codec: bad.mcm: checksum is wrong: the file is damaged, or its model's weights are not these",
         "codec: large.mcm: 20008 bytes do not fit into 128 messages of 117 bytes",
     ]
+    assert done.err.splitlines()[2:] == ["1 file, 4 messages, 2 failed"]
     done = codec("join", "nosuch.txt", "out/photo.messages", "-o", "x.mcm")
     assert done.code == 1 and Path("x.mcm").read_bytes() == photo
 

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 import click
@@ -52,9 +52,10 @@ def split(
 ) -> int:  # fmt: skip
     """Cut .mcm files into messages; codec join puts them together again.
 
-    Any messages bring the picture back, as many as there are without the
-    spare ones. Each has 4 bytes of overhead. --for gives text of the
-    link's alphabet; --size counts characters of text, else bytes.
+    With spare messages, any that arrive bring the whole picture back if
+    they are as many as there would be without spare ones. The overhead is
+    4 bytes a message. --for gives text of the link's alphabet; --size
+    counts characters of text, else bytes.
 
     Messages are written as files 001, 002, ... into a folder. With -o FILE
     or -o - they follow each other: text line by line, bytes in KISS frames.
@@ -112,14 +113,21 @@ def _run(jobs: list[Job], splitter: _Splitter, policy: OutputPolicy) -> int:
         guard_stdin(job.source for job in jobs)
     else:
         guard_terminal(jobs)
-    statuses = [_do(job, splitter, policy) for job in jobs]
+    if len(jobs) == 1 and not policy.quiet:
+        policy = replace(policy, verbose=True)
+    statuses, counts = zip(*(_do(job, splitter, policy) for job in jobs), strict=True)
+    if len(jobs) > 1 and not policy.quiet and not policy.dry_run:
+        done = statuses.count("ok")
+        parts = [f"{done} file{'' if done == 1 else 's'}, {sum(counts)} message{'' if sum(counts) == 1 else 's'}"]
+        parts += [f"{statuses.count(what)} {what}" for what in ("skipped", "failed") if what in statuses]
+        click.echo(", ".join(parts), err=True)
     if "failed" in statuses:
         return FAILED
     return ALL_SKIPPED if set(statuses) == {"skipped"} else OK
 
 
-def _do(job: Job, splitter: _Splitter, policy: OutputPolicy) -> str:
-    """Do a job and report it; return what became of it."""
+def _do(job: Job, splitter: _Splitter, policy: OutputPolicy) -> tuple[str, int]:
+    """Do a job and report it; return what became of it, and how many messages it gave."""
     facts: dict[str, object] = {}
     try:
         action = decide_action(job, policy)
@@ -137,7 +145,7 @@ def _do(job: Job, splitter: _Splitter, policy: OutputPolicy) -> str:
     except Exception as error:
         status, facts = "failed", {"error": explain(error, job.source)}
     _report(job, status, facts, policy)
-    return status
+    return status, int(str(facts.get("messages", 0)))
 
 
 def _split_file(job: Job, splitter: _Splitter, policy: OutputPolicy) -> dict[str, object]:
@@ -184,7 +192,7 @@ def _report(job: Job, status: str, facts: dict[str, object], policy: OutputPolic
         note = {"skipped": " (skipped: it exists)", "refused": f" (refused: {facts.get('error')})"}.get(status, "")
         if status != "failed":
             click.echo(printable(line + note))
-    elif status == "ok" and not policy.quiet:
+    elif status == "ok" and policy.verbose:
         count = f"{facts['messages']} message{'' if facts['messages'] == 1 else 's'} of up to {facts['largest']}"
         spare = "" if facts["messages"] == facts["needed"] else f", any {facts['needed']} of them enough"
         click.echo(printable(f"{line}: {count} {facts['unit']}{spare}"), err=True)
