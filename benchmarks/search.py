@@ -88,20 +88,23 @@ def words(work: Work, captions: str, ways: Sequence[str]) -> list[Row]:
                 Path(top, name).with_suffix(".mcm").write_bytes(data)
             codec("index", top, "--json", *(["--semantic"] if {"meaning", "both"} & set(ways) else []))
             asked = [(text, name) for name, texts in pairs.items() for text in texts[1:]]
+            options = ("--as-is", "--json", "-k", str(POOL))
+            lists = {"words": [codec("search", text, top, *options) for text, _ in asked]}
+            if {"meaning", "both"} & set(ways):
+                lists["meaning"] = [codec("search", text, top, "--semantic", *options) for text, _ in asked]
+                pairs_of_lists = zip(lists["meaning"], lists["words"], strict=True)
+                lists["both"] = [combined(*one) for one in pairs_of_lists]
             for way in ways:
-                ranks = [rank(found(text, top, way), name) for text, name in asked]
+                ranks = [rank(hits, name) for hits, (_, name) in zip(lists[way], asked, strict=True)]
                 row = {"pictures": split, "files": len(pairs), "queries": len(ranks), "way": way}
                 rows.append(row | recalls(ranks))
     return rows
 
 
-def found(text: str, folder: str, way: str) -> list[Row]:
-    """Files of a folder for a query; ``both`` is reciprocal rank fusion (Cormack, Clarke and Büttcher 2009)."""
-    options = ("search", text, folder, "--as-is", "--json", "-k", str(POOL))
-    if way != "both":
-        return codec(*options, *(["--semantic"] if way == "meaning" else []))
+def combined(*lists: Sequence[Row]) -> list[Row]:
+    """Lists of hits made into one by reciprocal rank fusion (Cormack, Clarke and Büttcher 2009)."""
     scores: dict[str, float] = {}
-    for hits in (codec(*options, "--semantic"), codec(*options)):
+    for hits in lists:
         for place, hit in enumerate(hits, 1):
             scores[hit["file"]] = scores.get(hit["file"], 0.0) + 1 / (60 + place)
     return [{"file": file} for file in sorted(scores, key=lambda file: -scores[file])]
