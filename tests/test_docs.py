@@ -101,10 +101,11 @@ def test_commands_are_understood(page: Path, monkeypatch: pytest.MonkeyPatch) ->
     blocks = "\n".join(fenced(page, "sh")).splitlines()
     mentions = [span for span in spans(page) if re.search(r"\bcodec [a-z]", span)]
     for lines, incomplete in ((blocks, ()), (mentions, (click.MissingParameter, click.BadOptionUsage))):
+        parent = click.Context(cli, info_name="codec", **cli.context_settings)
         for name, *arguments in commands(lines):
             assert name in cli.commands
             try:
-                cli.commands[name].make_context(name, arguments)
+                cli.commands[name].make_context(name, arguments, parent=parent)
             except incomplete:
                 continue
             except click.ClickException as error:
