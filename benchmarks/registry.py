@@ -143,8 +143,8 @@ BENCHMARKS = (
     ),
     Benchmark(
         "search", "How often a search finds what was meant, and what it costs", 10, ("val", "pairs.csv", "captions"),
-        {"folder": "val", "captions": "pairs.csv", "texts": "captions", "queries": 40, "quality": 40, "files": 20_000,
-         "distinct": 2_000},
+        {"folder": "val", "captions": "pairs.csv", "ways": ("words", "meaning", "both"), "texts": "captions",
+         "queries": 40, "quality": 40, "files": 20_000, "distinct": 2_000},
         search.measure,
     ),
     Benchmark(

@@ -1,8 +1,9 @@
 """How often does a search find what was meant, and what does it cost on a large archive?
 
 All by the command line. Words: each picture with several human captions is a file with the first of them; every other
-caption is a query, which finds its picture among the first 1, 5 or 10 files, or not. Likeness: an archive of pictures;
-the queries are the same pictures coded otherwise. Speed: an archive of files that hold a caption only.
+caption is a query, which finds its picture among the first 1, 5 or 10 files, or not: by words, by meaning, by both.
+Likeness: an archive of pictures; the queries are the same pictures coded otherwise. Speed: an archive of files that
+hold a caption only.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import click
 import numpy as np
 
 from mcmcodec.cli.main import main
@@ -33,11 +35,14 @@ from .work import Work
 
 Row = dict[str, Any]
 RANKS = (1, 5, 10)
+POOL = 50
+"""Files of each list, of which two may be combined."""
 PICTURE = np.zeros((512, 768, 3), np.uint8)
 
 
 def measure(
-    work: Work, *, folder: str, captions: str, texts: str, queries: int, quality: int, files: int, distinct: int,
+    work: Work, *, folder: str, captions: str, ways: Sequence[str], texts: str, queries: int, quality: int, files: int,
+    distinct: int,
 ) -> Row:  # fmt: skip
     """All three.
 
@@ -45,6 +50,7 @@ def measure(
         work: the run.
         folder: set of pictures for likeness.
         captions: table of pictures and captions.
+        ways: of searching by words: ``words`` (the default), ``meaning`` (``--semantic``), or ``both``, combined.
         texts: folder of captions, *.txt.gz, for the large archive.
         queries: pictures asked for by likeness, and captions asked for in the large archive.
         quality: of the archive's pictures.
@@ -53,20 +59,20 @@ def measure(
     """
     facts = work.facts()
     work.watch.start("search", 3)
-    found: Row = {}
+    results: Row = {}
     with tempfile.TemporaryDirectory() as cache, mock.patch.dict(os.environ, {VARIABLE: cache}):
         for name, part in {
-            "words": lambda: words(work, captions),
+            "words": lambda: words(work, captions, ways),
             "likeness": lambda: likeness(work, folder, quality, queries),
             "speed": lambda: speed(work, texts, files, distinct, queries),
         }.items():
-            found[name] = part()
+            results[name] = part()
             work.watch.advance(name)
-    return facts | found
+    return facts | results
 
 
-def words(work: Work, captions: str) -> list[Row]:
-    """Recall by words, of the validation pictures and of all."""
+def words(work: Work, captions: str, ways: Sequence[str]) -> list[Row]:
+    """Recall of the validation pictures and of all, in several ways."""
     described: dict[str, dict[str, list[str]]] = {"val": {}, "all": {}}
     with (work.data / captions).open(encoding="utf-8", newline="") as file:
         for line in csv.DictReader(file):
@@ -80,11 +86,25 @@ def words(work: Work, captions: str) -> list[Row]:
             for name, texts in pairs.items():
                 data = work.codec.encode(PICTURE, caption=texts[0], mode="caption")
                 Path(top, name).with_suffix(".mcm").write_bytes(data)
-            codec("index", top, "--json")
-            ranks = [rank(codec("search", text, top, "--as-is", "--json"), name)
-                     for name, texts in pairs.items() for text in texts[1:]]  # fmt: skip
-        rows.append({"pictures": split, "files": len(pairs), "queries": len(ranks), **recalls(ranks)})
+            codec("index", top, "--json", *(["--semantic"] if {"meaning", "both"} & set(ways) else []))
+            asked = [(text, name) for name, texts in pairs.items() for text in texts[1:]]
+            for way in ways:
+                ranks = [rank(found(text, top, way), name) for text, name in asked]
+                row = {"pictures": split, "files": len(pairs), "queries": len(ranks), "way": way}
+                rows.append(row | recalls(ranks))
     return rows
+
+
+def found(text: str, folder: str, way: str) -> list[Row]:
+    """Files of a folder for a query; ``both`` is reciprocal rank fusion (Cormack, Clarke and Büttcher 2009)."""
+    options = ("search", text, folder, "--as-is", "--json", "-k", str(POOL))
+    if way != "both":
+        return codec(*options, *(["--semantic"] if way == "meaning" else []))
+    scores: dict[str, float] = {}
+    for hits in (codec(*options, "--semantic"), codec(*options)):
+        for place, hit in enumerate(hits, 1):
+            scores[hit["file"]] = scores.get(hit["file"], 0.0) + 1 / (60 + place)
+    return [{"file": file} for file in sorted(scores, key=lambda file: -scores[file])]
 
 
 def likeness(work: Work, folder: str, quality: int, queries: int) -> list[Row]:
@@ -144,10 +164,14 @@ def speed(work: Work, texts: str, files: int, distinct: int, queries: int) -> Ro
 
 
 def codec(*arguments: str) -> list[Row]:
-    """The lines of JSON of a command run in this process."""
+    """The lines of JSON of a command run in this process; ClickException where it fails."""
     out = io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
-        main(list(arguments))
+    try:
+        with contextlib.redirect_stdout(out):
+            main(list(arguments))
+    except SystemExit as end:
+        if end.code:
+            raise click.ClickException(f"codec {arguments[0]} failed with status {end.code}") from None
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 

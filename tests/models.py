@@ -19,7 +19,7 @@ from mcmcodec.training.network import Network
 Picture = NDArray[np.uint8]
 
 NAME, NUMBER = "tiny", 4000
-TUNING = {"quantise_price": 0.7, "mask_price": 1.0}
+TUNING = {"rdoq_strength": 0.7, "mask_lambda": 1.0}
 GIVEN_FOLDER = os.environ.get(FOLDER_VARIABLE)
 """Where the weights are that the tests were started with, before the tiny model takes their place."""
 

@@ -12,7 +12,7 @@ from made_files import ADOBE, P3, chunk, icc, png, raw_png, saved
 from models import smooth_noise
 from PIL import Image
 
-from mcmcodec.image import colour
+from mcmcodec.image import srgb
 from mcmcodec.image.io import open_image
 from mcmcodec.image.prepare import Source, prepare
 
@@ -138,9 +138,9 @@ def test_matrices_are_those_of_the_standards() -> None:
     bt2020 = [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]
     p3 = [[1.22494, -0.22494, 0.0], [-0.04206, 1.04206, 0.0], [-0.01964, -0.07864, 1.09828]]
     for number, known in ((9, bt2020), (12, p3)):
-        np.testing.assert_allclose(colour._to_linear_srgb(colour._PRIMARIES[number]), known, atol=6e-4)
-    for number in colour._PRIMARIES:  # white stays white, whichever it is
-        matrix = colour._to_linear_srgb(colour._PRIMARIES[number])
+        np.testing.assert_allclose(srgb._to_linear_srgb(srgb._PRIMARIES[number]), known, atol=6e-4)
+    for number in srgb._PRIMARIES:  # white stays white, whichever it is
+        matrix = srgb._to_linear_srgb(srgb._PRIMARIES[number])
         np.testing.assert_allclose(np.eye(3).sum(1) if matrix is None else matrix.sum(1), 1, atol=1e-6)
 
 

@@ -119,7 +119,8 @@ def test_a_range_that_would_turn_black_is_refused(bright: float) -> None:
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        (np.array([[0.0, 1.2]], np.float32), "values outside 0 to 1 are clipped (0 to 1.2)"),
+        (np.array([[0.0, 1.2]], np.float32), "values above 1 are clipped (up to 1.2)"),
+        (np.array([[-0.2, 1.0]], np.float32), "values below 0 are clipped (down to -0.2)"),
         (np.array([[0.0, 200.0]], np.float32), "floating-point values are taken as 0 to 255"),
         (np.array([[0.0, 65535.0]], np.float32), "floating-point values are taken as 0 to 65535"),
         (np.array([[0.0, 8.0]], np.float32), "floating-point values from 0 to 8 are scaled to black and white"),
@@ -127,6 +128,7 @@ def test_a_range_that_would_turn_black_is_refused(bright: float) -> None:
         (np.array([[0, 200]], np.int32), "32-bit integers are taken as 0 to 255"),
         (np.array([[0, 60000]], np.int32), "32-bit integers are taken as 0 to 65535"),
         (np.array([[0, 1000]], np.int32), "32-bit integers from 0 to 1000 are scaled to black and white"),
+        (np.array([[0, 60000]], np.uint16), "16-bit integers are taken as 0 to 65535"),
         (np.array([[0, 255]], np.uint16), "the largest of the values is 255 of 65535, so the picture is dark"),
     ],
 )
@@ -135,8 +137,9 @@ def test_the_range_that_is_assumed_is_said(values: Any, told: str) -> None:
 
 
 def test_plain_ranges_are_not_worth_a_word() -> None:
-    for values in (np.array([[0.0, 1.0]], np.float32), np.array([[0, 65535]], np.uint16)):
-        assert develop(Image.fromarray(values)).notes == ()
+    assert develop(Image.fromarray(np.array([[0.0, 1.0]], np.float32))).notes == ()
+    for name in ("PNG", "TIFF"):
+        assert develop(reopened(Image.fromarray(np.array([[0, 65535]], np.uint16)), name)).notes == ()
 
 
 def test_portable_greymaps_have_the_range_of_their_header() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +174,29 @@ def test_a_directory_that_holds_itself_ends() -> None:
     tags.tagtype[0x8769] = 4
     data = saved(PICTURE, "TIFF", tiffinfo=tags)
     assert len(prepare(open_image(io.BytesIO(data)), keep_metadata=True).extras.exif) < 2000
+
+
+def test_metadata_of_a_loaded_tiff_is_found(tmp_path: Path) -> None:
+    """A captioner may have looked at the pixels before, and Pillow has closed the file."""
+    path = tmp_path / "a.tif"
+    path.write_bytes(saved(PICTURE, "TIFF", description="a harbour"))
+    image = open_image(path)
+    image.load()
+    assert b"a harbour\0" in prepare(image, keep_metadata=True).extras.exif
+
+
+def overlapping(count: int, size: int) -> bytes:
+    """A TIFF structure of many directories that overlap, each of which names others as Exif and GPS."""
+    entry = struct.pack(">HHII", 0x8769, 4, 1, 10) + struct.pack(">HHII", 0x8825, 4, 1, 20)
+    table = b"".join(struct.pack(">HHII", 0x8769, 4, 1, 12 * at + 10) for at in range(count))
+    return b"MM\0*\0\0\0\x08" + struct.pack(">H", count) + table + struct.pack(">I", 8) + entry * (size // 24)
+
+
+@pytest.mark.parametrize("count", [1, 300, 511, 5000])
+def test_hostile_directories_take_no_time(count: int) -> None:
+    block = overlapping(count, 2**21)
+    start = time.process_time()
+    metadata.upright(block, (24, 32))
+    metadata.without_orientation(block)
+    metadata._taken_over(io.BytesIO(block))
+    assert time.process_time() - start < 3

@@ -15,7 +15,8 @@ from PIL import Image
 import mcmcodec
 from mcmcodec.cli.bench import curves
 from mcmcodec.errors import McmError, ModelError, UsageError
-from mcmcodec.metrics import colour, dists, judge
+from mcmcodec.metrics import colour_difference as colour
+from mcmcodec.metrics import dists, judge
 from mcmcodec.metrics.ms_ssim import ms_ssim
 from mcmcodec.metrics.psnr import psnr
 

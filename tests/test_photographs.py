@@ -17,7 +17,7 @@ from mcmcodec.codec import Codec, info
 from mcmcodec.encoder.rate_control import Goal, fit
 from mcmcodec.errors import ModelError
 from mcmcodec.image.prepare import prepare
-from mcmcodec.metrics.colour import colour
+from mcmcodec.metrics.colour_difference import colour
 from mcmcodec.metrics.psnr import psnr
 from mcmcodec.model.weights import FOLDER_VARIABLE, find
 from mcmcodec.training.export import thaw

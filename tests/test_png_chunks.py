@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -198,3 +199,13 @@ def test_any_damage_ends_in_a_picture_or_an_error(changes: list[tuple[int, int]]
             prepare(image, max_pixels=2**16, allow_damaged=allow)
     except InputError as error:
         assert error.remedy and "\n" not in str(error)
+
+
+def test_many_bombs_take_no_time() -> None:
+    profile = (b"iCCP", b"p\0\0" + zlib.compress(bytes(2**24)))
+    packet = (b"iTXt", XMP_KEY + b"\1\0\0\0" + zlib.compress(bytes(2**22)))
+    text = (b"zTXt", b"Note\0\0" + zlib.compress(bytes(2**20)))
+    data = png(PICTURE, *[profile] * 100, *[packet] * 100, *[text] * 1000)
+    start = time.process_time()
+    np.testing.assert_array_equal(to_rgb(open_image(io.BytesIO(data))), PIXELS)
+    assert time.process_time() - start < 2

@@ -118,7 +118,7 @@ def test_a_decoder_of_other_sizes_survives_freezing(tmp_path: Path) -> None:
     light = tiny_network(3)
     light.synthesis = last.synthesis
     write(tmp_path, "two", 4002, network, {"fidelity": network, "light": light}, "fidelity",
-          {"quantise_price": 0.5, "mask_price": 1.0}, {"stream": {"seen": 0}})  # fmt: skip
+          {"rdoq_strength": 0.5, "mask_lambda": 1.0}, {"stream": {"seen": 0}})  # fmt: skip
     thawed, _ = thaw(tmp_path / "two.json", "light")
     assert thawed.synthesis.config == last.synthesis.config
     assert thawed.config == network.config

@@ -106,7 +106,7 @@ def plan_picture(
     gain = hidden - weighted(whole.symbols.error[..., base:], weight[base:])
     if roi is not None:
         gain = gain * roi
-    mask_lambda = float(transforms.weights.card["tuning"]["mask_price"])
+    mask_lambda = float(transforms.weights.card["tuning"]["mask_lambda"])
     score = da_mask.rate_distortion_score(gain, whole.symbols.bits, mask_lambda)
     shown = score > 0 if options.keep is None else da_mask.choose(score, options.keep)
     free = options.keep is None and roi is None
@@ -123,7 +123,7 @@ def _quantize(
     """The plan with these patches visible."""
     weights = transforms.weights
     error = error_per_bit(options.quality, transforms.gains(options.quality))
-    strength = float(weights.card["tuning"]["quantise_price"]) if options.effort > 1 else 0.0
+    strength = float(weights.card["tuning"]["rdoq_strength"]) if options.effort > 1 else 0.0
     symbols = RdoqQuantizer(*analysis, visible, weights.entropy.tables, strength * error)
     every, none = bool(visible.all()), not visible.any()
     code_latents(weights.entropy, symbols, visible.shape, options.quality, keep_of(visible), every, none)

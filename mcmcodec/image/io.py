@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from ..bitstream.limits import check_size, max_pixels
 from ..errors import InputError, UsageError
-from . import colour, metadata, optional_formats, png_chunks, raw
+from . import metadata, optional_formats, png_chunks, raw, srgb
 from .spliced import splice
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
@@ -154,7 +154,7 @@ def develop(image: Image.Image, limit: int | None = None, *, allow_damaged: bool
     """Decode a picture to sRGB.
 
     Orientation (EXIF) is applied, colours are converted to sRGB by what the file says of them, more than 8 bits scaled
-    to 8: see :func:`mcmcodec.image.colour.to_srgb`. Of an animation the current frame is taken, which is the first one
+    to 8: see :func:`mcmcodec.image.srgb.to_srgb`. Of an animation the current frame is taken, which is the first one
     after ``open_image``.
 
     Args:
@@ -172,7 +172,7 @@ def develop(image: Image.Image, limit: int | None = None, *, allow_damaged: bool
     try:
         _note_colour_code(image)
         damage = _load(image, allow_damaged)
-        picture, notes = colour.to_srgb(image)
+        picture, notes = srgb.to_srgb(image)
         turn = _UPRIGHT.get(_orientation(image))
         if turn is not None:
             picture = picture.transpose(turn)

@@ -6,6 +6,7 @@ offsets. Values are never decoded, so that text in any encoding, maker notes and
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections.abc import Callable
@@ -31,7 +32,9 @@ _STORAGE: Final = frozenset(
 )
 _TYPE_SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}
 _SHORT, _LONG = 3, 4
-_MAX_ENTRIES: Final = 4096
+_MAX_ENTRIES: Final = 512
+_MAX_DIRECTORIES: Final = 8
+"""There are four: IFD0, Exif, GPS, interoperability. Hostile data could have thousands that overlap."""
 Read: TypeAlias = Callable[[int, int], bytes]
 """Bytes at a position: fewer where the structure ends."""
 
@@ -75,9 +78,8 @@ def upright(exif: bytes, size: tuple[int, int]) -> bytes:
 
     entries, following_at = directory(read, order, number(exif, 4, order))
     correct(entries)
-    for entry in entries:
-        if entry.tag == _EXIF:
-            correct(directory(read, order, number(exif, entry.value_at, order))[0])
+    details = next((entry.value_at for entry in entries if entry.tag == _EXIF), len(exif))
+    correct(directory(read, order, number(exif, details, order))[0])
     following = number(exif, following_at, order)
     if following:
         struct.pack_into(order + "I", out, following_at, 0)
@@ -120,26 +122,35 @@ def exif_of(image: Image.Image) -> bytes:
 
 
 def exif_of_tiff(image: Image.Image) -> bytes:
-    """Exif data made of the entries of a TIFF that has not been loaded yet, but for those about storage."""
+    """Exif data made of the entries of a TIFF, but for those about storage; nothing if its file is not there."""
     file = getattr(image, "fp", None)
+    name = getattr(image, "filename", "")
+    if file is None and name and os.path.isfile(name):  # loaded already, and its file closed
+        with open(name, "rb") as again:
+            return _taken_over(again)
     if file is None:
         return b""
     before = file.tell()
+    try:
+        return _taken_over(file)
+    finally:
+        file.seek(before)
+
+
+def _taken_over(file: IO[bytes]) -> bytes:
+    """What is kept of the first directory of a TIFF file and of those below it, as a TIFF structure of its own."""
 
     def read(at: int, length: int) -> bytes:
         file.seek(at)
-        return bytes(file.read(min(length, MAX_METADATA)))
+        return file.read(min(length, MAX_METADATA))
 
-    try:
-        start = read(0, 16)
-        order, big = byte_order(start), _is_big(start)
-        if not order:
-            return b""
-        offset = number(start, 8 if big else 4, order, 8 if big else 4)
-        body = _build(read, order, big, offset, 8, _STORAGE)
-        return start[:2] + struct.pack(order + "HI", 42, 8) + body if body else b""
-    finally:
-        file.seek(before)
+    start = read(0, 16)
+    order, big = byte_order(start), _is_big(start)
+    if not order:
+        return b""
+    offset = number(start, 8 if big else 4, order, 8 if big else 4)
+    body = _build(read, order, big, offset, 8, _STORAGE)
+    return start[:2] + struct.pack(order + "HI", 42, 8) + body if body else b""
 
 
 def xmp_of(image: Image.Image) -> bytes:
@@ -242,9 +253,10 @@ def _blank_thumbnail(out: bytearray, read: Read, order: str, at: int) -> None:
 
 def _spans_of_others(read: Read, order: str) -> list[tuple[int, int]]:
     """Where header, IFD0, its Exif, GPS and interoperability directories, and their values stand."""
-    spans, waiting, seen = [(0, 8)], [number(read(4, 4), 0, order)], set()
-    while waiting:
-        at = waiting.pop()
+    spans, waiting = [(0, 8)], [number(read(4, 4), 0, order)]
+    seen: set[int] = set()
+    while waiting and len(seen) < _MAX_DIRECTORIES:
+        at = waiting.pop(0)
         entries, end = directory(read, order, at)
         if not entries or at in seen:
             continue
@@ -259,16 +271,17 @@ def _build(
     read: Read, order: str, big: bool, offset: int, at: int, without: frozenset[int] = frozenset(), depth: int = 0
 ) -> bytes:
     """A directory of a TIFF file, with all that belongs to it, as it stands at ``at`` of Exif data."""
-    entries = [
-        entry for entry in directory(read, order, offset, big)[0]
-        if entry.tag not in without and 0 < entry.size <= MAX_METADATA
-        and (depth < _DEPTH or entry.tag not in _DIRECTORIES)
-    ]  # fmt: skip
+    entries, size = {}, 0
+    for entry in directory(read, order, offset, big)[0]:
+        wanted = entry.tag not in without and (depth < _DEPTH or entry.tag not in _DIRECTORIES)
+        if wanted and entry.tag not in entries and 0 < entry.size <= MAX_METADATA - size:
+            entries[entry.tag] = entry
+            size += entry.size
     if not entries:
         return b""
     heap_at = at + 2 + 12 * len(entries) + 4
     table, heap = b"", b""
-    for entry in sorted(entries, key=lambda entry: entry.tag):
+    for _, entry in sorted(entries.items()):
         kind, count, value = entry.kind, entry.values, read(entry.value_at, entry.size)
         if entry.tag in _DIRECTORIES:
             below = number(value, 0, order, len(value))

@@ -92,18 +92,20 @@ def screen(file: IO[bytes], allow_damaged: bool = False) -> Screened:
             found.notes.append(f"a damaged {_WORDS.get(kind, kind.decode() + ' chunk')} in the file is left out")
         elif kind == b"cICP":
             found.cicp = (body[0], body[1], body[2], body[3])
-        elif kind == b"iCCP":
+        elif kind == b"iCCP" and found.icc_profile is None:
             found.icc_profile = _inflated(body.partition(b"\0")[2][1:], MAX_PROFILE) or None
             if found.icc_profile is None:
                 found.notes.append("a damaged colour profile in the file is left out")
-        elif kind == b"iTXt" and body.startswith(_XMP_KEY):
+        elif kind == b"iTXt" and body.startswith(_XMP_KEY) and found.xmp is None:
             found.xmp = _text(body, MAX_METADATA)
         elif kind in _TEXTS:
             texts += 1
+            if texts > MAX_TEXTS:
+                continue
             text = body if kind == b"tEXt" else _text(body, MAX_TEXT) if kind == b"iTXt" else _inflated_text(body)
-            if texts <= MAX_TEXTS and text is not None and len(text) < MAX_TEXT:
+            if text is not None and len(text) < MAX_TEXT and not body.startswith(_XMP_KEY):
                 found.parts.append(whole)
-        else:
+        elif kind != b"iCCP":
             found.parts.append(whole)
     return found
 

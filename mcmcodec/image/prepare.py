@@ -18,8 +18,8 @@ from ..bitstream.limits import check_size
 from ..errors import UsageError
 from . import metadata
 from .bands import array
-from .colour import is_grey
 from .io import NOTES, Pixels, develop, open_image
+from .srgb import is_grey
 from .tiling import View
 
 ImageLike: TypeAlias = "Image.Image | NDArray[np.uint8] | str | os.PathLike[str]"
@@ -165,7 +165,8 @@ def _lost(image: Image.Image) -> list[str]:
     lost = []
     gain_map = _has_gain_map(image)
     try:
-        count = int(getattr(image, "n_frames", 1))
+        # those of a PSD are layers, and the picture has them all
+        count = 1 if image.format == "PSD" else int(getattr(image, "n_frames", 1))
     # Pillow looks for the other frames here, and raises whatever a broken one makes it trip over.
     except Exception:
         count = 1

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..errors import McmError, ModelError, UsageError
 from . import psnr
-from .colour import colour
+from .colour_difference import colour
 from .psnr import Picture
 
 if TYPE_CHECKING:

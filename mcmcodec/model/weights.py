@@ -62,7 +62,7 @@ class Weights:
         _ = [self.decoder_config(name) for name in self.decoders]
         if self.card["captions"] != {"name": coder.NAME, "sha256": language.SHA256}:
             raise ModelError(f"model {self.name} needs another caption coder than is here", "update mcmcodec")
-        _ = [float(self.card["tuning"][price]) for price in ("quantise_price", "mask_price")]
+        _ = [float(self.card["tuning"][price]) for price in ("rdoq_strength", "mask_lambda")]
 
     @property
     def number(self) -> int:

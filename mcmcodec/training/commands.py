@@ -131,10 +131,10 @@ def adopt_(init: Path, model: Path, decoder: str, out: Path) -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of frozen models.")
 @click.option("--name", default="small")
 @click.option("--number", default=1, help="Model id in the file header.")
-@click.option("--quantise-price", default=0.5, help="Share of the theoretical price of a bit in choosing symbols.")
-@click.option("--mask-price", default=1.0, help="Bits that a patch must save for each bit it costs.")
-def export(stream: Path, decoders: tuple[str, ...], out: Path, name: str, number: int, quantise_price: float,
-           mask_price: float) -> None:  # fmt: skip
+@click.option("--rdoq-strength", default=0.5, help="Share of the theoretical price of a bit in choosing symbols.")
+@click.option("--mask-lambda", default=1.0, help="Bits that a patch must save for each bit it costs.")
+def export(stream: Path, decoders: tuple[str, ...], out: Path, name: str, number: int, rdoq_strength: float,
+           mask_lambda: float) -> None:  # fmt: skip
     """Freeze a stream model and its decoders: integers, tables, hashes, card."""
     torch.set_num_threads(1)
     network, history = load(stream)
@@ -145,7 +145,7 @@ def export(stream: Path, decoders: tuple[str, ...], out: Path, name: str, number
         **{key: beyond(value[1], history) for key, value in loaded.items() if named[key] != str(stream)},
     }
     write(out, name, number, network, {key: value[0] for key, value in loaded.items()}, next(iter(named)),
-          {"quantise_price": quantise_price, "mask_price": mask_price}, runs)  # fmt: skip
+          {"rdoq_strength": rdoq_strength, "mask_lambda": mask_lambda}, runs)  # fmt: skip
 
 
 @main.command("tune")

@@ -8,6 +8,7 @@ linear algebra, in the notation of the standards.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from io import BytesIO
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -123,8 +124,8 @@ def _from_wide(image: Image.Image) -> tuple[Image.Image, list[str]]:
     described, more = _described(image.info)
     # a curve is undone before 8 bits are left; profiles are for littlecms, which takes 8 bits of grey from Pillow
     if described.curve is not None:
-        unit = _encoded(_displayed(described.curve(unit), described))
-        picture = Image.fromarray(_bytes(unit)).convert("RGB")
+        light = _displayed(described.curve(unit), described)
+        picture = Image.fromarray(_samples(light)).convert("RGB")
     else:
         picture, more = _standard(Image.fromarray(_bytes(unit)), image.info)
     key = image.info.get("transparency")
@@ -149,7 +150,9 @@ def _to_unit(values: NDArray[Any], image: Image.Image) -> tuple[Floats, list[str
     if image.mode.startswith("I;16") or image.format == "PPM" and not floating:
         top = 4095.0 if _is_twelve_bits(image) else 65535.0
         dark = 0 < high < top / 16
-        notes = [f"the largest of the values is {high:.0f} of {top:.0f}, so the picture is dark"] if dark else []
+        notes = [] if image.format else ["16-bit integers are taken as 0 to 65535"]
+        if dark:
+            notes.append(f"the largest of the values is {high:.0f} of {top:.0f}, so the picture is dark")
         return (values / np.float32(top)).astype(np.float32), notes
     over = 1 + _OVERSHOOT if floating else 1.0
     tops = (255.0, 65535.0) if floating else (255.0, 65535.0, 2.0**31 - 1)
@@ -161,9 +164,11 @@ def _to_unit(values: NDArray[Any], image: Image.Image) -> tuple[Floats, list[str
         notes = []
         if top > 1:
             notes.append(f"{kind} are taken as 0 to {top:.0f}")
-        if high > top or low < 0:
-            notes.append(f"values outside 0 to {top:.0f} are clipped ({low:.4g} to {high:.4g})")
-        elif high < top / 64:
+        if high > top:
+            notes.append(f"values above {top:.0f} are clipped (up to {high:.4g})")
+        if low < 0:
+            notes.append(f"values below 0 are clipped (down to {low:.4g})")
+        if high < top / 64:
             notes.append(f"the largest of the values is {high:.3g} of {top:.0f}, so the picture is dark")
         unit = np.clip(values / top, 0, 1).astype(np.float32)
     else:
@@ -309,9 +314,10 @@ def _by_numbers(samples: NDArray[np.uint8], described: _Description) -> tuple[ND
     out, outside = np.empty_like(samples), 0
     for top in range(0, len(samples), _ROWS):
         light = _displayed(table[samples[top : top + _ROWS]], described)
-        if light.ndim == 3:
-            outside += int(((light < -0.005) | (light > 1.005)).any(2).sum())
-        out[top : top + _ROWS] = _bytes(_encoded(light))
+        if described.matrix is not None and light.ndim == 3:
+            low, high = _over_channels(np.minimum, light), _over_channels(np.maximum, light)
+            outside += int(np.count_nonzero((low < -0.005) | (high > 1.005)))
+        out[top : top + _ROWS] = _samples(light)
     return out, outside / (samples.shape[0] * samples.shape[1])
 
 
@@ -324,6 +330,17 @@ def _displayed(light: Floats, described: _Description) -> Floats:
     if described.matrix is not None and light.ndim == 3:
         light = light @ described.matrix.T.astype(np.float32)
     return _compressed(light) if described.hdr else light
+
+
+def _samples(light: Floats) -> NDArray[np.uint8]:
+    """The sRGB samples of linear light, which is clipped to 0..1, from a table of 65536 steps."""
+    steps = np.clip(light, 0, 1) * np.float32(65535) + np.float32(0.5)
+    return _sample_table()[steps.astype(np.uint16)]
+
+
+@lru_cache(maxsize=1)
+def _sample_table() -> NDArray[np.uint8]:
+    return _bytes(_encoded(np.linspace(0, 1, 65536, dtype=np.float32)))
 
 
 def _bytes(unit: Floats) -> NDArray[np.uint8]:
@@ -359,8 +376,7 @@ def _decoded(samples: Floats) -> Floats:
 
 
 def _encoded(light: Floats) -> Floats:
-    """SRGB samples of linear light, which is clipped to 0..1 (IEC 61966-2-1)."""
-    light = np.clip(light, 0, 1)
+    """Samples of sRGB, 0..1, of linear light (IEC 61966-2-1)."""
     return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055).astype(np.float32)
 
 
@@ -384,9 +400,15 @@ def _hlg(samples: Floats) -> Floats:
     return np.where(samples <= 0.5, samples**2 / 3, bright).astype(np.float32)
 
 
+def _over_channels(choose: np.ufunc, light: Floats) -> Floats:
+    """The least or largest of the three channels: numpy's reduction over so short an axis takes five times as long."""
+    chosen: Floats = choose(choose(light[..., 0], light[..., 1]), light[..., 2])
+    return chosen
+
+
 def _compressed(light: Floats) -> Floats:
     """Bring bright light below 1: identity up to ``_KNEE``, an exponential above, by the largest channel of a pixel."""
-    largest = light.max(-1, keepdims=True) if light.ndim == 3 else light
+    largest = _over_channels(np.maximum, light)[..., None] if light.ndim == 3 else light
     room = 1 - _KNEE
     shoulder = _KNEE + room * (1 - np.exp(-(np.maximum(largest, _KNEE) - _KNEE) / room))
     return np.where(largest > _KNEE, light * (shoulder / np.maximum(largest, 1e-6)), light).astype(np.float32)
