@@ -94,12 +94,12 @@ def test_preview_on_a_terminal() -> None:
 def test_thumbnail_of_a_file(tiny_codec: Codec, tmp_path: Path) -> None:
     from click.testing import CliRunner
 
-    from mcmcodec.cli.thumbnail import thumbnail
+    from mcmcodec.cli.main import cli
 
     source, target = tmp_path / "a.mcm", tmp_path / "small"
     source.write_bytes(tiny_codec.encode(smooth_noise(96, 200)))
     target.touch()
-    done = CliRunner().invoke(thumbnail, ["-s", "40", str(source), str(target)], catch_exceptions=False)
+    done = CliRunner().invoke(cli, ["thumbnail", "-s", "40", str(source), str(target)], catch_exceptions=False)
     assert done.exit_code == 0
     with Image.open(BytesIO(target.read_bytes())) as image:
         assert (image.format, image.size) == ("PNG", (40, 19))
