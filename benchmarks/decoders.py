@@ -1,35 +1,29 @@
-"""What the decoders of one model make of the same files: quality, operations and time, and what lies between two.
+"""What do the decoders of one model make of the same files? Quality, operations and time, and realism between two.
 
-    python benchmarks/decoders.py FOLDER --count 24 --out benchmarks/results/decoders
-
-Writes OUT.json and OUT.md. LPIPS is also taken off the grid: of the same pictures without their first rows and columns.
-It looks at every fourth pixel first, so that a pattern that a decoder paints into every patch can please it in one
-position of that grid only. Times are medians of decodes of one picture of 768x512, the decoders taking turns.
+LPIPS is also taken off the grid: of the same pictures without their first rows and columns. It looks at every fourth
+pixel first, so that a pattern that a decoder paints into every patch can please it in one position of that grid only.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import time
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
 
-from mcmcodec import Codec
+from mcmcodec.image.io import open_image, to_rgb
 from mcmcodec.metrics.judge import Judge, Reference
-from mcmcodec.training.data import load_folder
-from mcmcodec.training.light import operations
 
-QUALITIES = (40, 60)
-REALISM = (0.0, 0.25, 0.5, 0.75, 1.0)
-METRICS = ("psnr", "msssim", "lpips")
+from .work import Work
+
 OFFSETS = ((1, 2), (2, 3), (3, 1))
 """Rows and columns left out for LPIPS off the grid."""
+TIMED = (768, 512)
+"""Size of the picture that is timed."""
 
 
 class Original:
@@ -41,76 +35,57 @@ class Original:
 
     def judge(self, decoded: Image.Image) -> dict[str, float]:
         """Metrics of a decoded picture."""
-        off = [r.judge(decoded.crop((x, y, *decoded.size)))[0]["lpips"] for x, y, r in self.shifted]
-        return {**self.whole.judge(decoded)[0], "off_grid": statistics.fmean(off)}
+        found = self.whole.judge(decoded)[0]
+        if "lpips" in found:
+            off = [r.judge(decoded.crop((x, y, *decoded.size)))[0]["lpips"] for x, y, r in self.shifted]
+            found["off_grid"] = statistics.fmean(off)
+        return found
 
 
-def quality_of(codec: Codec, originals: list[Original], files: list[bytes], **choice: Any) -> dict[str, float]:
-    """Mean metrics of one decoder over decoded files."""
-    rows = [original.judge(codec.decode(data, **choice)) for original, data in zip(originals, files, strict=True)]
-    return {metric: round(statistics.fmean(row[metric] for row in rows), 4) for metric in (*METRICS, "off_grid")}
-
-
-def times(codec: Codec, picture: np.ndarray, turns: int = 5) -> dict[str, float]:
-    """Median seconds of decoding 768x512 after load, per decoder, taking turns."""
-    data = codec.encode(cv2.resize(picture, (768, 512), interpolation=cv2.INTER_CUBIC), quality=50)
-    seconds: dict[str, list[float]] = {name: [] for name in codec.weights.decoders}
-    for turn in range(turns + 1):
-        for name, found in seconds.items():
-            begin = time.perf_counter()
-            codec.decode(data, name)
-            if turn:
-                found.append(time.perf_counter() - begin)
-    return {name: round(statistics.median(found), 4) for name, found in seconds.items()}
-
-
-def table(content: dict[str, Any]) -> str:
-    """Markdown."""
-    head = " | ".join(f"q {quality}: PSNR / MS-SSIM / LPIPS (off the grid)" for quality in QUALITIES)
-    lines = [
-        "# Decoders", "",
-        f"Model {content['model']}, {content['pictures']} pictures, one stream for all.",
-        "Made by `python benchmarks/decoders.py FOLDER --out benchmarks/results/decoders`.", "",
-        f"| decoder | operations per pixel | seconds (768x512, one core) | {head} |", "|---|---|---|---|---|",
-    ]  # fmt: skip
-    for row in content["decoders"]:
-        cells = [
-            f"{v['psnr']:.2f} / {v['msssim']:.3f} / {v['lpips']:.3f} ({v['off_grid']:.3f})"
-            for v in row["metrics"].values()
-        ]
-        cost = (f"{row['operations']}", f"{row['seconds']:.3f}") if "operations" in row else ("", "")
-        lines.append(f"| {row['name']} | {cost[0]} | {cost[1]} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", help="[the default]")
-    parser.add_argument("--count", type=int, default=24, help="pictures [24]")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/decoders"))
-    options = parser.parse_args()
-    codec, pictures = Codec(options.model, "cpu"), load_folder(options.folder, options.count)
-    judge = Judge(METRICS)
+def measure(
+    work: Work, *, folder: str, count: int, qualities: Sequence[int], realism: Sequence[float], metrics: Sequence[str],
+    turns: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Every decoder, and every realism, on the same files; times are medians of ``turns`` decodes, taking turns."""
+    facts, codec, judge = work.facts(), work.codec, work.judge(metrics)
+    pictures = []
+    for path in work.pictures(folder, count):
+        with open_image(path) as image:
+            pictures.append(to_rgb(image))
     originals = [Original(picture, judge) for picture in pictures]
-    seconds, transforms = times(codec, pictures[0]), codec.transforms()
     choices: list[tuple[str, dict[str, Any]]] = [(name, {"decoder": name}) for name in codec.weights.decoders]
-    choices += [(f"realism {value:g}", {"realism": value}) for value in REALISM]
-    rows: list[dict[str, Any]] = [{"name": name, "metrics": {}} for name, _ in choices]
-    for quality in QUALITIES:
+    choices += [(f"realism {value:g}", {"realism": value}) for value in realism]
+    costs = cost(work, pictures[0], turns)
+    rows: list[dict[str, Any]] = [{"name": name, "metrics": {}, **costs.get(name, {})} for name, _ in choices]
+    work.watch.start("decoders", len(qualities) * len(choices))
+    for quality in qualities:
         files = [codec.encode(picture, quality=quality) for picture in pictures]
-        for row, (_, choice) in zip(rows, choices, strict=True):
-            row["metrics"][str(quality)] = quality_of(codec, originals, files, **choice)
-    for row in rows:
-        if row["name"] in seconds:
-            row["operations"] = round(operations(transforms.synthesis(row["name"]), codec.weights.config))
-            row["seconds"] = seconds[row["name"]]
-    content = {"model": codec.weights.name, "pictures": len(pictures), "decoders": rows}
-    options.out.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
-    options.out.with_suffix(".md").write_text(table(content))
-    print(table(content), end="")
+        for row, (name, choice) in zip(rows, choices, strict=True):
+            found = [one.judge(codec.decode(data, **choice)) for one, data in zip(originals, files, strict=True)]
+            row["metrics"][str(quality)] = {
+                key: None if None in values else round(statistics.fmean(values), 4)
+                for key in found[0]
+                for values in [[one[key] for one in found]]
+            }
+            work.watch.advance(name)
+    return facts | {"pictures": len(pictures), "decoders": rows}
 
 
-if __name__ == "__main__":
-    main()
+def cost(work: Work, picture: np.ndarray, turns: int) -> dict[str, dict[str, float]]:
+    """Multiplications per pixel and median seconds of every decoder on a picture of 768x512."""
+    codec = work.codec
+    image = Image.fromarray(picture).resize(TIMED, Image.Resampling.BICUBIC)
+    data = codec.encode(image, quality=50)
+    found: dict[str, dict[str, float]] = {}
+    seconds: dict[str, list[float]] = {name: [] for name in codec.weights.decoders}
+    for name in seconds:
+        # the first decode sets kernels and memory up; it is not timed
+        with FlopCounterMode(display=False) as counter:
+            codec.decode(data, decoder=name)
+        found[name] = {"operations": round(counter.get_total_flops() / 2 / (TIMED[0] * TIMED[1]))}
+    for _ in range(turns):
+        for name, times in seconds.items():
+            begin = time.perf_counter()
+            codec.decode(data, decoder=name)
+            times.append(time.perf_counter() - begin)
+    return {name: one | {"seconds": round(statistics.median(seconds[name]), 4)} for name, one in found.items()}

@@ -1,19 +1,15 @@
 """Does a file decode to the same symbols everywhere? Encodes pictures once, decodes them in unlike environments.
 
-    python benchmarks/exactness.py FOLDER --qualities 10,50,90 --out benchmarks/results/exactness.json
-
 Every environment is a process of its own, because numerical libraries choose their kernels when they are loaded: one
 thread and two, with every pair of instructions that ATen and oneDNN (torch) may use; those that OpenBLAS (numpy) may
 use; the precision that torch may drop to in float32 products; other batches of positions in the integer networks;
 other tiles in the decoder; CUDA where there is one, with TF32 and without; and the parser in ``tests/``, which has
 nothing but numpy's integers. What the range decoder needs must agree to the bit (a SHA-256 over hyper-decoder features,
-latents and mask); pixels, which are floating point, within one level of 255. Ends with status 1 where they do not.
-Says too how far the largest sum that the model's integers allow stays below 2**53.
+latents and mask); pixels, which are floating point, within one level of 255.
 """
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import hashlib
 import json
@@ -26,8 +22,9 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import click
 import numpy as np
 from PIL import Image
 
@@ -39,6 +36,9 @@ from mcmcodec.entropy.latent_coder import Decoded
 from mcmcodec.image import tiling
 from mcmcodec.image.io import open_image
 from mcmcodec.model.weights import Weights
+
+if TYPE_CHECKING:
+    from .work import Work
 
 Row = dict[str, Any]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -95,7 +95,7 @@ def environments(every: bool = False) -> dict[str, dict[str, str]]:
 
 
 def _abilities() -> set[str]:
-    """What the processor says it can, and the empty string."""
+    """Instruction sets that the processor names, and the empty string."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -120,7 +120,7 @@ def encode(codec: Any, pictures: Iterable[tuple[str, Image.Image]], qualities: S
 
 
 def decode(folder: Path, device: str) -> Row:
-    """Decode the folder's files in this process and say what became of each.
+    """Decode the folder's files in this process.
 
     Pixels are compared with FILE.npy beside the file, or written there by whoever comes first.
 
@@ -130,7 +130,7 @@ def decode(folder: Path, device: str) -> Row:
     """
     files = {}
     paths = sorted(folder.glob("*.mcm"))
-    # the model first, for it has a say in the precision too; what a program around us sets later must not matter
+    # the model first, which may set the precision too; what is set after it must not matter
     mcmcodec.decode(paths[0].read_bytes(), device=device)
     _allow(os.environ.get(PRECISION, "highest"))
     integer_networks.ROWS = int(os.environ.get(BATCH, integer_networks.ROWS))
@@ -201,7 +201,7 @@ def compare(folder: Path, wanted: Mapping[str, Mapping[str, str]], cuda: bool = 
     reference: dict[str, Any] = {}
     for name, variables, device in runs:
         inherited = {key: value for key, value in os.environ.items() if key not in VARIABLES}
-        command = [sys.executable, __file__, "--worker", device, str(folder)]
+        command = [sys.executable, __file__, device, str(folder)]
         done = subprocess.run(command, env=inherited | dict(variables), capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"{name}: {done.stderr.strip() or done.returncode}")
@@ -236,38 +236,20 @@ def exact(rows: Sequence[Row]) -> bool:
     return all(not row["other_symbols"] and row["pixel_difference"] <= PIXEL_TOLERANCE for row in rows)
 
 
-def main() -> None:
-    """Command line."""
-    import common  # measures pictures too, which the workers have no use for
+def measure(work: Work, *, folder: str, count: int, qualities: Sequence[int]) -> Row:
+    """Some pictures at some qualities in every environment of this machine, CUDA included where there is a GPU."""
+    import torch
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--qualities", default="10,50,90", help="separated by commas [10,50,90]")
-    parser.add_argument("--out", type=Path, help="results file, JSON")
-    parser.add_argument("--model", help="which weights [the default model]")
-    common.add_options(parser)
-    options = parser.parse_args()
-    coder, facts = common.start(options)
-    paths = common.pictures(options.folder)[: options.limit]
-    qualities = [int(quality) for quality in options.qualities.split(",")]
-    with tempfile.TemporaryDirectory() as folder:
-        encode(coder, ((path.stem, open_image(path)) for path in paths), qualities, Path(folder))
-        rows = compare(Path(folder), environments(every=True), cuda=common.torch.cuda.is_available())
-    print(table(rows))
-    bits = headroom(coder.weights)
-    print(f"the largest sum of {coder.weights.name} stays {bits:.1f} bits below 2**53")
-    if options.out:
-        settings = {"qualities": qualities, "images": len(paths), "headroom_bits": round(bits, 1)}
-        common.write_json(options.out, facts | {"settings": settings, "rows": rows})
+    facts, paths = work.facts(), work.pictures(folder, count)
+    with tempfile.TemporaryDirectory() as place:
+        encode(work.codec, ((path.stem, open_image(path)) for path in paths), qualities, Path(place))
+        rows = compare(Path(place), environments(every=True), cuda=torch.cuda.is_available())
     if not exact(rows):
-        raise SystemExit(1)
+        raise click.ClickException(f"environments disagree:\n{table(rows)}")
+    settings = {"qualities": list(qualities), "images": len(paths)}
+    return facts | {"settings": settings | {"headroom_bits": round(headroom(work.codec.weights), 1)}, "rows": rows}
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--worker"]:
-        found = parse(Path(sys.argv[3])) if sys.argv[2] == "parser" else decode(Path(sys.argv[3]), sys.argv[2])
-        print(json.dumps(found))
-    else:
-        import common
-
-        common.run(main)
+    _, device, place = sys.argv
+    print(json.dumps(parse(Path(place)) if device == "parser" else decode(Path(place), device)))

@@ -1,21 +1,17 @@
-"""What search costs on a large archive, and how often it finds what was meant.
+"""How often does a search find what was meant, and what does it cost on a large archive?
 
-    python benchmarks/search.py DATA --out benchmarks/results/search
-
-Writes OUT.json and OUT.md. DATA has captions/*.txt.gz (a caption a line), pairs.csv (name, split, kind, caption) and
-val/ (pictures); --files sets the size of the archive, --skip leaves parts out (speed, words, likeness).
-
-Speed: an archive of files of words alone; --distinct captions are coded, and the files have them in turn. CPU seconds
-of one thread, and seconds on the clock. Words: each picture of pairs.csv with several human captions is a file with the
-first of them; every other caption is a query, which finds its picture among the first 1, 5 or 10 files, or not.
-Likeness: an archive of the pictures of val/; the queries are the same pictures coded otherwise.
+All by the command line. Words: each picture with several human captions is a file with the first of them; every other
+caption is a query, which finds its picture among the first 1, 5 or 10 files, or not: by words, by meaning, by both.
+Likeness: an archive of pictures; the queries are the same pictures coded otherwise. Speed: an archive of files that
+hold a caption only.
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import csv
 import gzip
+import io
 import itertools
 import json
 import os
@@ -23,257 +19,181 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import click
 import numpy as np
-from PIL import Image
 
-from mcmcodec.bitstream.file import opened, words_file
-from mcmcodec.caption import Words
-from mcmcodec.cli.search import semantic
-from mcmcodec.cli.search.index import NAME, Hit, Index
-from mcmcodec.codec import Codec
-from mcmcodec.errors import UsageError
-from mcmcodec.model import weights
+from mcmcodec.cli.main import main
+from mcmcodec.cli.search.index_file import VARIABLE
+from mcmcodec.image.io import open_image, to_rgb
+
+from .work import Work
 
 Row = dict[str, Any]
 RANKS = (1, 5, 10)
-QUERIES = 200
 POOL = 50
-"""Files of each list that are fused."""
+"""Files of each list, of which two may be combined."""
+PICTURE = np.zeros((512, 768, 3), np.uint8)
 
 
-@contextmanager
-def timed(row: Row, name: str) -> Iterator[None]:
-    """Add seconds on the clock and of the CPU to a row."""
-    clock, cpu = time.perf_counter(), time.process_time()
-    yield
-    row[name] = {"seconds": round(time.perf_counter() - clock, 3), "cpu": round(time.process_time() - cpu, 3)}
+def measure(
+    work: Work, *, folder: str, captions: str, ways: Sequence[str], texts: str, queries: int, quality: int, files: int,
+    distinct: int,
+) -> Row:  # fmt: skip
+    """All three.
+
+    Args:
+        work: the run.
+        folder: set of pictures for likeness.
+        captions: table of pictures and captions.
+        ways: of searching by words: ``words`` (the default), ``meaning`` (``--semantic``), or ``both``, combined.
+        texts: folder of captions, *.txt.gz, for the large archive.
+        queries: pictures asked for by likeness, and captions asked for in the large archive.
+        quality: of the archive's pictures.
+        files: size of the large archive.
+        distinct: different captions in it; the files have them in turn.
+    """
+    facts = work.facts()
+    work.watch.start("search", 3)
+    results: Row = {}
+    with tempfile.TemporaryDirectory() as cache, mock.patch.dict(os.environ, {VARIABLE: cache}):
+        for name, part in {
+            "words": lambda: words(work, captions, ways),
+            "likeness": lambda: likeness(work, folder, quality, queries),
+            "speed": lambda: speed(work, texts, files, distinct, queries),
+        }.items():
+            results[name] = part()
+            work.watch.advance(name)
+    return facts | results
 
 
-def captions(folder: Path, count: int) -> list[str]:
-    """So many captions, taken evenly from all files."""
-    files = sorted((folder / "captions").glob("*.txt.gz"))
-    lines = [gzip.decompress(path.read_bytes()).decode().splitlines() for path in files]
-    every = [line for line in itertools.chain(*lines) if line.strip()]
-    step = len(every) / count
-    return [every[int(i * step)] for i in range(count)]
-
-
-def speed(folder: Path, model: str, count: int, distinct: int) -> Row:
-    """Index and query an archive of ``count`` files."""
-    words = captions(folder, distinct + QUERIES)
-    queries, stored = words[:: len(words) // QUERIES][:QUERIES], words
-    row: Row = {"files": count, "distinct": distinct, "model": model}
-    stored = [text for text in stored if text not in set(queries)][:distinct]
-    with timed(row, "coding"):
-        coded = [words_file(weights.find(model), 768, 512, Words(text)) for text in stored]
-    row["bytes_per_file"] = round(sum(map(len, coded)) / len(coded), 2)
-    with tempfile.TemporaryDirectory() as top:
-        for number in range(count):
-            path = Path(top, f"{number // 1000:03}", f"{number:06}.mcm")
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(coded[number % len(coded)])
-
-        def command(*arguments: str) -> list[Row]:
-            done = subprocess.run([sys.executable, "-m", "mcmcodec", *arguments], capture_output=True, check=True)
-            return [json.loads(line) for line in done.stdout.splitlines()]
-
-        for name in ("index", "index_again"):
-            start, cpu = time.perf_counter(), os.times().children_user
-            changes = command("index", top, "-r", "--quiet", "--json")[0]
-            row[name] = {
-                "seconds": round(time.perf_counter() - start, 3),
-                "cpu": round(os.times().children_user - cpu, 3),
-                **{key: changes[key] for key in ("new", "same", "failed")},
-            }
-        row["index_bytes"] = os.path.getsize(Path(top, NAME))
-        with timed(row, "command"):
-            command("search", queries[0], top, "-r", "--as-is", "--json")
-        index = Index(str(Path(top, NAME)), read_only=True)
-        times = []
-        for query in queries:
-            start = time.process_time()
-            index.search(query, 10)
-            times.append(1000 * (time.process_time() - start))
-        index.close()
-        row["query_ms"] = {
-            "median": round(float(np.median(times)), 2),
-            "p95": round(float(np.quantile(times, 0.95)), 2),
-        }
-    return row
-
-
-def recalls(ranks: list[int | None]) -> Row:
-    """Shares of the queries whose file came among the first 1, 5 and 10."""
-    return {str(k): round(sum(rank is not None and rank < k for rank in ranks) / len(ranks), 4) for k in RANKS}
-
-
-def rank(hits: list[Hit], path: str) -> int | None:
-    """Where a file is among the hits."""
-    return next((place for place, hit in enumerate(hits) if hit.path == path), None)
-
-
-def words(folder: Path, model: str) -> list[Row]:
-    """Recall by words, by meaning and by both."""
-    said: dict[str, dict[str, list[str]]] = {"val": {}, "all": {}}
-    with (folder / "pairs.csv").open(encoding="utf-8", newline="") as file:
+def words(work: Work, captions: str, ways: Sequence[str]) -> list[Row]:
+    """Recall of the validation pictures and of all, in several ways."""
+    described: dict[str, dict[str, list[str]]] = {"val": {}, "all": {}}
+    with (work.data / captions).open(encoding="utf-8", newline="") as file:
         for line in csv.DictReader(file):
             if line["kind"] == "human":
-                for split in {"all", line["split"]} & said.keys():
-                    said[split].setdefault(line["name"], []).append(line["caption"])
-    found = []
-    for split, pictures in said.items():
-        pairs = {name: texts for name, texts in pictures.items() if len(texts) > 1}
-        found += [{"pictures": split, **row} for row in by_words(pairs, model)]
-        print(*found[-3:], sep="\n", flush=True)
-    return found
-
-
-def by_words(pairs: dict[str, list[str]], model: str) -> list[Row]:
-    """Recall of pictures, given their captions, by words, by meaning and by both."""
-    files = {name: words_file(weights.find(model), 768, 512, Words(texts[0])) for name, texts in pairs.items()}
-    index = Index(":memory:")
-    index.update({name: (1, 1) for name in files}, files.__getitem__, _refuse)
-    queries = [(text, name) for name, texts in pairs.items() for text in texts[1:]]
-    lists = {"words": [index.search(text, POOL) for text, _ in queries]}
-    try:
-        semantic.complete(index)
-        wanted = semantic.embed([text for text, _ in queries])
-    except UsageError as error:
-        print(error, file=sys.stderr)
-    else:
-        lists["meaning"] = [index.nearest(semantic.KIND, partial(np.dot, b=one), POOL) for one in wanted]
-        lists["both"] = [fuse(pair, 10) for pair in zip(lists["meaning"], lists["words"], strict=True)]
+                for split in {"all", line["split"]} & described.keys():
+                    described[split].setdefault(line["name"], []).append(line["caption"])
     rows = []
-    for way, hits in lists.items():
-        ranks = [rank(found, name) for found, (_, name) in zip(hits, queries, strict=True)]
-        rows.append({"files": len(files), "queries": len(queries), "way": way, **recalls(ranks)})
+    for split, pictures in described.items():
+        pairs = {name: texts for name, texts in pictures.items() if len(texts) > 1}
+        with tempfile.TemporaryDirectory() as top:
+            for name, texts in pairs.items():
+                data = work.codec.encode(PICTURE, caption=texts[0], mode="caption")
+                Path(top, name).with_suffix(".mcm").write_bytes(data)
+            codec("index", top, "--json", *(["--semantic"] if {"meaning", "both"} & set(ways) else []))
+            asked = [(text, name) for name, texts in pairs.items() for text in texts[1:]]
+            options = ("--as-is", "--json", "-k", str(POOL))
+            lists = {"words": [codec("search", text, top, *options) for text, _ in asked]}
+            if {"meaning", "both"} & set(ways):
+                lists["meaning"] = [codec("search", text, top, "--semantic", *options) for text, _ in asked]
+                pairs_of_lists = zip(lists["meaning"], lists["words"], strict=True)
+                lists["both"] = [combined(*one) for one in pairs_of_lists]
+            for way in ways:
+                ranks = [rank(hits, name) for hits, (_, name) in zip(lists[way], asked, strict=True)]
+                row = {"pictures": split, "files": len(pairs), "queries": len(ranks), "way": way}
+                rows.append(row | recalls(ranks))
     return rows
 
 
-def fuse(lists: tuple[list[Hit], list[Hit]], limit: int) -> list[Hit]:
-    """Ranked lists made into one: a file's score is the sum of 1 / (60 + rank) (Cormack, Clarke and Büttcher 2009)."""
+def combined(*lists: Sequence[Row]) -> list[Row]:
+    """Lists of hits made into one by reciprocal rank fusion (Cormack, Clarke and Büttcher 2009)."""
     scores: dict[str, float] = {}
-    for ranked in lists:
-        for place, hit in enumerate(ranked, 1):
-            scores[hit.path] = scores.get(hit.path, 0.0) + 1 / (60 + place)
-    hits = {hit.path: hit for ranked in lists for hit in ranked}
-    return [hits[path] for path in sorted(scores, key=lambda path: -scores[path])[:limit]]
+    for hits in lists:
+        for place, hit in enumerate(hits, 1):
+            scores[hit["file"]] = scores.get(hit["file"], 0.0) + 1 / (60 + place)
+    return [{"file": file} for file in sorted(scores, key=lambda file: -scores[file])]
 
 
-def likeness(folder: Path, model: str, count: int) -> list[Row]:
+def likeness(work: Work, folder: str, quality: int, queries: int) -> list[Row]:
     """Recall of pictures by other encodings of them."""
-    from mcmcodec.cli.search.likeness import KIND, complete, descriptor, similarity
-
-    codec = Codec(model, "cpu")
-    paths = sorted((folder / "val").glob("*.webp"))
-    pictures = {path.name: np.asarray(Image.open(path).convert("RGB")) for path in paths}
-    files = {name: codec.encode(x, quality=40, effort=1) for name, x in pictures.items()}
-    index = Index(":memory:")
-    index.update({name: (1, 1) for name in files}, files.__getitem__, _refuse)
-    complete(index, files.__getitem__)
+    pictures = {}
+    for path in work.pictures(folder):
+        with open_image(path) as image:
+            pictures[path.stem] = to_rgb(image)
+    encode = work.codec.encode
     ways: dict[str, Callable[[Any], bytes]] = {
-        "quality 70 instead of 40": lambda x: codec.encode(x, quality=70, effort=1),
-        "base layer only, quality 10": lambda x: codec.encode(x, quality=10, effort=1, mode="base"),
-        "cropped to 7/8, quality 40": lambda x: codec.encode(
-            np.ascontiguousarray(x[: x.shape[0] * 7 // 8, : x.shape[1] * 7 // 8]), quality=40, effort=1
+        "quality 70": lambda x: encode(x, quality=70, effort=1),
+        "base layer only, quality 10": lambda x: encode(x, quality=10, effort=1, mode="base"),
+        "cropped to 7/8": lambda x: encode(
+            np.ascontiguousarray(x[: x.shape[0] * 7 // 8, : x.shape[1] * 7 // 8]), quality=quality, effort=1
         ),
-        "darker by a quarter, quality 40": lambda x: codec.encode((x * 0.75).astype(np.uint8), quality=40, effort=1),
+        "darker by a quarter": lambda x: encode((x * 0.75).astype(np.uint8), quality=quality, effort=1),
     }
-    found = []
-    for way, encode in ways.items():
-        ranks = []
-        for name in list(pictures)[:: max(1, len(pictures) // count)]:
-            wanted = descriptor(opened(encode(pictures[name])))
-            hits = index.nearest(KIND, partial(similarity, wanted=wanted), 10)
-            ranks.append(rank(hits, name))
-        found.append({"query": way, "files": len(files), "queries": len(ranks), **recalls(ranks)})
-        print(found[-1], flush=True)
-    return found
+    rows = []
+    with tempfile.TemporaryDirectory() as top, tempfile.TemporaryDirectory() as asked:
+        for name, picture in pictures.items():
+            Path(top, f"{name}.mcm").write_bytes(encode(picture, quality=quality, effort=1))
+        codec("index", top, "--likeness", "--json")
+        for way, code in ways.items():
+            ranks = []
+            for name in list(pictures)[:: max(1, len(pictures) // queries)]:
+                path = Path(asked, f"{name}.mcm")
+                path.write_bytes(code(pictures[name]))
+                ranks.append(rank(codec("search", "--like", str(path), top, "--as-is", "--json"), name))
+            rows.append({"query": way, "files": len(pictures), "queries": len(ranks), **recalls(ranks)})
+    return rows
 
 
-def _refuse(path: str, error: Exception) -> None:
-    raise error
+def speed(work: Work, texts: str, files: int, distinct: int, queries: int) -> Row:
+    """Seconds of ``codec index`` and ``codec search`` in processes of their own, on a large archive."""
+    lines: list[str] = []
+    for path in sorted((work.data / texts).glob("*.txt.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            lines += [line.strip() for line in itertools.islice(file, distinct + queries)]
+    asked, stored = lines[:queries], lines[queries : queries + distinct]
+    coded = [work.codec.encode(PICTURE, caption=text, mode="caption") for text in stored]
+    row: Row = {"files": files, "distinct": len(coded), "bytes_per_file": round(float(np.mean([*map(len, coded)])), 2)}
+    with tempfile.TemporaryDirectory() as top:
+        for number in range(files):
+            path = Path(top, f"{number // 1000:03}", f"{number:06}.mcm")
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(coded[number % len(coded)])
+        for name in ("index", "index_again"):
+            row[name] = alone("index", top, "-r", "--quiet", "--json")
+        row["search"] = alone("search", asked[0], top, "-r", "--as-is", "--json")
+        times = []
+        for text in asked:
+            start = time.process_time()
+            codec("search", text, top, "-r", "--as-is", "--json")
+            times.append(1000 * (time.process_time() - start))
+    row["query_ms"] = {"median": round(float(np.median(times)), 1), "p95": round(float(np.quantile(times, 0.95)), 1)}
+    return row
 
 
-def table(rows: list[Row]) -> list[str]:
-    """Rows in Markdown."""
-    names = [str(name) for name in rows[0]]
-    heads = [f"recall at {name}" if name in map(str, RANKS) else name for name in names]
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    return [*lines, *(f"| {' | '.join(str(row[name]) for name in names)} |" for row in rows), ""]
+def codec(*arguments: str) -> list[Row]:
+    """The lines of JSON of a command run in this process; ClickException where it fails."""
+    out = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out):
+            main(list(arguments))
+    except SystemExit as end:
+        if end.code:
+            raise click.ClickException(f"codec {arguments[0]} failed with status {end.code}") from None
+    return [json.loads(line) for line in out.getvalue().splitlines()]
 
 
-def report(results: Row) -> str:
-    """The results in Markdown."""
-    lines = ["# Search", "", "Made by `python benchmarks/search.py DATA --out benchmarks/results/search`.", ""]
-    if "speed" in results:
-        s = results["speed"]
-        rows = [
-            {"step": f"index {s['files']:,} files", **_times(s["index"])},
-            {"step": "index again, nothing changed", **_times(s["index_again"])},
-            {
-                "step": "one `codec search --as-is`, start included",
-                "seconds": s["command"]["seconds"],
-                "CPU seconds": "",
-            },
-        ]
-        lines += [
-            "## Speed", "",
-            f"An archive of {s['files']:,} files of words alone, {s['bytes_per_file']} bytes each on average, "
-            f"of {s['distinct']:,} different captions (model `{s['model']}`), on one thread of a busy machine.", "",
-            *table(rows),
-            f"The index has {s['index_bytes'] / 1e6:.1f} MB. A query for the ten best files takes "
-            f"{s['query_ms']['median']} ms of CPU time (median of {QUERIES} captions as queries; 95 %: "
-            f"{s['query_ms']['p95']} ms).", "",
-        ]  # fmt: skip
-    if "words" in results:
-        lines += [
-            "## Words", "",
-            "Each picture with several human captions is a file with the first one; every other caption is a query. "
-            "*words*: `codec search` (FTS5, BM25); *meaning*: `codec search --semantic`, sentence embeddings; "
-            "*both*: the two lists fused by reciprocal ranks, which `codec search` therefore does not do.", "",
-            *table(results["words"]),
-        ]  # fmt: skip
-    if "likeness" in results:
-        lines += [
-            "## Likeness", "",
-            "`codec search --like`: the validation pictures, coded at quality 40; the queries are the same pictures, "
-            "coded otherwise.", "", *table(results["likeness"]),
-        ]  # fmt: skip
-    return "\n".join(lines)
+def alone(*arguments: str) -> Row:
+    """Seconds on the clock and of CPU time of a command in a process of its own."""
+    start, before = time.perf_counter(), os.times()
+    subprocess.run([sys.executable, "-m", "mcmcodec", *arguments], capture_output=True, check=True)
+    after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    return {"seconds": round(time.perf_counter() - start, 3), "cpu": round(used, 3)}
 
 
-def _times(row: Row) -> Row:
-    return {"seconds": row["seconds"], "CPU seconds": row["cpu"]}
+def rank(hits: Sequence[Row], name: str) -> int | None:
+    """Where the file of a picture is among the hits."""
+    return next((place for place, hit in enumerate(hits) if Path(hit["file"]).stem == Path(name).stem), None)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--files", type=int, default=100_000)
-    parser.add_argument("--distinct", type=int, default=2_000)
-    parser.add_argument("--queries", type=int, default=40, help="pictures asked for by likeness")
-    parser.add_argument("--model", default="small")
-    parser.add_argument("--skip", action="append", default=[], choices=("speed", "words", "likeness"))
-    given = parser.parse_args()
-    path = given.out.with_suffix(".json")
-    results: Row = json.loads(path.read_text(encoding="utf-8")) if given.skip and path.exists() else {}
-    if "words" not in given.skip:
-        results["words"] = words(given.data, given.model)
-    if "likeness" not in given.skip:
-        results["likeness"] = likeness(given.data, given.model, given.queries)
-    if "speed" not in given.skip:
-        results["speed"] = speed(given.data, given.model, given.files, given.distinct)
-    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    given.out.with_suffix(".md").write_text(report(results), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+def recalls(ranks: Sequence[int | None]) -> Row:
+    """Shares of the queries whose file came among the first 1, 5 and 10."""
+    return {
+        f"recall at {k}": round(sum(rank is not None and rank < k for rank in ranks) / len(ranks), 4) for k in RANKS
+    }

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .bitstream import container
-from .bitstream.container import REDUCED, Header
+from .bitstream.container import REDUCED, Header, as_bytes
 from .bitstream.extras import pack as pack_extras
 from .bitstream.extras import unpack as unpack_extras
-from .bitstream.file import Opened, opened, paint, words_file
+from .bitstream.file import OpenedFile, encode_caption_only, open_file, paint
 from .bitstream.inspect import Info, info
 from .caption import coder
+from .encoder.da_mask import patch_roi
+from .encoder.planning import Analysis, Plan, first_mask, plan_picture
 from .entropy.latent_coder import Decoded
 from .entropy.rangecoder import RangeEncoder
 from .errors import FormatError, McmError, UsageError
@@ -24,7 +26,7 @@ from .image import resample, tiling
 from .image.bands import Bands
 from .image.io import from_rgb
 from .image.prepare import Source, prepare, restore
-from .model.weights import Weights, find, loaded
+from .model.weights import Weights, find, find_number
 from .options import DecodeKeywords, DecodeOptions, EncodeKeywords, EncodeOptions
 
 if TYPE_CHECKING:
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Unpack
 
-    from .encoder.planning import Analysis, Plan
     from .image.prepare import ImageLike
     from .model.transforms import Transforms
 
@@ -89,20 +90,17 @@ class Codec:
 
     def encode_source(self, source: Source, options: EncodeOptions, analysis: Analysis | None = None) -> bytes:
         """As :meth:`encode`, of a prepared picture; ``analysis`` with every patch visible, if it is there already."""
-        # here, because it brings OpenCV, which is slow to load and of no use to decode or info
-        from .encoder import da_mask, planning
-
         height, width = source.rgb.shape[:2]
         if options.mode == "caption":
-            return words_file(self.weights, width, height, options.words)
+            return encode_caption_only(self.weights, width, height, options.words)
         padded = tiling.pad(resample.shrink(source.rgb, options.reduce))
-        roi = None if options.roi is None else da_mask.patch_roi(options.roi, (height, width), options.reduce)
+        roi = None if options.roi is None else patch_roi(options.roi, (height, width), options.reduce)
 
         transforms = self.transforms()
-        visible = planning.first_mask(padded, options, roi)
+        visible = first_mask(padded, options, roi)
         if analysis is None or not visible.all():
             analysis = transforms.analyse(padded, visible, options.quality)
-        plan = planning.plan_picture(transforms, padded, visible, analysis, options, roi)
+        plan = plan_picture(transforms, padded, visible, analysis, options, roi)
         header = self._header(source, options, plan)
         payload = _code(header, options, plan)
         return container.pack(header, payload, self.weights.fingerprint)
@@ -146,10 +144,10 @@ class Codec:
         Arguments and errors as :meth:`decode`; errors come at once, not while the bands are painted.
         """
         settings = DecodeOptions.of(options, keywords)
-        file = opened(_bytes(data), allow_truncated=settings.allow_truncated)
+        file = open_file(as_bytes(data), allow_truncated=settings.allow_truncated)
         header = file.header
         view = tiling.View.of((header.height, header.width), settings.crop, settings.factor)
-        if header.words_only:
+        if header.caption_only:
             painted = paint(file, settings.painter, self.max_pixels).reduce(settings.factor)
             part = painted.crop((view.cols.start, view.rows.start, view.cols.stop, view.rows.stop))
             return Bands.of(part, header.pixels)
@@ -240,7 +238,7 @@ class Codec:
         if settings != DecodeOptions(settings.decoder, settings.realism):
             raise UsageError("batches are of whole pictures", "give decoder or realism alone")
         pictures: list[Tensor] = []
-        waiting: list[tuple[Opened, Decoded]] = []
+        waiting: list[tuple[OpenedFile, Decoded]] = []
 
         def paint_waiting() -> None:
             if waiting:
@@ -254,8 +252,8 @@ class Codec:
 
         for i, data in enumerate(files):
             with _naming(i):
-                file = opened(_bytes(data))
-                if file.header.words_only:
+                file = open_file(as_bytes(data))
+                if file.header.caption_only:
                     raise FormatError("the file holds a caption and no picture", "decode it with a painter")
                 decoded, _ = file.symbols(self.max_pixels)
             if waiting and not (
@@ -295,8 +293,8 @@ def decode(
     data: bytes, *, device: str = "auto", max_pixels: int | None = None, **keywords: Unpack[DecodeKeywords]
 ) -> Image:
     """Decode one file, with whichever model it names; arguments and errors as :meth:`Codec.decode`."""
-    header, _ = container.parse_header(_bytes(data))
-    return Codec(loaded(header.model, header.variant).name, device, max_pixels).decode(data, **keywords)
+    header, _ = container.parse_header(as_bytes(data))
+    return Codec(find_number(header.model, header.variant).name, device, max_pixels).decode(data, **keywords)
 
 
 def symbols(data: bytes, max_pixels: int | None = None) -> Decoded:
@@ -307,19 +305,10 @@ def symbols(data: bytes, max_pixels: int | None = None) -> Decoded:
         InputError: the picture is over the limit of pixels.
         ModelError: the file's model is not installed.
     """
-    file = opened(_bytes(data))
-    if file.header.words_only:
+    file = open_file(as_bytes(data))
+    if file.header.caption_only:
         raise FormatError("the file holds a caption and no picture")
     return file.symbols(max_pixels)[0]
-
-
-def _bytes(data: Any) -> bytes:
-    """The bytes of a file, from any object that holds bytes. UsageError for anything else."""
-    if isinstance(data, bytes):
-        return data
-    if isinstance(data, (bytearray, memoryview)):
-        return bytes(data)
-    raise UsageError(f"{type(data).__name__} is not the bytes of a file", "read the file: Path(name).read_bytes()")
 
 
 @contextmanager

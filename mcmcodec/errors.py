@@ -1,4 +1,4 @@
-"""The errors that users meet: every stage of the data path raises these and no others on bad input.
+"""The errors that users meet: on bad input the package raises these and no others.
 
 An error is one line, ``cause; remedy``: what is wrong, then what to do about it.
 """
@@ -37,3 +37,12 @@ class ModelError(McmError):
 
 class UsageError(McmError, ValueError):
     """Options or arguments contradict each other or are out of range."""
+
+
+def damaged(cause: str) -> FormatError:
+    """The error of a file that no encoder has written.
+
+    Args:
+        cause: What is wrong with it.
+    """
+    return FormatError(cause, "get a whole copy of the file")

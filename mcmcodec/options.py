@@ -116,16 +116,25 @@ class EncodeOptions:
 
             if not isinstance(self.extras, Extras):
                 raise UsageError(f"extras are {_kind(self.extras)}", "give mcmcodec.Extras")
-        self._check_together()
+        self.check_together(roi=self.roi is not None)
 
-    def _check_together(self) -> None:
-        masked = self.keep is not None or self.roi is not None
-        if self.mode != "full" and (masked or self.mask != "rd"):
-            raise UsageError(f"mode {self.mode} shows no patch", "leave out keep, mask and the region map")
-        if self.mask == "none" and (self.roi is not None or (self.keep is not None and self.keep < 1)):
-            raise UsageError("mask none keeps every patch", "leave out keep and the region map, or choose another mask")
-        if self.reduce > 1 and (self.regions or self.mode == "caption"):
-            raise UsageError("a reduced picture has no regions, a caption no size", "leave out the reduction")
+    def check_together(self, *, roi: bool) -> None:
+        """Check that no two values contradict each other.
+
+        Args:
+            roi: whether there is a region map, or will be one when the picture is known.
+
+        Raises:
+            UsageError: two of them do.
+        """
+        if self.mode != "full" and (self.keep is not None or roi or self.mask != "rd"):
+            raise UsageError(f"mode {self.mode} shows no patch", "leave out keep, mask and roi")
+        if self.mask == "none" and (roi or (self.keep is not None and self.keep < 1)):
+            raise UsageError("mask none keeps every patch", "leave out keep and roi, or choose another mask")
+        if self.reduce > 1 and self.regions:
+            raise UsageError(f"reduce {self.reduce} is not possible with regions", "leave out the reduction")
+        if self.reduce > 1 and self.mode == "caption":
+            raise UsageError("mode caption keeps no picture to reduce", "leave out the reduction")
 
     def _put(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -179,14 +188,16 @@ class DecodeOptions:
             raise UsageError(f"the decoder is {_kind(self.decoder)}, not a name", "give perceptual, say")
         if self.realism is not None:
             realism = _number("realism", self.realism, "0 is fidelity, 1 is perceptual")
-            if self.decoder is not None or not 0 <= realism <= 1:
-                raise UsageError("realism is 0 to 1 and stands for a decoder", "give either of them")
+            if not 0 <= realism <= 1:
+                raise UsageError(f"realism {self.realism} is not 0 to 1", "0 is fidelity, 1 is perceptual")
+            if self.decoder is not None:
+                raise UsageError("decoder and realism both choose a decoder", "give one of them")
             object.__setattr__(self, "realism", realism)
         if self.painter is not None and not callable(self.painter):
             raise UsageError(f"the painter is {_kind(self.painter)}", "give a function of caption, width and height")
         if self.crop is not None:
             object.__setattr__(self, "crop", _rectangle(self.crop))
-        if _number("scale", self.scale, "choose 1, 1/2, 1/4 or 1/8") not in SCALES:
+        if isinstance(self.scale, bool) or not isinstance(self.scale, (int, float)) or self.scale not in SCALES:
             raise UsageError(f"scale {self.scale} is not 1, 1/2, 1/4 or 1/8", "choose one of them")
 
     @property
@@ -210,11 +221,14 @@ def _of(cls: type[O], options: O | None, keywords: Mapping[str, Any]) -> O:
 
 def _whole(name: str, value: Any, allowed: range | tuple[int, ...], remedy: str) -> int:
     """A whole number among the allowed ones."""
-    span = f"{allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else ", ".join(map(str, allowed))
+    if isinstance(allowed, range):
+        span = f"{allowed[0]} to {allowed[-1]}"
+    else:
+        span = f"{', '.join(map(str, allowed[:-1]))} or {allowed[-1]}"
     try:
         number = operator.index(value)
     except TypeError:
-        raise UsageError(f"{name} {value!r} is not a whole number of {span}", remedy) from None
+        raise UsageError(f"{name} {value!r} is not a whole number", f"give {span}") from None
     if isinstance(value, bool) or number not in allowed:
         raise UsageError(f"{name} {value} is not {span}", remedy)
     return number

@@ -10,15 +10,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from mcmcodec.model import transforms
 from mcmcodec.model.config import PRESETS
-from mcmcodec.model.weights import FOLDER_VARIABLE
+from mcmcodec.model.weights import FOLDER_VARIABLE, forget
 from mcmcodec.training.export import write
 from mcmcodec.training.network import Network
 
 Picture = NDArray[np.uint8]
 
 NAME, NUMBER = "tiny", 4000
-TUNING = {"quantise_price": 0.7, "mask_price": 1.0}
+TUNING = {"rdoq_strength": 0.7, "mask_lambda": 1.0}
 GIVEN_FOLDER = os.environ.get(FOLDER_VARIABLE)
 """Where the weights are that the tests were started with, before the tiny model takes their place."""
 
@@ -68,6 +69,12 @@ def tiny_network(seed: int = 0) -> Network:
     crops = np.stack([smooth_noise(128, 128, seed=100 + i) for i in range(16)])
     network.pca_start(torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255)
     return stir(network, seed)
+
+
+def forget_models() -> None:
+    """Have every model read from its files anew, integers and networks."""
+    forget()
+    transforms._loaded.clear()
 
 
 def export_tiny(folder: Path) -> None:

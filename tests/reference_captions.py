@@ -1,4 +1,4 @@
-"""A second decoder of the caption coder words-2, written from ``formats/captions.md`` alone: nothing of the package."""
+"""A second decoder of captions, written from ``formats/captions.md`` alone: nothing of the package."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def cumulative(model: dict[str, Any], before: list[int], echo: set[int]) -> list
 
 
 def words(decoder: ReferenceDecoder, path: Path, grid: tuple[int, int]) -> tuple[str, list[Box]]:
-    """Section 1: caption and regions, ``path`` being the coder's data."""
+    """Section 1: caption and regions; ``path`` is the language model's file."""
     model = tensors(path)
     echo: set[int] = set()
 

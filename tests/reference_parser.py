@@ -17,16 +17,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from reference_captions import words
-from reference_rangecoder import Damaged, ReferenceBit, ReferenceDecoder, caption
+from reference_captions import Box, words
+from reference_rangecoder import Damaged, ReferenceBit, ReferenceDecoder
 
 Ints = NDArray[np.int64]
 ROOT = Path(__file__).parents[1]
-CAPTIONS: dict[str, tuple[Any, Path]] = {
-    "english-1": (lambda decoder, path, _: caption(decoder, path), ROOT / "mcmcodec" / "text" / "english.txt"),
-    "words-2": (lambda *given: words(*given)[0], ROOT / "mcmcodec" / "text" / "words-2.safetensors"),
-}
-"""Section 5.3: by name, what decodes a caption, and the file of its data."""
+CAPTIONS = "words-2"
+"""Section 5.3: the name of the caption coder."""
+LANGUAGE_MODEL = ROOT / "mcmcodec" / "caption" / "words-2.safetensors"
 MUST_UNDERSTAND = {9, 11}
 """Section 4.1: odd types of extension sections that this parser knows."""
 MAX_PIXELS = 2**27
@@ -66,6 +64,7 @@ class Picture:
 
     header: Header
     caption: str
+    regions: list[Box]
     psi: Ints
     v_hat: Ints
     mask: Ints
@@ -88,14 +87,11 @@ class Model:
         stream = hashlib.sha256(data).digest()
         if stream.hex() != card["stream"]["sha256"]:
             raise Refused("model")
-        self.number, self.fingerprint = card["id"], stream
-        coder = "english-1"
-        if "captions" in card:
-            coder, data_hash = card["captions"]["name"], bytes.fromhex(card["captions"]["sha256"])
-            if coder not in CAPTIONS or hashlib.sha256(CAPTIONS[coder][1].read_bytes()).digest() != data_hash:
-                raise Refused("model")
-            self.fingerprint = hashlib.sha256(stream + data_hash).digest()
-        self.captions = CAPTIONS[coder]
+        captions = hashlib.sha256(LANGUAGE_MODEL.read_bytes())
+        if card["captions"] != {"name": CAPTIONS, "sha256": captions.hexdigest()}:
+            raise Refused("model")
+        self.number = card["id"]
+        self.fingerprint = hashlib.sha256(stream + captions.digest()).digest()
         config = card["config"]
         self.slices, self.base_slices, self.features = config["slices"], config["base_slices"], config["features"]
         size = struct.unpack_from("<Q", data)[0]
@@ -115,7 +111,7 @@ class Model:
 
 
 def models(folder: Path = ROOT / "weights") -> dict[int, Model]:
-    """The models of a folder by their number, but for those whose caption coder is not known."""
+    """The models of a folder by their number; those that this parser cannot use are left out."""
     found = {}
     for card in sorted(folder.glob("*.json")):
         with contextlib.suppress(Refused):
@@ -192,14 +188,15 @@ def parse(data: bytes, known: dict[int, Model]) -> Picture:
     if zlib.crc32(model.fingerprint + data[:-4]) != int.from_bytes(data[-4:], "little"):
         raise Damaged
     decoder = ReferenceDecoder(data[head.payload : -4])
-    text = ""
+    text, regions = "", []
     if head.caption:
         try:
-            text = model.captions[0](decoder, model.captions[1], head.grid)
+            text, regions = words(decoder, LANGUAGE_MODEL, head.grid)
         except UnicodeDecodeError:
             raise Damaged from None
     none = np.zeros((3, 0, 0), np.int64)
-    picture = Picture(head, text, *none) if 9 in head.extensions else _symbols(model, decoder, head, text)
+    only = 9 in head.extensions
+    picture = Picture(head, text, regions, *none) if only else _symbols(model, decoder, head, text, regions)
     if decoder.shortest() != data[head.payload : -4]:
         raise Damaged
     return picture
@@ -208,10 +205,10 @@ def parse(data: bytes, known: dict[int, Model]) -> Picture:
 # Section 5.4
 
 
-def by_quality(knots: Ints, quality: int) -> Ints:
+def by_quality(rows: Ints, quality: int) -> Ints:
     """Parameters by quality, (6, n) to (n,)."""
     k, p = quality // 20, quality % 20
-    return (knots[k] * (20 - p) + knots[min(k + 1, 5)] * p) // 20
+    return (rows[k] * (20 - p) + rows[min(k + 1, 5)] * p) // 20
 
 
 def shifted(total: Ints, hidden: bool) -> Ints:
@@ -285,7 +282,7 @@ def passes(where: NDArray[Any]) -> list[tuple[int, Ints]]:
     return found
 
 
-def _symbols(model: Model, decoder: ReferenceDecoder, head: Header, words: str) -> Picture:
+def _symbols(model: Model, decoder: ReferenceDecoder, head: Header, text: str, regions: list[Box]) -> Picture:
     (rows, cols), quality = head.grid, head.quality
     cells = (-(-rows // 4), -(-cols // 4))
     loc = (by_quality(model["hyper.loc"], quality) + 2048) >> 12
@@ -307,7 +304,7 @@ def _symbols(model: Model, decoder: ReferenceDecoder, head: Header, words: str) 
             current = np.clip(v_hat, -16383, 16383)
         done.append(v_hat)
         known = np.concatenate([known, np.clip(v_hat, -32767, 32767)], 2)
-    return Picture(head, words, psi, np.concatenate(done, 2), mask.astype(np.int64))
+    return Picture(head, text, regions, psi, np.concatenate(done, 2), mask.astype(np.int64))
 
 
 def _mask(model: Model, decoder: ReferenceDecoder, head: Header, known: Ints) -> NDArray[np.bool_]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from pathlib import Path
 
 
 class Damaged(Exception):
@@ -95,29 +94,3 @@ def raw(decoder: ReferenceDecoder) -> bytes:
             node = node << 1 | contexts.setdefault((before, node), ReferenceBit()).decode(decoder)
         data.append(node - 256)
     return bytes(data)
-
-
-def caption(decoder: ReferenceDecoder, prior: Path) -> str:
-    """The caption, `prior` being english.txt."""
-    if decoder.bit(128):
-        return raw(decoder).decode()
-    lines = prior.read_text(encoding="utf-8").split("\n")
-    k = len(lines[0])
-    number = [[(4 + e % 4) << (e // 4) for e in (ord(char) - 33 for char in line)] for line in lines[:k]]
-    follow = [table_from_weights(row) for row in number]
-    texts: list[list[bytes]] = [[] for _ in range(k)]
-    weights: list[list[int]] = [[] for _ in range(k)]
-    for line in lines[k:]:
-        e = ord(line[1]) - 33
-        texts[ord(line[0]) - 33].append(line[2:].encode())
-        weights[ord(line[0]) - 33].append((4 + e % 4) << (e // 4))
-    data, before = bytearray(), 0
-    while (kind := decoder.symbol(follow[before])) != 0:
-        if kind == 1:
-            data.append(decoder.bits(8))
-        else:
-            data += texts[kind][decoder.symbol(table_from_weights(weights[kind]))]
-        if len(data) > 4096:
-            raise Damaged
-        before = kind
-    return data.decode()

@@ -32,7 +32,7 @@ class FakeCodec:
     def __init__(self, model: str | None = None, device: str = "auto", max_pixels: int | None = None) -> None:
         self.model, self.device = model, device
 
-    def encode_source(self, source: Source, options: EncodeOptions) -> bytes:
+    def encode_source(self, source: Source, options: EncodeOptions, analysis: Any = None) -> bytes:
         height, width = source.rgb.shape[:2]
         if width in FAILURES:
             raise FAILURES[width]
@@ -88,13 +88,13 @@ class FakeInfo:
     reduction: int = 1
 
 
-def fake_info(data: bytes) -> FakeInfo:
+def fake_info(data: bytes, max_pixels: int | None = None) -> FakeInfo:
     if data == b"bad":
         raise FormatError("not an .mcm file", "give a file that codec encode wrote")
     return FakeInfo()
 
 
-def fake_symbols(data: bytes) -> None:
+def fake_symbols(data: bytes, max_pixels: int | None = None) -> None:
     if data.startswith(b"bad"):
         raise FormatError("checksum does not match", "get a whole copy of the file")
 

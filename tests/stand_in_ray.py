@@ -1,4 +1,4 @@
-"""What stands in for Ray where the cluster's manners are tested: actors in this process; what passes is pickled."""
+"""What stands in for Ray where the cluster engine is tested: actors in this process; what passes is pickled."""
 
 import pickle
 from collections.abc import Callable

@@ -49,7 +49,7 @@ def measured(tiny, tmp_path_factory):
     top = tmp_path_factory.mktemp("bench")
     make(top / "set")
     only = [one for one in peers.find()[0] if one.name in ("JPEG", "WebP")]
-    arguments = ["bench", top / "set", "--qualities", "10,60", "--scales", "1,2", "--metrics", "psnr,msssim"]
+    arguments = ["bench", top / "set", "--qualities", "10,60", "--scales", "1,2", "--metrics", "psnr,msssim,ciede"]
     arguments += ["--limit", 2, "--pictures", 1, "--model", "tiny", "--device", "cpu"]
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -75,6 +75,7 @@ def test_bench_writes_results_and_page(measured):
     assert {row["image"] for row in content["rows"]} == {"<b>two", "one"}
     for row in content["rows"]:
         assert row["bpp"] == pytest.approx(8 * row["bytes"] / (176 * 192), abs=1e-6)
+        assert row["ciede"] > 0 and "chroma" not in row
     # The sizes are those of real files.
     (first, *_) = [row for row in content["rows"] if row["curve"] == "JPEG" and row["image"] == "one"]
     jpeg = peers.jpeg()
@@ -102,8 +103,9 @@ def test_page_in_a_browser(measured):
     dom = done.stdout
     assert 'data-ready="true"' in dom, done.stderr[-2000:]
     # one plot per metric, with a line for each of the six curves
-    assert dom.count('class="plot js-plotly-plot"') == 2
-    assert dom.count('class="trace scatter') == 12
+    assert dom.count('class="plot js-plotly-plot"') == 3
+    assert dom.count('class="trace scatter') == 18
+    assert "lower is better" in dom
     # the slider shows 30 % of the left picture over the right one
     assert re.search(r'id="over"[^>]*clip-path: inset\(0px 70% 0px 0px\)', dom)
     assert len(re.findall(r'<img id="(?:over|under)"[^>]*src="data:image/webp;base64,', dom)) == 2
@@ -111,9 +113,7 @@ def test_page_in_a_browser(measured):
     assert "&lt;b&gt;two</option>" in dom and "<b>two" not in re.sub(r"<script.*?</script>", "", dom, flags=re.S)
     options = re.search(r'<select id="right">.*?</select>', dom, re.S)
     names = re.findall(r"<option[^>]*>([^<]*)", options[0])
-    assert names[:3] == ["original", "mcm tiny perceptual", "mcm tiny fidelity"] or set(names[1:3]) == {
-        "mcm tiny perceptual", "mcm tiny fidelity",
-    }  # fmt: skip
+    assert names[0] == "original" and set(names[1:3]) == {"mcm tiny perceptual", "mcm tiny fidelity"}
     assert len(names) == 5
 
 
@@ -124,9 +124,22 @@ def test_page_needs_nothing_else(measured):
     assert "/*DATA*/" not in text
 
 
+def test_smaller_squares_at_another_effort(folder, tiny, capsys):
+    pytest.importorskip("plotly", reason="needs the bench extra")
+    arguments = ["bench", folder, "--peers", "none", "--qualities", 60, "--decoder", "fidelity", "--reduce", "1,2"]
+    arguments += ["--square", 96, "--effort", 1, "--limit", 1, "--pictures", 1, "--model", "tiny"]
+    code, out, _ = codec(capsys, *arguments, "--metrics", "psnr,colour", "--json")
+    whole, half = map(json.loads, out.splitlines())
+    assert code == 0 and (whole["curve"], half["curve"]) == ("mcm tiny fidelity", "mcm tiny fidelity, 1/2")
+    assert whole["bytes"] > half["bytes"] and half["ciede"] > 0 and half["chroma"] > 0
+    content = json.loads(Path("bench-set/results.json").read_text())
+    assert content["square"] == 96 and whole["bpp"] == pytest.approx(8 * whole["bytes"] / 96**2, abs=1e-6)
+    assert content["curves"]["mcm tiny fidelity, 1/2"]["options"] == {"effort": 1, "reduce": 2}
+    assert "original, 96 x 96" in Path("bench-set/report.html").read_text()
+
+
 def test_peers_at_equal_bytes(folder):
-    referee = judge.Judge(("psnr",))
-    (reference, *_) = run.references(sorted(folder.glob("one.png")), referee)
+    (reference, *_) = run.references(sorted(folder.glob("one.png")), judge.Judge(("psnr",)))
     variants = [run.peer(peers.jpeg(), scale) for scale in (1, 2)]
     rows, _ = run.sweep(variants, [reference], run.Journal(None, {}))
     sizes = sorted(row["bytes"] for row in rows if row["curve"] == "JPEG")
@@ -157,6 +170,7 @@ def test_base_and_caption_modes(folder, tiny, capsys):
         (["--metrics", "ssim"], "there is no metric 'ssim'"),
         (["--peers", "JPG"], "there is no peer 'JPG'; choose from"),
         (["--scales", "3"], "--scales cannot be 3"),
+        (["--reduce", "3"], "--reduce cannot be 3"),
         (["--qualities", "1,x"], "--qualities 1,x is not a list of numbers"),
     ],
 )
@@ -166,9 +180,11 @@ def test_wrong_options_are_one_line(folder, tiny, capsys, arguments, message):
 
 
 def test_compare(folder, tiny, capsys):
-    code, out, err = codec(capsys, "compare", "set/one.png", "set/three.png", "--metrics", "psnr,msssim")
+    code, out, err = codec(capsys, "compare", "set/one.png", "set/three.png", "--metrics", "psnr,msssim,colour")
     assert (code, err) == (0, "")
     lines = out.splitlines()
+    assert re.fullmatch(r"  CIEDE2000         \d+\.\d{3} \(16x16 means\)", lines[5]), lines[5]
+    assert re.fullmatch(r"  chroma            \d\.\d{4} \(of the original's\)", lines[6]), lines[6]
     assert lines[:2] == ["set/one.png -> set/three.png", "  picture           192 x 176 pixels"]
     assert re.fullmatch(r"  PSNR              \d+\.\d{3} \(dB\)", lines[3]), lines[3]
     code, out, _ = codec(capsys, "compare", "--json", "set/one.png", "set/one.png", "--metrics", "psnr")
@@ -226,7 +242,7 @@ def test_speed_of_ours_and_a_peer(folder, tiny, monkeypatch, capsys):
 @pytest.mark.parametrize("name", ["mcmcodec", "JPEG"])
 def test_a_fresh_process_says_its_seconds_and_memory(folder, tiny, name):
     said = []
-    watch = type("W", (), {"say": staticmethod(said.append), "advance": staticmethod(lambda what: None)})
+    watch = type("W", (), {"warn": staticmethod(said.append), "advance": staticmethod(lambda what: None)})
     found = speed.fresh(next(folder.glob("one.png")), name, "tiny", "cpu", 0.01, 2, watch)
     assert not said and found["load_s"] > 0 and found["peak_mb"] >= found["idle_mb"] > 10
     assert found["pixels"] == pytest.approx(10000, rel=0.05) and found["repetitions"] == 2

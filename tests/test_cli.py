@@ -1,4 +1,4 @@
-"""The command line as people and scripts meet it: exact output, exit codes, manners."""
+"""The command line as people and scripts meet it: exact output, exit codes, existing files, pipes."""
 
 import json
 import os
@@ -68,12 +68,15 @@ def test_views_reach_the_codec(codec: Command, here: Path, picture: Picture) -> 
     assert codec("decode", "cut.mcm", "--allow-truncated").code == 0
 
 
+NOT_A_CROP = "is not X,Y,WIDTH,HEIGHT in whole pixels, at least one wide and high"
+
+
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--crop", "1,2,3", "'--crop': 1,2,3 is not X,Y,WIDTH,HEIGHT in whole pixels"),
-        ("--crop", "1,2,-3,4", "'--crop': 1,2,-3,4 is not X,Y,WIDTH,HEIGHT in whole pixels"),
-        ("--crop", "1,2,3,0", "'--crop': 1,2,3,0 holds no pixel"),
+        ("--crop", "1,2,3", f"'--crop': 1,2,3 {NOT_A_CROP}"),
+        ("--crop", "1,2,-3,4", f"'--crop': 1,2,-3,4 {NOT_A_CROP}"),
+        ("--crop", "1,2,3,0", f"'--crop': 1,2,3,0 {NOT_A_CROP}"),
         ("--scale", "1/3", "'--scale': '1/3' is not one of '1', '1/2', '1/4', '1/8'"),
     ],
 )
@@ -98,15 +101,25 @@ def test_roi_must_fit(codec: Command, here: Path, picture: Picture) -> None:
     ("arguments", "message"),
     [
         (["encode"], "Missing argument 'FILES|FOLDERS|-'; see codec encode --help"),
-        (["encode", "x.png", "-q", "101"], "-q 101 is not a whole number from 0 to 100; "),
-        (["encode", "x.png", "--keep", "0"], "0.0 is not in the range"),
+        (["encode", "x.png", "-q", "101"], "--quality 101 is not 0 to 100; "),
+        (["encode", "x.png", "--keep", "0"], "--keep 0.0 is not above 0 and up to 1; 0.5 keeps half of the patches"),
+        (["encode", "x.png", "--keep", "nan"], "--keep nan is not a number; "),
+        (["encode", "x.png", "-e", "4"], "--effort 4 is not 1 to 3; "),
+        (["encode", "x.png", "--reduce", "3"], "Invalid value for '--reduce': '3' is not one of '1', '2', '4', '8'"),
+        (["encode", "x.png", "--background", "mud"], "there is no colour mud; "),
+        (["encode", "x.png", "--max-pixels", "0"], "the limit of pixels is not a whole number above zero; "),
         (["encode", "x.png", "--mask", "fog"], "'fog' is not one of"),
         (["encode", "x.png", "--roi", "none.png"], "'none.png' does not exist"),
-        (["encode", "x.png", "--mask", "none", "--keep", "0.5"], "--mask none shows every patch"),
+        (["encode", "x.png", "--mask", "none", "--keep", "0.5"], "--mask none keeps every patch; "),
+        (["encode", "x.png", "--mask", "none", "--roi", "faces"], "--mask none keeps every patch; "),
+        (["encode", "x.png", "--mode", "base", "--roi", "cats"], "--mode base shows no patch; leave out keep, "),
+        (["encode", "x.png", "--reduce", "2", "--region", "0,0,1,1=a"], "--reduce 2 is not possible with regions; "),
         (["encode", "x.png", "-f", "--skip-existing"], "contradict each other; give one of them"),
         (["encode", "x.png", "-o", "-", "--json"], "cannot both go to stdout; give a file with -o"),
         (["encode", "a.png", "a.jpg"], "a.png and a.jpg would both become a.mcm"),
         (["decode", "x.mcm", "-o", "y.xyz"], "cannot write a picture with the extension '.xyz'; use .png"),
+        (["decode", "x.mcm", "--realism", "1.5"], "--realism 1.5 is not 0 to 1; 0 is fidelity, 1 is perceptual"),
+        (["decode", "x.mcm", "--realism", "1", "--decoder", "a"], "--decoder and realism both choose a decoder; "),
         (["bogus"], "No such command 'bogus'; see codec --help"),
         (["decode", "--bogus"], "No such option"),
     ],
@@ -232,7 +245,7 @@ def test_json_lines(codec: Command, here: Path, picture: Picture) -> None:
 def test_json_says_why_a_command_stopped(codec: Command, here: Path, picture: Picture) -> None:
     picture("a.png", 105)
     for arguments, error, code in (
-        (["a.png", "-q", "101"], "-q 101 is not a whole number from 0 to 100; 50 is the default, higher is ", 2),
+        (["a.png", "-q", "101"], "--quality 101 is not 0 to 100; 50 is the default, higher is ", 2),
         (["--bogus"], "No such option", 2),
         (["a.png", "a.png"], "interrupted", 130),
     ):

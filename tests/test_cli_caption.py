@@ -1,4 +1,4 @@
-"""``codec caption``, and encoding words alone: exact output, exit codes, files changed whole or not at all."""
+"""``codec caption``, and files with a caption only: exact output, exit codes, files changed whole or not at all."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from conftest import Command, Outcome
 from models import smooth_noise
 from PIL import Image
 
-from mcmcodec.bitstream.file import with_caption, words_file
+from mcmcodec.bitstream.file import encode_caption_only, with_caption
 from mcmcodec.caption import Words
 from mcmcodec.codec import Codec, info
 
@@ -118,13 +118,13 @@ def test_usage(run: Command, photo: bytes, arguments: list[str], message: str) -
     assert Path("a.mcm").read_bytes() == photo
 
 
-def test_words_alone(run: Command, here: Path, picture: Callable[..., Path]) -> None:
+def test_caption_only(run: Command, here: Path, picture: Callable[..., Path]) -> None:
     picture("p.png", 768, 512)
     assert run("encode", "p.png", "--mode", "caption", "--caption", TEXT).code == 0
     size = os.path.getsize("p.mcm")
     assert size < 40
     done = run("info", "p.mcm")
-    assert done.code == 0 and "  holds     words only\n" in done.out.decode() and TEXT in done.out.decode()
+    assert done.code == 0 and "  holds     the caption only\n" in done.out.decode() and TEXT in done.out.decode()
     done = run("decode", "p.mcm", "-o", "q.png")
     assert done.code == 1 and not Path("q.png").exists()
     assert done.err.splitlines()[0] == (
@@ -156,8 +156,8 @@ def test_painter(run: Command, here: Path, tiny_codec: Codec, monkeypatch: pytes
         assert (spec, device) == ("mine:folder", "cpu")
         return lambda caption, width, height: Image.new("RGB", (8, 8), (len(caption), width, height))
 
-    monkeypatch.setattr(plugins, "painter", load)
-    Path("p.mcm").write_bytes(words_file(tiny_codec.weights, 40, 30, Words(TEXT)))
+    monkeypatch.setattr(plugins, "load_painter", load)
+    Path("p.mcm").write_bytes(encode_caption_only(tiny_codec.weights, 40, 30, Words(TEXT)))
     assert run("decode", "p.mcm", "--painter", "mine:folder", "--device", "cpu").code == 0
     with Image.open("p.png") as painted:
         assert (painted.size, painted.getpixel((7, 7))) == ((40, 30), (len(TEXT), 40, 30))

@@ -1,5 +1,6 @@
-"""The commands beside the two great ones: verify, models, completion."""
+"""The commands verify, models and completion."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -11,6 +12,8 @@ import pytest
 from conftest import Command
 
 import mcmcodec
+from mcmcodec.cli.console import size
+from mcmcodec.model.weights import DEFAULT
 
 Picture = Callable[..., Path]
 
@@ -62,30 +65,36 @@ def test_usage(codec: Command, here: Path, arguments: list[str], message: str) -
     assert done.err.startswith(f"codec: {message}") and done.err.count("\n") == 1
 
 
-def test_models(codec: Command, here: Path) -> None:
-    done = codec("models", "small")
-    assert done.code == 0
-    lines = done.out.decode().splitlines()
-    assert lines[0].startswith("small (id 1")
-    assert lines[1] == "  stream       3.00 MB  sha256 332091008ccdd539  stream model"
-    assert lines[2] == "  perceptual   4.78 MB  sha256 1d713ade3c5608a6  decoder, the default"
+def test_models(codec: Command, here: Path, tiny: Path) -> None:
+    files = {
+        part: (tiny / f"{name}.safetensors").read_bytes()
+        for part, name in (("stream", "tiny"), ("fidelity", "tiny-fidelity"), ("perceptual", "tiny-perceptual"))
+    }
+    hashes = {part: hashlib.sha256(data).hexdigest() for part, data in files.items()}
+    roles = {"stream": "stream model", "fidelity": "decoder, the default", "perceptual": "decoder"}
+    rows = [f"  {part:<12}{size(len(files[part])):>8}  sha256 {hashes[part][:16]}  {roles[part]}" for part in roles]
+    done = codec("models", "tiny")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.decode().splitlines() == ["tiny (id 4000)", *rows, f"  in {tiny}"]
     facts = [json.loads(line) for line in codec("models", "--json").out.splitlines()]
-    small = next(one for one in facts if one["name"] == "small")
-    assert (small["id"], small["status"], small["decoders"][0]) == (1, "ok", "perceptual")
-    assert small["files"]["stream"]["sha256"].startswith("332091008ccdd539")
+    assert [one["name"] for one in facts if one["default"]] == [DEFAULT]
+    found = next(one for one in facts if one["name"] == "tiny")
+    assert (found["id"], found["status"], found["decoders"]) == (4000, "ok", ["fidelity", "perceptual"])
+    assert {part: file["sha256"] for part, file in found["files"].items()} == hashes
 
 
-def test_damaged_and_missing_models(codec: Command, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    weights = Path(mcmcodec.__file__).parents[1] / "weights"
-    Path("own.json").write_bytes((weights / "small.json").read_bytes())
-    Path("small.safetensors").write_bytes(b"not these")
+def test_damaged_and_missing_models(
+    codec: Command, here: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("own.json").write_bytes((tiny / "tiny.json").read_bytes())
+    Path("tiny.safetensors").write_bytes(b"not these")
     monkeypatch.setenv("MCMCODEC_WEIGHTS", str(here))
     done = codec("models", "own", "none", "--json")
     assert done.code == 1
     own, none = (json.loads(line) for line in done.out.splitlines())
     assert own["status"] == none["status"] == "failed"
     assert done.err.splitlines()[0] == (
-        f"codec: own: weights {here}/small.safetensors are not those that own.json names; install mcmcodec again"
+        f"codec: own: weights {here}/tiny.safetensors are not those that own.json names; install mcmcodec again"
     )
     assert done.err.splitlines()[1].startswith("codec: none: there is no model none; choose from ")
 

@@ -10,7 +10,7 @@ import pytest
 
 from mcmcodec.cli import files
 from mcmcodec.cli.files import Job, find, plan
-from mcmcodec.cli.output import Taken, write
+from mcmcodec.cli.output import OutputExists, write
 from mcmcodec.errors import FormatError, InputError, UsageError
 
 PICTURES = frozenset((".png", ".jpg"))
@@ -194,7 +194,7 @@ def test_what_came_meanwhile_stays(here: Path, monkeypatch: pytest.MonkeyPatch, 
 
         monkeypatch.setattr(os, "link", refuse)
     assert write("new/x.mcm", b"first", replace=False) == 5
-    with pytest.raises(Taken, match=r"^new/x\.mcm exists; give -f to overwrite it or --skip-existing$"):
+    with pytest.raises(OutputExists, match=r"^new/x\.mcm exists; give -f to overwrite it or --skip-existing$"):
         write("new/x.mcm", b"second", replace=False)
     assert Path("new/x.mcm").read_bytes() == b"first"
     assert os.listdir("new") == ["x.mcm"]

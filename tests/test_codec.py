@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from models import smooth_noise
+from models import forget_models, smooth_noise
 from PIL import Image
 
 import mcmcodec
@@ -25,8 +25,7 @@ from mcmcodec.entropy.latent_coder import Decoded
 from mcmcodec.errors import InputError, ModelError, UsageError
 from mcmcodec.image import tiling
 from mcmcodec.model.transforms import Transforms
-from mcmcodec.model.transforms import _loaded as LOADED
-from mcmcodec.model.weights import FOLDER_VARIABLE, loaded
+from mcmcodec.model.weights import FOLDER_VARIABLE
 from mcmcodec.options import MASKS
 
 SIZES = [(1, 1), (500, 7), (16, 16), (641, 427), (17, 33)]
@@ -73,11 +72,9 @@ def test_the_right_corner_is_cut_off(tiny_codec: Codec) -> None:
 
 
 def test_bytes_repeat(tiny: Path, tiny_codec: Codec) -> None:
-    LOADED.clear()
-    loaded.cache_clear()
+    forget_models()
     first = tiny_codec.encode(picture(), quality=55, caption="a red disc")
-    LOADED.clear()
-    loaded.cache_clear()
+    forget_models()
     again = Codec("tiny")
     assert again.encode(picture(), quality=55, caption="a red disc") == first
     assert np.array_equal(again.decode(first), tiny_codec.decode(first))
@@ -103,16 +100,16 @@ def test_module_functions(tiny_codec: Codec) -> None:
 
 
 def symbols(monkeypatch: pytest.MonkeyPatch) -> list[Decoded]:
-    """The list that from now on receives what each walk came to."""
+    """The list that from now on receives what each coding run came to."""
     seen: list[Decoded] = []
-    original = planning.walk
+    original = planning.code_latents
 
-    def walk(*arguments: Any) -> Decoded:
+    def code_latents(*arguments: Any) -> Decoded:
         seen.append(original(*arguments))
         return seen[-1]
 
     for module in (planning, file):
-        monkeypatch.setattr(module, "walk", walk)
+        monkeypatch.setattr(module, "code_latents", code_latents)
     return seen
 
 

@@ -17,20 +17,20 @@ HEADER = Header(768, 512, 0, 0, 50, 100)
 def headers(draw: st.DrawFn) -> Header:
     width = draw(st.integers(1, MAX_SIDE))
     height = draw(st.integers(1, MAX_SIDE))
-    patches = draw(st.sampled_from(("masked", "all", "none", "words")))
+    patches = draw(st.sampled_from(("masked", "all", "none", "caption")))
     types = draw(st.lists(st.integers(0, 32767), unique=True, max_size=4))
     extensions = [(2 * kind, draw(st.binary(max_size=200))) for kind in types]
-    keep = {"masked": st.integers(0, 255), "all": st.just(255), "none": st.just(0), "words": st.just(0)}[patches]
+    keep = {"masked": st.integers(0, 255), "all": st.just(255), "none": st.just(0), "caption": st.just(0)}[patches]
     return Header(
         width=width,
         height=height,
         model=draw(st.integers(0, 4095)),
         variant=draw(st.integers(0, 7)),
-        quality=0 if patches == "words" else draw(st.integers(0, 100)),
+        quality=0 if patches == "caption" else draw(st.integers(0, 100)),
         keep=draw(keep),
-        caption=patches == "words" or draw(st.booleans()),
+        caption=patches == "caption" or draw(st.booleans()),
         all_visible=patches == "all",
-        extensions=tuple(sorted([*extensions, (9, b"")] if patches == "words" else extensions)),
+        extensions=tuple(sorted([*extensions, (9, b"")] if patches == "caption" else extensions)),
         none_visible=patches == "none",
     )
 
@@ -78,7 +78,7 @@ def test_exact_bytes_without_patches() -> None:
     assert base[:-4].hex(" ") == "8a 4d 43 41 80 06 80 04 00 32 00 01"
     words = Header(768, 512, 0, 0, 0, 0, caption=True, extensions=((9, b""),))
     assert pack(words, b"\x01", PRINT)[:-4].hex(" ") == "8a 4d 43 31 80 06 80 04 00 00 00 01 09 00 01"
-    assert words.words_only and not HEADER.words_only
+    assert words.caption_only and not HEADER.caption_only
 
 
 def test_fixed_cost_leaves_room_below_sixteen_bytes() -> None:
@@ -153,11 +153,11 @@ def body(*fields: int, flags: int = 0x01) -> bytes:
         (body(1, 1, 0x80, 0, 50, 9), "model is not in its shortest form"),
         (body(1, 1, 0, 50, 254, flags=0x41), "keep is 254 although every patch is visible"),
         (body(1, 1, 0, 50, 1, flags=0x41), "keep is 1 although every patch is visible"),
-        (body(1, 1, 0, 0, 0, 1, 9, 1, 7, flags=0x31), "words alone have no quality"),
-        (body(1, 1, 0, 0, 0, 1, 9, 0, flags=0x21), "words alone have no quality"),
-        (body(1, 1, 0, 1, 0, 1, 9, 0, flags=0x31), "words alone have no quality"),
-        (body(1, 1, 0, 0, 1, 1, 9, 0, flags=0x31), "words alone have no quality"),
-        (body(1, 1, 0, 0, 0, 1, 9, 0, flags=0x71), "words alone have no quality"),
+        (body(1, 1, 0, 0, 0, 1, 9, 1, 7, flags=0x31), "a file of a caption only has"),
+        (body(1, 1, 0, 0, 0, 1, 9, 0, flags=0x21), "a file of a caption only has"),
+        (body(1, 1, 0, 1, 0, 1, 9, 0, flags=0x31), "a file of a caption only has"),
+        (body(1, 1, 0, 0, 1, 1, 9, 0, flags=0x31), "a file of a caption only has"),
+        (body(1, 1, 0, 0, 0, 1, 9, 0, flags=0x71), "a file of a caption only has"),
         (body(1, 1, 0, 50, 9, 0, flags=0x21), "announced but there are none"),
         (body(1, 1, 0, 50, 9, 65, flags=0x21), "number of extensions is over 64"),
         (body(1, 1, 0, 50, 9, 1, 2, 99, flags=0x21), "cut short inside an extension"),

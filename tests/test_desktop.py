@@ -91,22 +91,15 @@ def test_preview_on_a_terminal() -> None:
     assert said.count("▀".encode()) > 20
 
 
-def test_thumbnail(codec: Command, here: Path, picture: Callable[..., Path]) -> None:
-    picture("a.png", 400, 100)
-    codec("encode", "a.png")
-    assert codec("thumbnail", "--size", "128", "a.mcm", "small").code == 1  # the codec that stands in writes JSON
-    assert codec("thumbnail", "none.mcm", "small").err.startswith("codec: no such file or directory (none.mcm); ")
-
-
 def test_thumbnail_of_a_file(tiny_codec: Codec, tmp_path: Path) -> None:
     from click.testing import CliRunner
 
-    from mcmcodec.cli.thumbnail import thumbnail
+    from mcmcodec.cli.main import cli
 
     source, target = tmp_path / "a.mcm", tmp_path / "small"
     source.write_bytes(tiny_codec.encode(smooth_noise(96, 200)))
     target.touch()
-    done = CliRunner().invoke(thumbnail, ["-s", "40", str(source), str(target)], catch_exceptions=False)
+    done = CliRunner().invoke(cli, ["thumbnail", "-s", "40", str(source), str(target)], catch_exceptions=False)
     assert done.exit_code == 0
     with Image.open(BytesIO(target.read_bytes())) as image:
         assert (image.format, image.size) == ("PNG", (40, 19))

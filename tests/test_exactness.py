@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from models import smooth_noise
@@ -14,9 +15,9 @@ from PIL import Image
 import mcmcodec
 from mcmcodec.codec import Codec, symbols
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import exactness  # noqa: E402
+from benchmarks import exactness  # noqa: E402
 
 
 @pytest.fixture
@@ -70,17 +71,18 @@ def test_differences_are_reported(files: Path) -> None:
     assert not exactness.exact([good, good | {"pixel_difference": 2}])
 
 
-def test_command(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    pytest.importorskip("scipy", reason="needs the metrics extra")
+def test_benchmark(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the benchmark writes, and that it fails where environments disagree."""
+    pytest.importorskip("matplotlib", reason="needs the bench extra")
+    from benchmarks.work import Work
+
     (tmp_path / "in").mkdir()
     Image.fromarray(smooth_noise(40, 50)).save(tmp_path / "in" / "a.png")
     monkeypatch.setattr(exactness, "environments", lambda every: {"1 thread": exactness.ONE})
-    arguments = [str(tmp_path / "in"), "--qualities", "5,60", "--model", "tiny", "--out", str(tmp_path / "out.json")]
-    monkeypatch.setattr(sys, "argv", ["exactness.py", *arguments])
-    exactness.main()
-    assert capsys.readouterr().out.splitlines()[1].split()[:5] == ["1", "thread", "2", "same", "+-0"]
-    results = json.loads((tmp_path / "out.json").read_text())
-    settings = results["settings"]
-    assert (settings["qualities"], settings["images"]) == ([5, 60], 1)
-    assert 10 < settings["headroom_bits"] < 53
+    results = exactness.measure(Work(tmp_path, "tiny"), folder="in", count=1, qualities=(5, 60))
+    assert (results["settings"]["qualities"], results["settings"]["images"]) == ([5, 60], 1)
+    assert 10 < results["settings"]["headroom_bits"] < 53
     assert results["rows"][0]["files"] == 2 and results["model"]["name"] == "tiny"
+    monkeypatch.setattr(exactness, "exact", lambda rows: False)
+    with pytest.raises(click.ClickException, match="1 thread  .* same "):
+        exactness.measure(Work(tmp_path, "tiny"), folder="in", count=1, qualities=(5,))

@@ -162,7 +162,7 @@ def test_input_that_vanishes(codec: Command, here: Path, picture: Picture, monke
         Path("in/b.png").unlink(missing_ok=True)
         return open_input(source)
 
-    monkeypatch.setattr("mcmcodec.cli.encode.seekable", meanwhile)
+    monkeypatch.setattr("mcmcodec.cli.encode_jobs.seekable", meanwhile)
     done = codec("encode", "in", "-o", "out")
     assert (done.code, done.err.splitlines()[0]) == (1, "codec: in/b.png: no such file or directory; check the name")
     assert sorted(os.listdir("out")) == ["a.mcm", "c.mcm"]

@@ -42,7 +42,7 @@ def test_files_of_the_specification() -> None:
 def test_real_file_of_the_specification(monkeypatch: pytest.MonkeyPatch) -> None:
     """The dump is the vector's, and its table is what a range decoder goes through."""
     data = dumps()[2]
-    assert data == (FORMATS / "vectors" / "small-caption-words.mcm").read_bytes()
+    assert data == (FORMATS / "vectors" / "caption-words.mcm").read_bytes()
     text = (FORMATS / "mcm.md").read_text(encoding="utf-8")
     table = text[text.index("| meaning | n | q |") :].split("\n\n")[0].splitlines()[2:]
     told = [[cell.strip() for cell in line.strip("|").split("|")[1:]] for line in table]

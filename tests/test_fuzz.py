@@ -91,7 +91,7 @@ def test_any_payload_behind_any_header(
 def test_memory_for_a_file_is_bounded_by_its_bytes_and_pixels(tiny_codec: Codec, seeds: list[bytes]) -> None:
     """What the exact half allocates: at most 8 times the file, 32 bytes for a pixel, and a megabyte.
 
-    For the model ``small`` it is 64 megabytes, for the batches of its networks. An empty payload gives every symbol of
+    For the default model it is 64 megabytes, for the batches of its networks. An empty payload gives every symbol of
     any picture; of a payload of a megabyte most is left over.
     """
     fingerprint = tiny_codec.weights.fingerprint
@@ -107,9 +107,9 @@ def test_memory_for_a_file_is_bounded_by_its_bytes_and_pixels(tiny_codec: Codec,
         tracemalloc.stop()
         assert result == ("accepted" if not payload else "refused")
         assert peak <= 8 * len(data) + 32 * width * height + 2**20, (width, height, len(payload), peak)
-    small = find("small")
-    info(container.pack(container.Header(1, 1, small.number, 0, 50, 0), b"", small.fingerprint))
-    data = container.pack(container.Header(512, 512, small.number, 0, 50, 0), b"", small.fingerprint)
+    model = find()
+    info(container.pack(container.Header(1, 1, model.number, 0, 50, 0), b"", model.fingerprint))
+    data = container.pack(container.Header(512, 512, model.number, 0, 50, 0), b"", model.fingerprint)
     tracemalloc.start()
     info(data)
     assert tracemalloc.get_traced_memory()[1] <= 32 * 512 * 512 + 2**26

@@ -172,7 +172,6 @@ def test_wrong_and_missing_weights_are_named(
 ) -> None:
     shutil.copytree(tiny, here / "w")
     monkeypatch.setattr(weights, "folders", lambda: [here / "w"])
-    weights.loaded.cache_clear()
     (here / "a.mcm").write_bytes(tiny_codec.encode(smooth_noise(20, 20)))
     stream = (here / "w" / "tiny.safetensors").read_bytes()
     card = json.loads((here / "w" / "tiny.json").read_text())
@@ -180,7 +179,7 @@ def test_wrong_and_missing_weights_are_named(
     code, _, (line,) = run("info", "a.mcm")
     assert code == 1 and "tiny.safetensors are not those that tiny.json names" in line
     (here / "w" / "tiny.safetensors").unlink()
-    weights.loaded.cache_clear()
+    weights.forget()
     code, _, (line,) = run("info", "a.mcm")
     assert code == 1 and "tiny.safetensors cannot be read" in line
     for data in (b"", b"\x80\x04]\x94.", b"\xff" * 8, struct.pack("<Q", 2**40), struct.pack("<Q", 2) + b"{}"):
@@ -191,10 +190,9 @@ def test_wrong_and_missing_weights_are_named(
             _ = weights.find("tiny").entropy
         assert caught.value.remedy and "\n" not in str(caught.value)
     (here / "w" / "tiny.json").unlink()
-    weights.loaded.cache_clear()
+    weights.forget()
     code, _, (line,) = run("info", "a.mcm")
     assert code == 1 and "the file needs model 4000.0, which is not installed" in line
-    weights.loaded.cache_clear()
 
 
 def test_words_never_reach_a_terminal_raw(run: Run, tiny_codec: Codec, here: Path) -> None:

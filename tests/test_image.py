@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 
 from mcmcodec.errors import InputError, UsageError
 from mcmcodec.image.io import (
+    develop,
     from_rgb,
     open_image,
     readable_extensions,
@@ -51,9 +52,7 @@ def test_one_pixel() -> None:
 
 def test_grey_palette_and_bilevel() -> None:
     grey = noise()[..., 0]
-    np.testing.assert_array_equal(
-        to_rgb(reopened(Image.fromarray(grey), "PNG")), np.repeat(grey[..., None], 3, axis=2)
-    )
+    np.testing.assert_array_equal(to_rgb(reopened(Image.fromarray(grey), "PNG")), np.repeat(grey[..., None], 3, axis=2))
     few = from_rgb((noise() // 128 * 255).astype(np.uint8))
     np.testing.assert_array_equal(to_rgb(reopened(few.quantize(8), "PNG")), np.asarray(few))
     bits = Image.fromarray(grey > 127)
@@ -85,12 +84,83 @@ def test_sixteen_bit_rgb() -> None:
         (np.array([[0, 65535, -5]], dtype=np.int32), [0, 255, 0]),
         (np.array([[0, 2**31 - 1, 2**30]], dtype=np.int32), [0, 255, 128]),
         (np.array([[0.0, 1.0, 0.5]], dtype=np.float32), [0, 255, 128]),
-        (np.array([[np.nan, 255.0, np.inf]], dtype=np.float32), [0, 255, 255]),
-        (np.array([[np.nan, np.nan, -np.inf]], dtype=np.float32), [0, 0, 0]),
+        (np.array([[0, 255, 64]], dtype=np.int32), [0, 255, 64]),
+        (np.array([[0, 1000, 500]], dtype=np.int32), [0, 255, 128]),
+        (np.array([[-100, 100, 0]], dtype=np.int32), [0, 255, 128]),
+        (np.array([[0.0, 1.2, -0.2, 0.5]], dtype=np.float32), [0, 255, 0, 128]),
+        (np.array([[0.0, 255.0, 51.0]], dtype=np.float32), [0, 255, 51]),
+        (np.array([[-3.0, 260.0, 51.0]], dtype=np.float32), [0, 255, 51]),
+        (np.array([[0.0, 60000.0, 65535.0 / 5]], dtype=np.float32), [0, 233, 51]),
+        (np.array([[0.0, 8.0, 4.0]], dtype=np.float32), [0, 255, 128]),
+        (np.array([[-1.0, 1.0, 0.0]], dtype=np.float32), [0, 255, 128]),
+        (np.array([[-4.0, -1.0, -2.0]], dtype=np.float32), [0, 255, 170]),
     ],
 )
 def test_wide_greys(values: Any, expected: list[int]) -> None:
     np.testing.assert_array_equal(to_rgb(Image.fromarray(values))[0, :, 0], expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_no_numbers_are_refused(value: float) -> None:
+    values = np.full((4, 4), 0.5, np.float32)
+    values[1, 2] = value
+    with pytest.raises(InputError, match="holds NaN or infinite values; replace"):
+        to_rgb(Image.fromarray(values))
+
+
+@pytest.mark.parametrize("bright", [300.0, 50000.0, 1e9])
+def test_a_range_that_would_turn_black_is_refused(bright: float) -> None:
+    values = np.full((40, 40), 0.5, np.float32)
+    values[0, 0] = bright
+    with pytest.raises(InputError, match=r"would turn black when scaled; map its tones to 0\.\.1 first"):
+        to_rgb(Image.fromarray(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (np.array([[0.0, 1.2]], np.float32), "values above 1 are clipped (up to 1.2)"),
+        (np.array([[-0.2, 1.0]], np.float32), "values below 0 are clipped (down to -0.2)"),
+        (np.array([[0.0, 200.0]], np.float32), "floating-point values are taken as 0 to 255"),
+        (np.array([[0.0, 65535.0]], np.float32), "floating-point values are taken as 0 to 65535"),
+        (np.array([[0.0, 8.0]], np.float32), "floating-point values from 0 to 8 are scaled to black and white"),
+        (np.array([[0.0, 0.01]], np.float32), "the largest of the values is 0.01 of 1, so the picture is dark"),
+        (np.array([[0, 200]], np.int32), "32-bit integers are taken as 0 to 255"),
+        (np.array([[0, 60000]], np.int32), "32-bit integers are taken as 0 to 65535"),
+        (np.array([[0, 1000]], np.int32), "32-bit integers from 0 to 1000 are scaled to black and white"),
+        (np.array([[0, 60000]], np.uint16), "16-bit integers are taken as 0 to 65535"),
+        (np.array([[0, 255]], np.uint16), "the largest of the values is 255 of 65535, so the picture is dark"),
+    ],
+)
+def test_the_range_that_is_assumed_is_said(values: Any, told: str) -> None:
+    assert told in develop(Image.fromarray(values)).notes
+
+
+def test_plain_ranges_are_not_worth_a_word() -> None:
+    assert develop(Image.fromarray(np.array([[0.0, 1.0]], np.float32))).notes == ()
+    for name in ("PNG", "TIFF"):
+        assert develop(reopened(Image.fromarray(np.array([[0, 65535]], np.uint16)), name)).notes == ()
+
+
+def test_portable_greymaps_have_the_range_of_their_header() -> None:
+    """Pillow scales them to 16 bits in mode I, where a dark picture would look like one of 8 bits."""
+    image = open_image(BytesIO(b"P5 2 1 1023\n\0\x01\0\x02"))
+    np.testing.assert_array_equal(to_rgb(image)[0, :, 0], [0, 0])
+    image = open_image(BytesIO(b"Pf 2 1 -1.0\n" + struct.pack("<2f", 0.5, 1.1)))
+    np.testing.assert_array_equal(to_rgb(image)[0, :, 0], [128, 255])
+
+
+def test_twelve_bits_of_tiff() -> None:
+    out = BytesIO()
+    Image.fromarray(np.zeros((1, 2), np.uint16)).save(out, "TIFF", tiffinfo={258: 16})
+    # two samples of 12 bits, 0xFFF and 0x800, in three bytes at the place of the four of 16 bits
+    data = bytearray(out.getvalue())
+    image = Image.open(BytesIO(data))
+    (at,) = image.tag_v2[273]
+    data[at : at + 4] = b"\xff\xf8\x00\0"
+    entry = data.index(struct.pack("<HHI", 258, 3, 1))
+    data[entry + 8 : entry + 10] = struct.pack("<H", 12)
+    np.testing.assert_array_equal(to_rgb(open_image(BytesIO(data)))[0, :, 0], [255, 128])
 
 
 def test_cmyk_jpeg() -> None:
@@ -223,9 +293,7 @@ def png_header(width: int, height: int) -> bytes:
     return data + struct.pack(">I", 10) + b"IDAT" + bytes(14)
 
 
-@pytest.mark.parametrize(
-    "size", [(65535, 65535), (65536, 10), (10, 70000), (20000, 20000), (2**31 - 1, 2**31 - 1)]
-)
+@pytest.mark.parametrize("size", [(65535, 65535), (65536, 10), (10, 70000), (20000, 20000), (2**31 - 1, 2**31 - 1)])
 def test_bombs_are_refused_by_their_header(size: tuple[int, int]) -> None:
     with pytest.raises(InputError, match="pixels"):
         open_image(BytesIO(png_header(*size)))

@@ -1,10 +1,18 @@
-"""The folders' guarantees: what may import what, and that nothing heavy loads before there is work."""
+"""The rooms' guarantees: what may import what, and that nothing heavy loads before there is work.
+
+Imports inside functions count, those for type checking only do not.
+"""
+
+from __future__ import annotations
 
 import ast
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,8 +20,64 @@ import pytest
 import mcmcodec
 
 ROOT = Path(mcmcodec.__file__).parent
-SOURCES = sorted(ROOT.rglob("*.py"))
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT.parent)}
+PATHS = {
+    ".".join(("mcmcodec", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in sorted(ROOT.rglob("*.py"))
+}
+"""Every module of the package, by its name."""
+
+PARTS = {
+    "bitstream.envelope": "files",
+    "bitstream.file": "files",
+    "bitstream.inspect": "files",
+    "bitstream.stripped": "files",
+    "caption.sources": "sources",
+    "model.config": "frozen",
+    "model.weights": "frozen",
+    "cli.bench": "cli.bench",
+    "cli.search": "cli.search",
+}
+"""Modules and folders that are a room of their own inside another one."""
+
+EXACT = {"entropy", "bitstream", "caption"}
+"""Rooms that compute the same on every machine."""
+CODING = {
+    "errors",
+    "options",
+    "entropy",
+    "bitstream",
+    "caption",
+    "frozen",
+    "files",
+    "image",
+    "model",
+    "encoder",
+    "codec",
+}
+ARROWS = {
+    "errors": set(),
+    "entropy": {"errors"},
+    "caption": {"entropy", "errors"},
+    "bitstream": {"entropy", "errors"},
+    "frozen": {"caption", "entropy", "errors"},
+    "files": {"frozen", "bitstream", "caption", "entropy", "errors"},
+    "options": {"bitstream", "caption", "errors"},
+    "image": {"bitstream", "errors"},
+    "model": {"frozen", "image", "entropy", "errors"},
+    "sources": {"caption", "image", "errors"},
+    "metrics": {"errors"},
+    "encoder": {"options", "model", "frozen", "image", "metrics", "bitstream", "entropy", "errors"},
+    "codec": {"options", "encoder", "model", "frozen", "files", "image", "bitstream", "caption", "entropy", "errors"},
+    "mcmcodec": {"codec", "options", "files", "bitstream", "caption", "errors"},
+    "plugins": CODING | {"mcmcodec"},
+    "cli": CODING | {"mcmcodec", "sources", "metrics", "plugins", "cli.bench", "cli.search"},
+    "cli.bench": CODING | {"mcmcodec", "metrics", "cli"},
+    "cli.search": CODING | {"mcmcodec", "cli"},
+    "training": CODING | {"mcmcodec", "metrics"},
+    "__main__": {"cli"},
+}
+"""By room, the rooms that it may import."""
 
 
 class _AtRunTime(ast.NodeTransformer):
@@ -23,77 +87,133 @@ class _AtRunTime(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Absolute names of everything that a file imports, at any depth, but for type checking only."""
+@cache
+def imports(module: str) -> frozenset[str]:
+    """Names of all modules that a module imports: those of the package whole, of others the first part."""
+    path, found = PATHS[module], set()
     package = ["mcmcodec", *path.relative_to(ROOT).parent.parts]
     for node in ast.walk(_AtRunTime().visit(ast.parse(path.read_text(encoding="utf-8")))):
+        names: list[str] = []
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)
+            whole = ".".join([*base, *([node.module] if node.module else [])])
+            names = [f"{whole}.{alias.name}" if f"{whole}.{alias.name}" in PATHS else whole for alias in node.names]
+        for name in names:
+            found.add(name if name in PATHS else name.split(".")[0])
+    return frozenset(found - {module})
+
+
+def ours(modules: Iterable[str]) -> set[str]:
+    """Those of the package."""
+    return {name for name in modules if name in PATHS}
+
+
+def reached(starts: Iterable[str]) -> set[str]:
+    """Everything that modules import, and what that imports, and so on; with themselves."""
+    found, waiting = set(starts), [*starts]
+    while waiting:
+        new = imports(waiting.pop()) - found
+        found |= new
+        waiting += ours(new)
+    return found
+
+
+def room(module: str) -> str:
+    inner = module.removeprefix("mcmcodec.")
+    for start, name in PARTS.items():
+        if inner == start or inner.startswith(f"{start}."):
+            return name
+    return inner.split(".")[0]
+
+
+def modules(*rooms: str) -> list[str]:
+    return [name for name in PATHS if room(name) in rooms]
 
 
 def importers(*names: str) -> set[str]:
-    """Files, relative to the package, that import one of the modules or something inside it."""
+    """Modules that import one of the names, or something inside it."""
     return {
-        path.relative_to(ROOT).as_posix()
-        for path in SOURCES
-        if any(found == name or found.startswith(name + ".") for found in imports(path) for name in names)
+        module
+        for module in PATHS
+        if any(found == name or found.startswith(f"{name}.") for found in imports(module) for name in names)
     }
+
+
+def test_arrows_between_rooms_go_one_way() -> None:
+    wrong = [
+        f"{module} -> {found}"
+        for module in PATHS
+        for found in sorted(ours(imports(module)))
+        if room(found) not in ARROWS.get(room(module), set()) | {room(module)}
+    ]
+    assert wrong == []
+    both = {"cli", "cli.bench", "cli.search"}  # a folder of commands, and commands in folders of their own
+    TopologicalSorter({name: to - both if name in both else to for name, to in ARROWS.items()}).prepare()
+
+
+def test_no_import_cycle() -> None:
+    try:
+        TopologicalSorter({module: ours(imports(module)) for module in PATHS}).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(reversed(error.args[1])))
 
 
 def test_container_and_errors_need_only_the_standard_library() -> None:
-    for name in ("container.py", "errors.py", "varint.py"):
-        roots = {found.split(".")[0] for found in imports(ROOT / name)}
-        assert roots <= sys.stdlib_module_names | {"mcmcodec"}
-    assert {found for found in imports(ROOT / "container.py") if found.startswith("mcmcodec.")} == {
-        "mcmcodec.errors",
-        "mcmcodec.errors.FormatError",
-        "mcmcodec.errors.UsageError",
-        "mcmcodec.bitstream.varint",
-        "mcmcodec.bitstream.varint.read_varint",
-        "mcmcodec.bitstream.varint.varint",
-    }
+    starts = [f"mcmcodec.{name}" for name in ("errors", "bitstream.varint", "bitstream.container")]
+    assert reached(starts) - set(starts) <= set(sys.stdlib_module_names)
 
 
 def test_one_file_knows_the_range_coder() -> None:
-    assert importers("constriction") == {"entropy/rangecoder.py"}
+    assert importers("constriction") == {"mcmcodec.entropy.rangecoder"}
 
 
-def test_exact_folders_are_free_of_floats() -> None:
-    exact = {name for name in importers("torch", "mcmcodec.model") if name.startswith(("entropy/", "text/"))}
-    assert not exact
-
-
-def test_codec_never_imports_training() -> None:
-    assert {name for name in importers("mcmcodec.training") if not name.startswith(("training/", "bench/"))} == set()
-
-
-def test_few_import_the_benchmarks() -> None:
-    # rate.py judges only when a likeness is wished for
-    found = {name for name in importers("mcmcodec.cli.bench") if not name.startswith(("bench/", "training/"))}
-    assert found <= {"cli/bench.py", "cli/compare.py", "rate.py"}
-    assert importers("mcmcodec.cli.bench.run", "mcmcodec.cli.bench.peers", "mcmcodec.cli.bench.page") <= {
-        name for name in importers("mcmcodec.cli.bench") if name.startswith(("bench/", "cli/bench"))
+def test_exact_rooms_need_no_floats() -> None:
+    """Nor does anything that they import."""
+    found = reached(modules("entropy"))
+    assert found - set(sys.stdlib_module_names) - ours(found) == {"numpy", "constriction"}
+    found = reached(modules(*EXACT))
+    assert found - set(sys.stdlib_module_names) - ours(found) == {
+        "numpy",
+        "constriction",
+        "safetensors",
+        "PIL",
+        "reedsolo",
     }
+    assert {room(name) for name in ours(found)} <= EXACT | {"errors"}
 
 
-def test_networks_know_nothing_of_files_and_commands() -> None:
-    rooms = ("model/", "entropy/", "text/")
-    found = importers("mcmcodec.cli", "mcmcodec.bitstream.container")
-    assert {name for name in found if name.startswith(rooms)} == set()
+def test_files_are_read_without_torch() -> None:
+    found = reached(modules("files"))
+    assert "torch" not in found
+    assert {name for name in found if room(name) in ("model", "frozen")} <= set(modules("frozen"))
 
 
-def test_command_line_imports_torch_nowhere() -> None:
-    assert {name for name in importers("torch") if name.startswith("cli/")} == set()
+def test_encoding_and_decoding_need_neither_training_nor_benchmarks() -> None:
+    commands = [
+        f"mcmcodec.cli.{name}" for name in ("encode", "decode", "batch", "info", "verify", "caption", "preview")
+    ]
+    found = reached([*modules(*CODING, "metrics", "plugins"), *commands])
+    assert {name for name in found if name in PATHS and room(name) in ("training", "cli.bench", "cli.search")} == set()
 
 
-def test_files_stay_short() -> None:
-    for path in SOURCES:
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, path
+def test_nothing_imports_training() -> None:
+    assert {name for name in importers("mcmcodec.training") if room(name) != "training"} == set()
+
+
+def test_commands_import_torch_nowhere() -> None:
+    assert {name for name in importers("torch") if room(name) == "cli"} == set()
+
+
+def test_names_of_modules_differ() -> None:
+    names = Counter(path.name for path in PATHS.values() if path.stem not in ("__init__", "__main__"))
+    assert {name for name, count in names.items() if count > 1} == set()
+
+
+def test_the_package_is_small_at_the_top() -> None:
+    entries = [path.name for path in ROOT.iterdir() if path.name not in ("__pycache__", "_weights")]
+    assert len(entries) <= 16, sorted(entries)
 
 
 HEAVY = ("torch", "numpy", "PIL", "rich", "cv2", "constriction", "safetensors")

@@ -105,8 +105,24 @@ def test_what_is_lost_is_said(tmp_path: Path) -> None:
     assert prepare(open_image(BytesIO(b"P6 1 1 65535\n\0\0\0\0\0\0"))).lost == deep.lost
     assert prepare(Image.new("F", (4, 4))).lost == ("floating-point values are reduced to 8 bits",)
     frames = reopened(Image.new("RGB", (4, 4)), "GIF", save_all=True, append_images=[Image.new("RGB", (4, 4), "red")])
-    assert prepare(frames).lost == ("only the first frame is kept",)
+    assert prepare(frames).lost == ("only one of 2 pictures in the file is kept",)
     assert prepare(reopened(Image.new("CMYK", (4, 4)), "JPEG")).lost == ()
+
+
+@pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP", "TIFF", "MPO", "AVIF"])
+def test_further_pictures_are_counted(name: str) -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
+    taken = prepare(reopened(frames[0], name, save_all=True, append_images=frames[1:]))
+    assert taken.lost == ("only one of 3 pictures in the file is kept",)
+    assert np.abs(taken.rgb[8, 8].astype(int) - (255, 0, 0)).max() < 8
+    assert prepare(reopened(frames[0], name, save_all=name != "MPO")).lost == ()
+
+
+def test_a_second_picture_that_is_a_gain_map_is_called_that() -> None:
+    main, beside = Image.new("RGB", (16, 16), "red"), Image.new("L", (8, 8))
+    xmp = b'<x xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"/>'
+    taken = prepare(reopened(main, "MPO", save_all=True, append_images=[beside], xmp=xmp))
+    assert taken.lost == ("the gain map for high dynamic range is left out",)
 
 
 def exif() -> Image.Exif:

@@ -74,11 +74,12 @@ def test_default_takes_a_hundred_megapixels(monkeypatch: pytest.MonkeyPatch) -> 
 def test_command_line(tiny_codec: Codec, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "a.mcm").write_bytes(tiny_codec.encode(smooth_noise(30, 40), quality=20))
     (here / "bomb.mcm").write_bytes(bomb(tiny_codec))
+    Image.fromarray(smooth_noise(30, 40)).save("a.png")
 
     def run(*arguments: str) -> tuple[int, str]:
         with pytest.raises(SystemExit) as caught:
             main([*arguments])
-        assert VARIABLE not in os.environ
+        assert VARIABLE not in os.environ, "the limit is passed as an argument"
         return int(str(caught.value.code)), capsys.readouterr().err
 
     assert run("info", "a.mcm") == (0, "")
@@ -94,6 +95,32 @@ def test_command_line(tiny_codec: Codec, here: Path, capsys: pytest.CaptureFixtu
     )
     assert run("info", "--max-pixels", "0", "a.mcm")[0] == 2
     assert not (here / "bomb.png").exists()
+    cpu = ("--device", "cpu")
+    for command in (
+        ("encode", "a.png", "-o", "b.mcm", "--model", "tiny", *cpu),
+        ("decode", "a.mcm", "-o", "b.png", *cpu),
+        ("decode", "a.mcm", "--preview", *cpu),
+        ("verify", "a.mcm"),
+        ("verify", "--pixels", "a.mcm"),
+        ("thumbnail", "a.mcm", "b.png", *cpu),
+    ):
+        code, said = run(*command, "--max-pixels", "1199")
+        assert code == 1 and "40 x 30 pixels are over the limit of 1199" in said, command
+        assert run(*command, "--max-pixels", "1200")[0] == 0, command
+    (here / "map.png").write_bytes((here / "a.png").read_bytes())
+    code, said = run("encode", "a.png", "-o", "c.mcm", "--roi", "map.png", "--max-pixels", "1199", "--model", "tiny")
+    assert (code, said.split(";")[0]) == (2, "codec: --roi map.png: 40 x 30 pixels are over the limit of 1199")
+
+
+@pytest.mark.parametrize("command", [["info"], ["encode"], ["verify"]])
+def test_a_wrong_variable_is_wrong_usage(
+    command: list[str], here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(VARIABLE, "many")
+    with pytest.raises(SystemExit) as caught:
+        main([*command, "a.mcm"])
+    message = "codec: the limit of pixels is not a whole number above zero; give 134217728, say\n"
+    assert (caught.value.code, capsys.readouterr().err) == (2, message)
 
 
 def test_pictures_over_the_limit_are_not_encoded(tiny_codec: Codec, here: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from models import smooth_noise
 
-from mcmcodec.bitstream.file import opened
+from mcmcodec.bitstream.file import open_file
 from mcmcodec.codec import Codec
 from mcmcodec.encoder import da_mask
 from mcmcodec.image import tiling
@@ -38,7 +38,7 @@ def test_symbols(tiny_codec: Codec, picture: np.ndarray) -> None:
     config = tiny_codec.weights.config
     fixed = 4096 * 9 * (config.features + config.latents + 1) * 14 / (SIDE / 16) ** 2
     held = 4 * config.latents + 2 * 2 * (config.features + config.latents)
-    assert peak(lambda: opened(data).symbols()) < 2 * held + fixed + 150
+    assert peak(lambda: open_file(data).symbols()) < 2 * held + fixed + 150
 
 
 @pytest.mark.parametrize("mode", ["texture", "structure"])

@@ -14,7 +14,7 @@ from mcmcodec.encoder.rdoq import RdoqQuantizer
 from mcmcodec.entropy import fixed_point, integer_networks
 from mcmcodec.entropy.adaptive import AdaptiveBit
 from mcmcodec.entropy.fixed_point import ACT_BITS, WEIGHT_BITS
-from mcmcodec.entropy.latent_coder import Decoded, EntropyModel, Reader, code_latents
+from mcmcodec.entropy.latent_coder import Decoded, EntropyModel, SymbolReader, code_latents
 from mcmcodec.entropy.rangecoder import RangeDecoder, RangeEncoder
 from mcmcodec.model.config import PRESETS
 from mcmcodec.model.layers import quality_weights
@@ -92,8 +92,8 @@ class Case:
     def quantizer(self, model: EntropyModel, kind: type[RdoqQuantizer] = RdoqQuantizer) -> Any:
         return kind(self.v, self.c, self.z.reshape(-1, CONFIG.hyper), self.mask, model.tables, *ZEROS)
 
-    def reader(self, model: EntropyModel, data: bytes) -> Reader:
-        return Reader(RangeDecoder(data), model.tables, self.z.shape[0] * self.z.shape[1])
+    def reader(self, model: EntropyModel, data: bytes) -> SymbolReader:
+        return SymbolReader(RangeDecoder(data), model.tables, self.z.shape[0] * self.z.shape[1])
 
 
 class Probe(RdoqQuantizer):
@@ -105,7 +105,7 @@ class Probe(RdoqQuantizer):
         self.seen: set[int] = set()
         self.name = ""
 
-    def section(self, name: str) -> None:
+    def begin(self, name: str) -> None:
         self.name = name
 
     def hyper(self, loc: Any, index: Any) -> Any:
@@ -213,7 +213,7 @@ class Sampler:
         self.cells = case.z.shape[0] * case.z.shape[1]
         self.z, self.c = np.empty(case.z.shape), np.empty(case.c.shape)
 
-    def section(self, name: str) -> None:
+    def begin(self, name: str) -> None:
         """Nothing to account."""
 
     def hyper(self, loc: Any, index: Any) -> Any:

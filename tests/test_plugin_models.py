@@ -24,7 +24,9 @@ def test_shapes_of_painted_pictures() -> None:
     assert fitting(5, 5, 8, 16) == (16, 16)
 
 
-@pytest.mark.parametrize(("load", "package"), [(plugins.captioner, "transformers:x"), (plugins.painter, "diffusers:x")])
+@pytest.mark.parametrize(
+    ("load", "package"), [(plugins.load_captioner, "transformers:x"), (plugins.load_painter, "diffusers:x")]
+)
 def test_folders_without_a_model(load: object, package: str) -> None:
     pytest.importorskip(package.removesuffix(":x"))
     with pytest.raises(UsageError, match="there is no (model|pipeline) in the folder 'x'; give "):
@@ -59,7 +61,7 @@ def test_blip(tmp_path: Path) -> None:
     BlipProcessor(BlipImageProcessor(size={"height": 32, "width": 32}), bert_tokenizer(tmp_path)).save_pretrained(
         folder
     )
-    captioner = plugins.captioner(f"transformers:{folder}", "cpu")
+    captioner = plugins.load_captioner(f"transformers:{folder}", "cpu")
     image = Image.fromarray(smooth_noise(40, 50))
     first = captioner(image)
     assert len(first) == 3 and all(set(text) <= set(f"{LETTERS} #") for text in first) and any(first)
@@ -96,7 +98,7 @@ def test_diffusion(tmp_path: Path) -> None:
         requires_safety_checker=False,
     )  # fmt: skip
     pipeline.save_pretrained(tmp_path / "pipeline")
-    painter = plugins.painter(f"diffusers:{tmp_path / 'pipeline'}", "cpu")
+    painter = plugins.load_painter(f"diffusers:{tmp_path / 'pipeline'}", "cpu")
     first = painter("a dog", 40, 30)
     assert first.mode == "RGB" and first.width >= first.height
     assert np.array_equal(first, painter("a dog", 40, 30))

@@ -25,7 +25,7 @@ from mcmcodec.entropy.checks import EXACT, check
 from mcmcodec.entropy.fixed_point import ACT_MAX, WEIGHT_BITS
 from mcmcodec.entropy.integer_networks import Neighbours, layer
 from mcmcodec.entropy.latent_coder import EntropyModel
-from mcmcodec.model.weights import Weights, loaded
+from mcmcodec.model.weights import Weights, forget
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "formats" / "vectors")]
@@ -136,7 +136,7 @@ def stressed(folder: Path, tiny: Path, seed: int) -> Codec:
 def test_random_weights_near_the_limit(tiny: Path, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MCMCODEC_WEIGHTS", str(tmp_path))
     codec: Any = stressed(tmp_path, tiny, seed)
-    loaded.cache_clear()
+    forget()
     known = reference_parser.models(tmp_path)
     assert set(known) == {NUMBER}
     for quality in (0, 47, 100):
@@ -144,4 +144,4 @@ def test_random_weights_near_the_limit(tiny: Path, tmp_path: Path, seed: int, mo
         found = reference_parser.parse(data, known)
         assert found.sha256() == symbol_hash(symbols(data))
         assert {-ACT_MAX, ACT_MAX} <= set(np.unique(found.psi)), "both clamps are reached"
-    loaded.cache_clear()
+    forget()

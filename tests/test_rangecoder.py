@@ -163,7 +163,7 @@ def test_finish_can_be_called_in_the_middle() -> None:
 
 
 def test_golden_vectors() -> None:
-    """Bytes that never change: files out there depend on them."""
+    """The bytes of the format."""
     table = Table.from_weights([5, 1, 0, 3, 70000])
     assert table.cumulative.tolist() == [0, 5, 6, 7, 10, 65536]
     values = [4, 4, 0, 4, 3, 2, 1, 4] * 3

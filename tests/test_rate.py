@@ -45,17 +45,17 @@ def codec(tiny_codec: Any) -> Any:
 
 def test_never_more_bytes_and_as_near_as_the_ladder_allows(codec: Any) -> None:
     for limit in (codec.size(40) - 1, codec.size(40), codec.size(77) + 1, 10**6):
-        found = fit(codec, PICTURE, Goal("bytes", limit), EncodeOptions())
+        found = fit(codec, PICTURE, Goal("bytes", limit))
         assert len(found.data) <= limit and found.data == codec.known(found.quality)
         assert found.quality == 100 or codec.size(found.quality + 1) > limit
         assert found.encodes <= 9
     with pytest.raises(InputError, match=f"quality 0 takes {codec.size(0)} bytes, more than 3; allow more"):
-        fit(codec, PICTURE, Goal("bytes", 3), EncodeOptions(), reductions=(1,))
+        fit(codec, PICTURE, Goal("bytes", 3), reductions=(1,))
 
 
 def test_nearest_rate(codec: Any) -> None:
     for bpp in (0.09, 0.2, 20):
-        found = fit(codec, PICTURE, Goal("bpp", bpp), EncodeOptions())
+        found = fit(codec, PICTURE, Goal("bpp", bpp))
         wished = bpp * RGB.size / 3 / 8
         others = [codec.size(q) for q in (found.quality - 1, found.quality + 1) if 0 <= q <= 100]
         assert all(abs(math.log(len(found.data) / wished)) <= abs(math.log(size / wished)) for size in others)
@@ -69,16 +69,16 @@ def test_smallest_file_that_looks_so_good(codec: Any, name: str) -> None:
         return judge(codec.decode(codec.known(quality)))
 
     wished = (reached(30) + reached(70)) / 2
-    found = fit(codec, PICTURE, Goal(name, wished), EncodeOptions())
+    found = fit(codec, PICTURE, Goal(name, wished))
     assert reached(found.quality) >= wished > reached(found.quality - 1)
     assert found.data == codec.known(found.quality) and found.encodes <= 9
     with pytest.raises(InputError, match=rf"quality 100 reaches {name} [\d.]+, not 99; ask for less"):
-        fit(codec, PICTURE, Goal(name, 99), EncodeOptions())
+        fit(codec, PICTURE, Goal(name, 99))
 
 
 def test_too_small_for_a_metric() -> None:
     with pytest.raises(InputError, match="too small for msssim"):
-        fit(Stand(), Source(np.zeros((20, 20, 3), np.uint8), Extras()), Goal("msssim", 0.5), EncodeOptions())
+        fit(Stand(), Source(np.zeros((20, 20, 3), np.uint8), Extras()), Goal("msssim", 0.5))
 
 
 def test_lpips_without_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,6 @@ def test_no_detector(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
 
 
 def test_command_line_knows_the_kinds() -> None:
-    from mcmcodec.cli.mask_options import REGIONS
+    from mcmcodec.cli.encode_jobs import DETECTORS
 
-    assert tuple(roi.KINDS) == REGIONS
+    assert tuple(roi.KINDS) == DETECTORS

@@ -42,6 +42,7 @@ def test_independent_parser_finds_the_symbols(name: str) -> None:
     assert (found.sha256() if found.psi.size else None) == VALID[name]["symbols"]
     head = found.header
     assert [head.width, head.height, head.quality, int(found.mask.sum()), found.caption] == VALID[name]["facts"]
+    assert [list(region) for region in found.regions] == VALID[name]["regions"]
 
 
 @pytest.mark.parametrize("name", list(INVALID))
@@ -85,7 +86,7 @@ def test_independent_reader_agrees_about_alpha(head: int, seed: int, cut: int, s
     coarse = rng.integers(0, 4 if head & 32 else 2, (-(-rows // 5), -(-cols // 5))) * (1 if head & 32 else 3)
     plane = np.kron(coarse, np.ones((5, 5), int))[:rows, :cols].astype(np.uint8)
     encoder = alpha.RangeEncoder()
-    alpha._walk(encoder, plane, bool(head & 32))
+    alpha._code_plane(encoder, plane, bool(head & 32))
     body = bytes((head,)) + encoder.finish()
     body = body[: max(1, len(body) - cut)] if cut > 20 else body
     try:

@@ -3,9 +3,10 @@
 import dataclasses
 import inspect
 
-from stand_in import FakeCodec, FakeInfo
+import pytest
+from stand_in import FakeCodec, FakeInfo, fake_info, fake_symbols
 
-from mcmcodec.codec import Codec, Info
+from mcmcodec.codec import Codec, Info, info, symbols
 
 
 def parameters(function: object) -> dict[str, tuple[object, object]]:
@@ -13,11 +14,17 @@ def parameters(function: object) -> dict[str, tuple[object, object]]:
     return {name: (p.kind, p.default) for name, p in inspect.signature(function).parameters.items()}
 
 
-def test_same_signatures() -> None:
-    for name in ("__init__", "encode", "bands"):
-        assert parameters(getattr(FakeCodec, name)) == parameters(getattr(Codec, name))
-    # the one that stands in hands its arguments on
-    assert parameters(Codec.decode) == parameters(Codec.bands)
+@pytest.mark.parametrize(
+    ("fake", "real"),
+    [
+        *((getattr(FakeCodec, name), getattr(Codec, name)) for name in ("__init__", "encode_source", "decode")),
+        (FakeCodec.decode_bands, Codec.decode_bands),
+        (fake_info, info),
+        (fake_symbols, symbols),
+    ],
+)
+def test_same_signatures(fake: object, real: object) -> None:
+    assert parameters(fake) == parameters(real)
 
 
 def test_same_facts() -> None:

@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcmcodec.entropy.fixed_point import SCALES
-from mcmcodec.entropy.latent_coder import MAX_SYMBOL
 from mcmcodec.entropy.rangecoder import TOTAL, RangeDecoder, RangeEncoder
-from mcmcodec.entropy.symbol_tables import ESCAPE_BITS, SymbolTables
+from mcmcodec.entropy.symbol_tables import ESCAPE_BITS, MAX_SYMBOL, SymbolTables
 from mcmcodec.errors import FormatError
 from mcmcodec.training.export import frequencies, logistic_tables
 

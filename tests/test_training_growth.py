@@ -129,7 +129,7 @@ def test_a_decoder_of_other_sizes_survives_freezing(tmp_path: Path) -> None:
     network = tiny_network(3)
     *_, last = replacements(network.synthesis)
     write(tmp_path, "two", 4002, network, {"fidelity": network.synthesis, "light": last.synthesis}, "fidelity",
-          {"quantise_price": 0.5, "mask_price": 1.0}, {"stream": {"seen": 0}})  # fmt: skip
+          {"rdoq_strength": 0.5, "mask_lambda": 1.0}, {"stream": {"seen": 0}})  # fmt: skip
     loaded, _ = load_frozen(tmp_path / "two.json", "light")
     assert loaded.synthesis.config == last.synthesis.config
     assert loaded.config == network.config

@@ -7,10 +7,10 @@ import pytest
 from models import smooth_noise
 
 from mcmcodec.bitstream import container
-from mcmcodec.bitstream.file import opened
+from mcmcodec.bitstream.file import open_file
 from mcmcodec.codec import Codec, symbols
-from mcmcodec.entropy.rangecoder import RangeDecoder, RangeEncoder, Table
-from mcmcodec.entropy.truncated import CutDecoder, CutShort
+from mcmcodec.entropy.rangecoder import RangeDecoder, RangeEncoder, Table, TruncationError
+from mcmcodec.entropy.truncated import TruncatedDecoder
 from mcmcodec.errors import FormatError
 
 
@@ -35,7 +35,7 @@ def read(decoder: RangeDecoder, tables: list[Table]) -> list[int]:
     try:
         for table in tables:
             found.append(decoder.symbol(table))
-    except CutShort:
+    except TruncationError:
         pass
     return found
 
@@ -46,7 +46,7 @@ def test_certain_symbols_are_exactly_those_that_no_continuation_changes(seed: in
     rng = np.random.default_rng(seed)
     for size in range(len(payload)):
         start = payload[:size]
-        certain = read(CutDecoder(start), tables)
+        certain = read(TruncatedDecoder(start), tables)
         assert certain == values[: len(certain)]
         others = []
         for more in (b"", b"\xff" * 40, *(rng.bytes(20) for _ in range(20))):
@@ -76,12 +76,12 @@ def test_many_at_once_is_as_one_by_one() -> None:
     encoder.symbols(values, table)
     payload = encoder.finish()
     for size in range(len(payload)):
-        single = read(CutDecoder(payload[:size]), [table] * 200)
-        together = CutDecoder(payload[:size])
-        with pytest.raises(CutShort) as caught:
+        single = read(TruncatedDecoder(payload[:size]), [table] * 200)
+        together = TruncatedDecoder(payload[:size])
+        with pytest.raises(TruncationError) as caught:
             together.symbols(200, table)
         assert caught.value.values.tolist() == single == values[: len(single)].tolist()
-        with pytest.raises(CutShort):
+        with pytest.raises(TruncationError):
             together.bits(3)
 
 
@@ -96,7 +96,7 @@ def test_every_cut_shows_what_came(tiny_codec: Codec, options: dict[str, object]
     correct = []
     for size in range(start + container.CRC_SIZE, len(data) + 1):
         try:
-            partial = opened(data[:size], allow_truncated=True).symbols()[0]
+            partial = open_file(data[:size], allow_truncated=True).symbols()[0]
         except FormatError as error:
             assert header.caption and "before the picture begins; get more of the file" in str(error)
             continue

@@ -46,22 +46,22 @@ def test_crop_paints_no_more_than_it_must(
     g_s = tiny_codec.transforms().decoder("fidelity")
     forward = g_s.forward
     monkeypatch.setattr(g_s, "forward", lambda y, *rest: painted.append(y.shape[1:3]) or forward(y, *rest))
-    tiny_codec.decode(data, "fidelity", crop=(130, 61, 20, 7))
+    tiny_codec.decode(data, decoder="fidelity", crop=(130, 61, 20, 7))
     assert painted == [(16, 24)], "one tile of 8 x 8 patches with its halo, which ends at the upper edge"
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8])
 def test_reduced(tiny_codec: Codec, data: bytes, factor: int) -> None:
     """Sides are rounded up, pixels near the means of the whole picture's; a crop is a part of the reduced picture."""
-    reduced = tiny_codec.decode(data, "fidelity", scale=1 / factor)
+    reduced = tiny_codec.decode(data, decoder="fidelity", scale=1 / factor)
     assert reduced.size == (-(-WIDTH // factor), -(-HEIGHT // factor))
-    whole = np.asarray(tiny_codec.decode(data, "fidelity"), float)[: HEIGHT // 8 * 8, : WIDTH // 8 * 8]
+    whole = np.asarray(tiny_codec.decode(data, decoder="fidelity"), float)[: HEIGHT // 8 * 8, : WIDTH // 8 * 8]
     rows, cols = whole.shape[0] // factor, whole.shape[1] // factor
     means = whole.reshape(rows, factor, cols, factor, 3).mean((1, 3))
     error = np.asarray(reduced, float)[:rows, :cols] - means
     assert np.square(error).mean() < {2: 0.01, 4: 0.1, 8: 0.3}[factor] * means.var()
     x, y, w, h = 100, 52, 131, 77
-    part = tiny_codec.decode(data, "fidelity", crop=(x, y, w, h), scale=1 / factor)
+    part = tiny_codec.decode(data, decoder="fidelity", crop=(x, y, w, h), scale=1 / factor)
     rows_of, cols_of = View.of((HEIGHT, WIDTH), (x, y, w, h), factor)[:2]
     assert part.size == (cols_of.stop - cols_of.start, rows_of.stop - rows_of.start)
     assert difference(part, np.asarray(reduced)[rows_of, cols_of]) <= 1

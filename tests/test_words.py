@@ -1,4 +1,4 @@
-"""Words of a file: exchanged without a trace in the picture, alone in a file of a few bytes, and hostile ones."""
+"""Captions: exchanged without a change of the picture, alone in a file, and damaged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models import smooth_noise
 from PIL import Image
 
 from mcmcodec.bitstream import container
-from mcmcodec.bitstream.file import opened, with_caption, words_file
+from mcmcodec.bitstream.file import encode_caption_only, open_file, with_caption
 from mcmcodec.caption import Words
 from mcmcodec.codec import Codec, info, symbols
 from mcmcodec.entropy.rangecoder import RangeEncoder
@@ -44,7 +44,7 @@ def test_any_caption_takes_its_place(file: bytes, tiny_codec: Codec, text: str) 
 
 def test_the_picture_stays(file: bytes, tiny_codec: Codec) -> None:
     bare = with_caption(file, "")
-    assert opened(bare).caption == "" and not opened(bare).header.caption
+    assert open_file(bare).caption == "" and not open_file(bare).header.caption
     assert len(bare) < len(file)
     for other in (bare, with_caption(bare, TEXT)):
         assert np.array_equal(tiny_codec.decode(other), tiny_codec.decode(file))
@@ -61,7 +61,7 @@ def test_extensions_stay(file: bytes, tiny_codec: Codec) -> None:
     from dataclasses import replace
 
     extended = container.pack(replace(header, extensions=((100, b"kept"),)), payload, tiny_codec.weights.fingerprint)
-    assert opened(with_caption(extended, TEXT)).header.extensions == ((100, b"kept"),)
+    assert open_file(with_caption(extended, TEXT)).header.extensions == ((100, b"kept"),)
 
 
 def test_damage_is_not_copied(file: bytes, tiny_codec: Codec) -> None:
@@ -84,18 +84,18 @@ def test_base_layer_only(tiny_codec: Codec) -> None:
     assert error[1] < error[0] < image.var()
 
 
-def test_words_alone_are_small(tiny_codec: Codec) -> None:
+def test_caption_only_files_are_small(tiny_codec: Codec) -> None:
     data = tiny_codec.encode(np.zeros((512, 768, 3), np.uint8), mode="caption", caption=TEXT)
     facts = info(data)
     assert len(data) < 40 and facts.bpp < 0.001
     assert (facts.mode, facts.caption, facts.width, facts.height, facts.visible) == ("caption", TEXT, 768, 512, 0)
     assert (facts.patches, facts.bytes["base"], facts.bytes["latents"]) == (1536, 0, 0)
     assert sum(facts.bytes.values()) == pytest.approx(len(data))
-    assert opened(with_caption(data, "other words")).caption == "other words"
+    assert open_file(with_caption(data, "other words")).caption == "other words"
 
 
-def test_words_alone_are_no_picture(tiny_codec: Codec) -> None:
-    data = words_file(tiny_codec.weights, 40, 30, Words(TEXT))
+def test_caption_only_files_have_no_picture(tiny_codec: Codec) -> None:
+    data = encode_caption_only(tiny_codec.weights, 40, 30, Words(TEXT))
     with pytest.raises(FormatError, match="holds a caption and no picture; give --painter"):
         tiny_codec.decode(data)
     with pytest.raises(FormatError, match="no picture"):
@@ -103,7 +103,7 @@ def test_words_alone_are_no_picture(tiny_codec: Codec) -> None:
     with pytest.raises(InputError, match="all that the file holds; delete the file"):
         with_caption(data, "")
     with pytest.raises(InputError, match="there is no caption"):
-        words_file(tiny_codec.weights, 40, 30, Words(""))
+        encode_caption_only(tiny_codec.weights, 40, 30, Words(""))
     asked = []
 
     def painter(*words: str | int) -> Image.Image:
@@ -116,15 +116,15 @@ def test_words_alone_are_no_picture(tiny_codec: Codec) -> None:
     part = tiny_codec.decode(data, painter=painter, crop=(8, 4, 16, 6), scale=0.5)  # type: ignore[arg-type]
     assert part.size == (8, 3)
     with pytest.raises(InputError, match="over the limit"):
-        tiny_codec.decode(words_file(tiny_codec.weights, 65535, 65535, Words(TEXT)), painter=painter)  # type: ignore[arg-type]
+        tiny_codec.decode(encode_caption_only(tiny_codec.weights, 65535, 65535, Words(TEXT)), painter=painter)  # type: ignore[arg-type]
 
 
-def test_words_alone_carry_nothing_else(tiny_codec: Codec) -> None:
-    data = words_file(tiny_codec.weights, 40, 30, Words(TEXT))
+def test_caption_only_files_carry_nothing_else(tiny_codec: Codec) -> None:
+    data = encode_caption_only(tiny_codec.weights, 40, 30, Words(TEXT))
     header, payload = container.unpack(data, tiny_codec.weights.fingerprint)
     for more in (b"\1", b"\0", bytes(99)):
         with pytest.raises(FormatError, match="belong to nothing"):
-            opened(container.pack(header, payload + more, tiny_codec.weights.fingerprint))
+            open_file(container.pack(header, payload + more, tiny_codec.weights.fingerprint))
     with pytest.raises(FormatError):
         info(container.pack(header, RangeEncoder().finish(), tiny_codec.weights.fingerprint)[:-1])
 
@@ -143,8 +143,8 @@ def test_editing_needs_no_torch(file: bytes, tmp_path: Path) -> None:
     path.write_bytes(file)
     program = f"""
 import sys, pathlib
-from mcmcodec.words import opened, with_caption
-print(opened(with_caption(pathlib.Path({str(path)!r}).read_bytes(), "new words")).caption, "torch" in sys.modules)
+from mcmcodec.bitstream.file import open_file, with_caption
+print(open_file(with_caption(pathlib.Path({str(path)!r}).read_bytes(), "new words")).caption, "torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "new words False\n"), done.stderr

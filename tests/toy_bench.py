@@ -44,7 +44,7 @@ def brighter_and_not(qualities=(10, 50, 90)):
 
 
 def make_results(folder):
-    """A results file as kodak.py writes it."""
+    """The content of a results file of rates and distortions."""
     candidate = brighter_and_not()
     rows, points = run.sweep([candidate], references(folder), run.Journal(None, {}))
     facts = {

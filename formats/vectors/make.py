@@ -1,10 +1,12 @@
-"""Make conformance vectors: files that every decoder must decode, for ever, and files that every reader must refuse.
+"""Make conformance vectors: files that every decoder must decode, and files that every reader must refuse.
 
-    python formats/vectors/make.py --model small      # what is missing of the vectors of a model
-    python formats/vectors/make.py --pictures         # the reference pictures anew, after new decoders
+    python formats/vectors/make.py                # valid vectors that are missing, and all invalid ones
+    python formats/vectors/make.py --pictures     # the reference pictures too, after new decoders
+    python formats/vectors/make.py --anew         # everything, in place of all that is there
 
-A valid vector that exists is never changed: this program skips it, and ``tests/test_vectors.py`` refuses other bytes.
-Invalid ones, which belong to the model ``small``, are made anew every time. Pictures come from ``docs/demo.png``.
+From release 0.1.0 on, a valid vector that exists is never changed: this program skips it, and
+``tests/test_vectors.py`` refuses other bytes. ``--anew`` is for a format or a model that is not released.
+The pictures are parts of ``docs/demo.png``.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +24,28 @@ from PIL import Image
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(FOLDER)]
 
+import make_invalid  # noqa: E402
 from exactness import symbol_hash  # noqa: E402
 
 from mcmcodec.bitstream import container  # noqa: E402
 from mcmcodec.bitstream.container import Header  # noqa: E402
 from mcmcodec.bitstream.extras import Extras  # noqa: E402
-from mcmcodec.bitstream.file import words_file  # noqa: E402
-from mcmcodec.caption import Words  # noqa: E402
+from mcmcodec.bitstream.file import encode_caption_only  # noqa: E402
+from mcmcodec.caption import Region, Words  # noqa: E402
 from mcmcodec.codec import Codec, info, symbols  # noqa: E402
-from mcmcodec.entropy.latent_coder import MAX_SYMBOL, Writer, walk  # noqa: E402
+from mcmcodec.encoder.rdoq import RdoqQuantizer  # noqa: E402
+from mcmcodec.entropy.latent_coder import code_latents  # noqa: E402
 from mcmcodec.entropy.rangecoder import RangeEncoder  # noqa: E402
+from mcmcodec.entropy.symbol_tables import MAX_SYMBOL  # noqa: E402
 
 Recipe = Callable[[Codec], bytes]
 TOLERANCE = 1
 DECODERS = ("fidelity", "perceptual")
-"""Painters of the reference pictures, in turn."""
+"""The decoders of the reference pictures, in turn."""
 SIDE = 64
-"""Reference pictures show at most this many pixels a side, from the middle of the picture."""
+"""Largest side of a reference picture in pixels; it shows the middle of the decoded one."""
 
 
 def crop(width: int, height: int, left: int = 210, top: int = 60) -> np.ndarray:
@@ -72,7 +77,7 @@ def disc(width: int, height: int, blur: float) -> np.ndarray:
 
 
 def empty(width: int, height: int, caption: bool, all_visible: bool, keep: int) -> Recipe:
-    """A payload of no bytes is the lowest interval: the first symbol of every table, and an empty caption."""
+    """A payload of no bytes: the first symbol of every table."""
 
     def make(codec: Codec) -> bytes:
         header = Header(width, height, codec.weights.number, 0, 50, keep, caption, all_visible)
@@ -81,8 +86,8 @@ def empty(width: int, height: int, caption: bool, all_visible: bool, keep: int) 
     return make
 
 
-class Dice(Writer):
-    """Codes drawn symbols instead of a picture's: ordinary ones, any within the table's reach, and escapes."""
+class Dice(RdoqQuantizer):
+    """Draws symbols instead of quantising a picture: ordinary ones, any within the table's reach, and escapes."""
 
     rng: np.random.Generator
 
@@ -92,23 +97,21 @@ class Dice(Writer):
         magnitude = np.where(kind < 0.85, 0, self.rng.integers(0, reach + 1))
         escaped = reach + (2 ** self.rng.uniform(0, 20, index.shape)).astype(np.int64)
         magnitude = np.where(kind > 0.98, np.minimum(escaped, reach + MAX_SYMBOL), magnitude)
-        return np.where(index == 0, 0, magnitude * self.rng.choice((-1, 1), index.shape))
+        drawn = np.where(index == 0, 0, magnitude * self.rng.choice((-1, 1), index.shape))
+        self._keep(drawn, index)
+        return drawn
 
     def hyper(self, loc: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """See :class:`mcmcodec.entropy.latent_coder.Port`."""
-        drawn = self._draw(np.broadcast_to(index, self.z.shape))
-        self.tables.encode(self.encoder, drawn.ravel(), np.broadcast_to(index, drawn.shape).ravel())
-        return drawn
+        """See :class:`mcmcodec.entropy.latent_coder.SymbolIO`."""
+        return self._draw(np.broadcast_to(index, self.z.shape))
 
     def latents(self, where: Any, start: int, mu: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """See :class:`mcmcodec.entropy.latent_coder.Port`."""
-        drawn = self._draw(index)
-        self.tables.encode(self.encoder, drawn.ravel(), index.ravel())
-        return drawn
+        """See :class:`mcmcodec.entropy.latent_coder.SymbolIO`."""
+        return self._draw(index)
 
 
 def dice(width: int, height: int, quality: int, share: float, seed: int) -> Recipe:
-    """Symbols that no picture has: they drive activations into their clamps and tables into their escapes."""
+    """Symbols that no picture has: activations reach their clamps, and tables need their escapes."""
 
     def make(codec: Codec) -> bytes:
         entropy, rng = codec.weights.entropy, np.random.default_rng(seed)
@@ -119,13 +122,16 @@ def dice(width: int, height: int, quality: int, share: float, seed: int) -> Reci
         header = Header(width, height, codec.weights.number, 0, quality, keep, all_visible=everything)
         cells, channels = -(-rows // 4) * -(-cols // 4), sum(entropy.slices)
         zeros = np.zeros((rows, cols, channels)), np.zeros((cells, len(entropy.hyper_index[0])))
-        port = Dice(RangeEncoder(), *zeros, mask, entropy.tables, np.zeros(channels))
-        port.rng = rng
-        walk(entropy, port, header.grid, quality, keep, everything)
-        return container.pack(header, port.encoder.finish(), codec.weights.fingerprint)
+        drawn, encoder = Dice(*zeros, mask, entropy.tables, np.zeros(channels)), RangeEncoder()
+        drawn.rng = rng
+        code_latents(entropy, drawn, header.grid, quality, keep, everything)
+        drawn.encode(encoder)
+        return container.pack(header, encoder.finish(), codec.weights.fingerprint)
 
     return make
 
+
+REGIONS = (Region(0, 0, 6, 5, "a wooden table"), Region(5, 4, 1, 1, "Café № 7."), Region(1, 2, 3, 2, "A cup of coffee"))
 
 RECIPES: dict[str, Recipe] = {
     # sizes and qualities
@@ -147,11 +153,13 @@ RECIPES: dict[str, Recipe] = {
     "hidden": dice(80, 64, 45, -1.0, 1),
     "base": photo(72, 56, 55, mode="base", caption="coffee"),
     # captions
-    "words-alone": lambda codec: words_file(codec.weights, 600, 400, Words("a cup of coffee")),
+    "caption-only": lambda codec: encode_caption_only(codec.weights, 600, 400, Words("a cup of coffee")),
     "caption-words": photo(33, 17, 10, caption="a cup of coffee on a wooden table"),
     "caption-pieces": photo(33, 17, 10, caption="Café № 7: zwölf Tassen, 3.50 €!"),
     "caption-script": photo(33, 17, 10, caption="木のテーブルの上に一杯のコーヒーとスプーンがあります。"),
     "caption-longest": photo(33, 17, 10, caption="coffee, " * 512),
+    "regions": photo(90, 70, 30, caption="a cup of coffee on a table", regions=REGIONS),
+    "caption-only-regions": lambda codec: encode_caption_only(codec.weights, 600, 400, Words("", REGIONS)),
     "caption-hostile": photo(33, 17, 10, caption="\x1b[31m\u202egnp.eeffoc\u202c\r\n\0"),
     # extension sections
     "ignorable": extended((65282, b"any bytes"), (65284, b"")),
@@ -176,12 +184,13 @@ RECIPES: dict[str, Recipe] = {
 def entry(data: bytes) -> dict[str, Any]:
     """What a decoder must find in a file."""
     found = info(data)
-    alone = container.parse_header(data)[0].words_only
+    no_picture = container.parse_header(data)[0].caption_only
     return {
         "model": found.model,
         "sha256": hashlib.sha256(data).hexdigest(),
-        "symbols": None if alone else symbol_hash(symbols(data)),
+        "symbols": None if no_picture else symbol_hash(symbols(data)),
         "facts": [found.width, found.height, found.quality, found.visible, found.caption],
+        "regions": [[r.x, r.y, r.w, r.h, r.text] for r in found.regions],
     }
 
 
@@ -189,7 +198,7 @@ def picture(name: str, data: bytes, decoder: str) -> dict[str, Any]:
     """Write the reference picture of a file; return its entry."""
     model = info(data).model
     codec = Codec(model, "cpu")
-    image = codec.decode(data, decoder)
+    image = codec.decode(data, decoder=decoder)
     left, top = (max(0, (side - SIDE) // 2) for side in image.size)
     box = (left, top, min(left + SIDE, image.width), min(top + SIDE, image.height))
     path = FOLDER / "pictures" / f"{Path(name).stem}.png"
@@ -200,45 +209,35 @@ def picture(name: str, data: bytes, decoder: str) -> dict[str, Any]:
             "tolerance": TOLERANCE}  # fmt: skip
 
 
-def names(model: str) -> Iterator[tuple[str, Recipe]]:
-    """File names of a model's vectors, and how they are made."""
-    for name, recipe in RECIPES.items():
-        yield f"{model}-{name}.mcm", recipe
-
-
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="small", help="whose vectors to make [small]")
-    parser.add_argument("--pictures", action="store_true", help="make that model's reference pictures anew")
+    parser.add_argument("--pictures", action="store_true", help="make the reference pictures anew")
+    parser.add_argument("--anew", action="store_true", help="delete all vectors, and make them anew")
     options = parser.parse_args()
-    listed = FOLDER / "vectors.json"
-    vectors = json.loads(listed.read_text(encoding="utf-8"))
-    frozen = FOLDER / "frozen.txt"
-    codec = Codec(options.model, "cpu")
-    for name, recipe in names(options.model):
-        path = FOLDER / name
+    listed, frozen = FOLDER / "vectors.json", FOLDER / "frozen.txt"
+    if options.anew:
+        for path in (*FOLDER.glob("*.mcm"), *FOLDER.glob("pictures/*.png"), listed, frozen):
+            path.unlink(missing_ok=True)
+    vectors = json.loads(listed.read_text(encoding="utf-8")) if listed.exists() else {}
+    codec = Codec(device="cpu")
+    for name, recipe in RECIPES.items():
+        path = FOLDER / f"{name}.mcm"
         if path.exists():
             continue
         data = recipe(codec)
         path.write_bytes(data)
-        vectors[name] = entry(data)
+        vectors[path.name] = entry(data)
         with frozen.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(f"{vectors[name]['sha256']} {vectors[name]['symbols'] or '-'} {name}\n")
-        print(f"{name}: {len(data)} bytes")
-    for number, name in enumerate(vectors):
-        data = (FOLDER / name).read_bytes()
-        # the first vectors were listed without these two
-        vectors[name] = {"model": info(data).model, "sha256": hashlib.sha256(data).hexdigest()} | vectors[name]
-        if not vectors[name]["symbols"]:
-            continue
-        if vectors[name]["model"] == options.model and (options.pictures or "picture" not in vectors[name]):
-            vectors[name]["picture"] = picture(name, data, DECODERS[number % len(DECODERS)])
+            file.write(f"{vectors[path.name]['sha256']} {vectors[path.name]['symbols'] or '-'} {path.name}\n")
+        print(f"{path.name}: {len(data)} bytes")
+    for number, (name, found) in enumerate(vectors.items()):
+        if found["symbols"] and (options.pictures or "picture" not in found):
+            found["picture"] = picture(name, (FOLDER / name).read_bytes(), DECODERS[number % len(DECODERS)])
     listed.write_text(json.dumps(vectors, indent=1, ensure_ascii=True) + "\n", encoding="utf-8", newline="\n")
-    if options.model == "small":
-        import make_invalid
-
-        make_invalid.write(codec)
+    make_invalid.write(codec)
+    lines = frozen.read_bytes()
+    print(f'for RELEASED in tests/test_vectors.py:\n    {lines.count(10)}: "{hashlib.sha256(lines).hexdigest()}",')
 
 
 if __name__ == "__main__":

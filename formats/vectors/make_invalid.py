@@ -1,4 +1,7 @@
-"""Files that every reader must refuse, each named for its defect; made by ``make.py``. Their checksums are right."""
+"""Files that every reader must refuse, named for their defects; made by ``make.py``.
+
+Their checksums are right, except where the checksum is the defect.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ import numpy as np
 
 from mcmcodec.bitstream import container
 from mcmcodec.bitstream.container import Header
-from mcmcodec.caption.raw_bytes import BYTE, END, _encode_raw, _prior
+from mcmcodec.caption import coder, language
+from mcmcodec.caption.raw_bytes import encode_raw
 from mcmcodec.codec import Codec, info
 from mcmcodec.entropy.integer_networks import at_quality
 from mcmcodec.entropy.rangecoder import RangeEncoder
@@ -68,17 +72,17 @@ def cases(codec: Codec) -> Iterator[Case]:
     yield "extension-too-long", "damaged", fields(1, 1, model, 50, 9, 1, 100, 9, 1, 2, flags=0x21)
     yield "extension-length-2-to-the-27", "damaged", fields(1, 1, model, 50, 9, 1, 100, *[0x80] * 3, 0x40, flags=0x21)
     yield "extension-must-understand", "newer", fields(1, 1, model, 50, 9, 1, 0xFF, 0xFF, 3, 0, flags=0x21)
-    yield "words-with-quality", "damaged", fields(9, 9, model, 1, 0, 1, 9, 0, flags=0x31)
-    yield "words-with-keep", "damaged", fields(9, 9, model, 0, 1, 1, 9, 0, flags=0x31)
-    yield "words-without-caption", "damaged", fields(9, 9, model, 0, 0, 1, 9, 0, flags=0x21)
-    yield "words-and-no-mask", "damaged", fields(9, 9, model, 0, 0, 1, 9, 0, flags=0x71)
-    yield "words-with-body", "damaged", fields(9, 9, model, 0, 0, 1, 9, 1, 7, flags=0x31)
-    yield "words-and-payload", "damaged", fields(9, 9, model, 0, 0, 1, 9, 0, flags=0x31, rest=bytes(40) + b"\1")
+    yield "caption-only-with-quality", "damaged", fields(9, 9, model, 1, 0, 1, 9, 0, flags=0x31)
+    yield "caption-only-with-keep", "damaged", fields(9, 9, model, 0, 1, 1, 9, 0, flags=0x31)
+    yield "caption-only-without-caption", "damaged", fields(9, 9, model, 0, 0, 1, 9, 0, flags=0x21)
+    yield "caption-only-and-no-mask", "damaged", fields(9, 9, model, 0, 0, 1, 9, 0, flags=0x71)
+    yield "caption-only-with-body", "damaged", fields(9, 9, model, 0, 0, 1, 9, 1, 7, flags=0x31)
+    yield "caption-only-and-payload", "damaged", fields(9, 9, model, 0, 0, 1, 9, 0, flags=0x31, rest=bytes(40) + b"\1")
     yield "reduced-by-1", "damaged", fields(9, 9, model, 50, 9, 1, 11, 1, 1, flags=0x21)
     yield "reduced-by-3", "damaged", fields(9, 9, model, 50, 9, 1, 11, 1, 3, flags=0x21)
     yield "reduced-by-nothing", "damaged", fields(9, 9, model, 50, 9, 1, 11, 0, flags=0x21)
     yield "reduced-by-two-bytes", "damaged", fields(9, 9, model, 50, 9, 1, 11, 2, 2, 0, flags=0x21)
-    yield "reduced-words", "damaged", fields(9, 9, model, 0, 0, 2, 9, 0, 11, 1, 2, flags=0x31)
+    yield "reduced-caption-only", "damaged", fields(9, 9, model, 0, 0, 2, 9, 0, 11, 1, 2, flags=0x31)
     yield "bomb-reduced", "too large", fields(0xFF, 0xFF, 3, 0xFF, 0xFF, 3, model, 50, 9, 1, 11, 1, 8, flags=0x21)
     yield "crc-wrong", "damaged", base[:-1] + bytes([base[-1] ^ 1])
     yield "crc-of-other-weights", "damaged", base[:-4] + zlib.crc32(bytes(32) + base[:-4]).to_bytes(4, "little")
@@ -95,9 +99,12 @@ def cases(codec: Codec) -> Iterator[Case]:
     yield "payload-beyond-interval", "damaged", sealed(body[:-2] + b"\xff" * 24)
     yield "escape-too-long", "damaged", sealed(body[:-2] + _escape(codec))
     one = (1, 1, model, 50, 255)
-    yield "caption-too-long", "damaged", fields(*one, flags=0x51, rest=_caption_too_long())
-    yield "caption-not-utf-8", "damaged", fields(*one, flags=0x51, rest=_caption_of_bytes(b"\xc3("))
-    yield "caption-surrogate", "damaged", fields(*one, flags=0x51, rest=_caption_of_bytes(b"\xed\xa0\x80"))
+    yield "caption-too-long", "damaged", fields(*one, flags=0x51, rest=_words(["a man, " * 585 + "ab"]))
+    yield "caption-not-utf-8", "damaged", fields(*one, flags=0x51, rest=_words([b"\xc3("]))
+    yield "caption-surrogate", "damaged", fields(*one, flags=0x51, rest=_words([b"\xed\xa0\x80"]))
+    yield "caption-without-space", "damaged", fields(*one, flags=0x51, rest=_words([[language.FIRST_BYTE + 0x61]]))
+    yield "phrase-empty", "damaged", fields(*one, flags=0x51, rest=_words(["a cup", []]))
+    yield "phrase-too-long", "damaged", fields(*one, flags=0x51, rest=_words([b"a" * 4096, "a"]))
     yield "caption-noise", "damaged", fields(*one, flags=0x51, rest=b"\xff" * 60)
 
 
@@ -128,20 +135,23 @@ def _escape(codec: Codec) -> bytes:
     return encoder.finish()
 
 
-def _caption_of_bytes(data: bytes) -> bytes:
-    """A caption in mode 1 of the coder english-1, with nothing of the picture behind it but zeros."""
-    encoder = RangeEncoder()
-    _encode_raw(encoder, data)
-    return encoder.finish()
-
-
-def _caption_too_long() -> bytes:
-    """4097 single bytes in mode 0."""
-    encoder, prior, before = RangeEncoder(), _prior(), END
-    encoder.bit(0, 128)
-    for _ in range(4097):
-        encoder.symbol(BYTE, prior.classes[before])
-        encoder.bits(0, 8)
-        before = BYTE
-    encoder.symbol(END, prior.classes[before])
+def _words(texts: list[str | bytes | list[int]]) -> bytes:
+    """A caption and phrases, in a picture of one patch: texts in tokens, texts byte by byte, or tokens as they are."""
+    encoder, model, echo = RangeEncoder(), language.load(), list[int]()
+    for number, text in enumerate(texts):
+        if number:
+            encoder.bit(1, coder._MORE_P1 if number > 1 else coder._REGION_P1)
+        encoder.symbol(
+            coder.RAW if isinstance(text, bytes) else 0, coder._PHRASE_STYLES if number else coder._CAPTION_STYLES
+        )
+        if isinstance(text, bytes):
+            encode_raw(encoder, text)
+            continue
+        tokens = language.cut(f" {text}", model.index) if isinstance(text, str) else text
+        history = [language.END]
+        for token in (*tokens, language.END):
+            encoder.symbol(token, model.table(history, echo))
+            history.append(token)
+        echo = echo or sorted(set(tokens))
+    encoder.bit(0, coder._MORE_P1 if len(texts) > 1 else coder._REGION_P1)
     return encoder.finish()

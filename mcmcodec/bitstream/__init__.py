@@ -1,1 +1,1 @@
-
+"""EXACT: the .mcm file as bytes, read with distrust. No torch."""

@@ -1,7 +1,7 @@
-"""Stage: the alpha plane of a picture, to the bytes of an extension section and back (specification, section 4.4).
+"""The alpha plane of a picture, to the bytes of an extension section and back (specification, section 4.4).
 
-Transparency is mostly a shape. It is scaled down as far as its outline bears, then coded either block by block with
-adaptive binary contexts, or, for soft shadows and the like, by WebP; the shortest of what is near enough is kept.
+The plane is scaled down as far as its outline allows. Then it is coded block by block with adaptive binary contexts or,
+if it has soft edges, by WebP. The shortest code whose error is within bounds is kept.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from PIL import Image
 
 from ..entropy.adaptive import AdaptiveBit
 from ..entropy.rangecoder import RangeDecoder, RangeEncoder
-from ..errors import FormatError
+from ..errors import damaged
 
 Plane = NDArray[np.uint8]
+_DAMAGED: Final = "the alpha plane is damaged"
 
 MAX_SCALE: Final = 5
 MAX_CODED: Final = 2**19
-"""Samples that the context coder takes, so that no file makes it run for long."""
+"""Samples that the context coder takes at most; it bounds the time that a hostile file can take."""
 _BLOCK: Final = 8
 _FEW: Final = 256
-"""Bytes that a plane may always take; a noisy one that takes more than its share of bits per pixel is smoothed."""
+"""Bytes that every plane may take. A plane that exceeds its bits per pixel beyond that is coded at a coarser scale."""
 _MAX_SIDE: Final = 16383
-"""WebP's."""
+"""Of a WebP picture."""
 _CONSTANT, _CONTEXTS, _LOSSLESS, _LOSSY = range(4)
 _TAGS: Final = {_LOSSLESS: b"VP8L", _LOSSY: b"VP8 "}
 _TWO_LEVELS, _FOUR_LEVELS, _SHARP = 0, 1, 2
@@ -62,25 +63,25 @@ def decode(body: bytes, size: tuple[int, int]) -> Plane:
         (H, W) uint8.
 
     Raises:
-        FormatError: The bytes are not what a writer writes.
+        FormatError: The section is damaged.
     """
     if len(body) < 2:
-        raise _damaged()
+        raise damaged(_DAMAGED)
     method, scale, detail = body[0] & 3, body[0] >> 2 & 7, body[0] >> 5
     if method == _CONSTANT:
         if len(body) > 2 or body[0]:
-            raise _damaged()
+            raise damaged(_DAMAGED)
         return np.full(size[::-1], body[1], np.uint8)
     if scale > MAX_SCALE or detail > _SHARP + _FOUR_LEVELS * (method == _CONTEXTS):
-        raise _damaged()
+        raise damaged(_DAMAGED)
     width, height = (-(-side // (1 << scale)) for side in size)
     if method == _CONTEXTS:
         if width * height > MAX_CODED:
-            raise _damaged()
+            raise damaged(_DAMAGED)
         decoder = RangeDecoder(body[1:])
-        levels = _walk(decoder, np.zeros((height, width), np.uint8), bool(detail & _FOUR_LEVELS))
+        levels = _code_plane(decoder, np.zeros((height, width), np.uint8), bool(detail & _FOUR_LEVELS))
         if not decoder.exhausted():
-            raise _damaged()
+            raise damaged(_DAMAGED)
         small = Image.fromarray(levels * np.uint8(85))
     else:
         small = _from_webp(_TAGS[method], body[1:], (width, height))
@@ -134,7 +135,7 @@ def _by_contexts(plane: Plane, scale: int, allowed: float) -> Iterator[bytes]:
         shown = Image.fromarray(rounded * np.uint8(85))
         if _error(plane, _full_size(shown, plane.shape[::-1], scale, sharp)) <= allowed:
             encoder = RangeEncoder()
-            _walk(encoder, rounded, levels == 3)
+            _code_plane(encoder, rounded, levels == 3)
             yield bytes((_CONTEXTS | scale << 2 | (detail | sharp * _SHARP) << 5,)) + encoder.finish()
             return
 
@@ -158,10 +159,10 @@ def _by_webp(plane: Plane, scale: int) -> Iterator[bytes]:
         )
 
 
-def _walk(coder: RangeEncoder | RangeDecoder, plane: Plane, four: bool) -> Plane:
+def _code_plane(coder: RangeEncoder | RangeDecoder, plane: Plane, four: bool) -> Plane:
     """Code or decode a plane (h, w) of levels 0..3 (0 and 3 only, unless ``four``) block by block; returns it."""
     height, width = plane.shape
-    known = np.zeros((height + 1, width + 2), np.int64).tolist()  # above, left and right of the plane is nothing
+    known = np.zeros((height + 1, width + 2), np.int64).tolist()  # with a border of zeros above, left and right
     truth = plane.tolist()
     writes = isinstance(coder, RangeEncoder)
     mixed_bits = [AdaptiveBit() for _ in range(9)]
@@ -200,14 +201,14 @@ def _walk(coder: RangeEncoder | RangeDecoder, plane: Plane, four: bool) -> Plane
 
 
 def _start(context: int) -> int:
-    """First guess that a sample is in the upper half, in 1/4096, by its four neighbours' levels."""
+    """Initial probability that a sample is in the upper half, in 1/4096, from the levels of its four neighbours."""
     return 128 + 320 * sum(context >> shift & 3 for shift in (0, 2, 4, 6))
 
 
 def _from_webp(tag: bytes, body: bytes, size: tuple[int, int]) -> Image.Image:
-    """Decode WebP's coded data, whose wrapping is not stored."""
+    """Decode the content of a WebP chunk; the rest of the WebP file is not stored."""
     if _webp_size(tag, body) != size:
-        raise _damaged()
+        raise damaged(_DAMAGED)
     chunk = tag + len(body).to_bytes(4, "little") + body + bytes(len(body) % 2)
     whole = b"RIFF" + (4 + len(chunk)).to_bytes(4, "little") + b"WEBP" + chunk
     try:
@@ -215,22 +216,18 @@ def _from_webp(tag: bytes, body: bytes, size: tuple[int, int]) -> Image.Image:
             shown = image.convert("L")
     except MemoryError:
         raise
-    # Pillow raises whatever a hostile file makes it trip over.
+    # A hostile file can make Pillow raise any exception.
     except Exception as error:
-        raise _damaged() from error
+        raise damaged(_DAMAGED) from error
     if shown.size != size:
-        raise _damaged()
+        raise damaged(_DAMAGED)
     return shown
 
 
 def _webp_size(tag: bytes, body: bytes) -> tuple[int, int]:
-    """Width and height as the coded data states them (RFC 9649): Pillow allocates before it tells."""
+    """Width and height in the coded data (RFC 9649), because Pillow allocates memory before it can be asked."""
     if tag == b"VP8L":
         fields = int.from_bytes(body[1:5], "little")
         return (fields & 0x3FFF) + 1, (fields >> 14 & 0x3FFF) + 1
     fields = int.from_bytes(body[6:10], "little")
     return fields & 0x3FFF, fields >> 16 & 0x3FFF
-
-
-def _damaged() -> FormatError:
-    return FormatError("the alpha plane is damaged", "get a whole copy of the file")

@@ -1,14 +1,14 @@
-"""The .mcm container: the last stage of encoding and the first of decoding. Standard library only.
+"""The .mcm container: header, extension sections, payload, CRC-32. Standard library only.
 
-Header, optional extension sections, one opaque payload, CRC-32. ``formats/mcm.md`` is the specification;
-its section numbers are given below. Everything here is checked before a byte of the payload is believed.
+``formats/mcm.md`` is the specification; section numbers below are its. All checks here come before the payload is
+decoded.
 """
 
 import zlib
 from dataclasses import dataclass
 from typing import Final
 
-from ..errors import FormatError, UsageError
+from ..errors import FormatError, UsageError, damaged
 from .varint import read_varint, varint
 
 MAGIC: Final = b"\x8aMC"
@@ -17,7 +17,7 @@ PATCH: Final = 16
 MAX_SIDE: Final = 65535
 MAX_MODEL: Final = 4095
 MAX_QUALITY: Final = 100
-WORDS: Final = 9
+CAPTION_ONLY: Final = 9
 """Extension type of a file that holds a caption and no picture (section 4.2)."""
 REDUCED: Final = 11
 """Extension type of a file whose picture is coded smaller than it is (section 4.5)."""
@@ -25,7 +25,7 @@ REDUCTIONS: Final = (2, 4, 8)
 FINGERPRINT_SIZE: Final = 32
 CRC_SIZE: Final = 4
 
-_MUST_UNDERSTAND: Final = (WORDS, REDUCED)
+_MUST_UNDERSTAND: Final = (CAPTION_ONLY, REDUCED)
 _VARIANTS: Final = 8
 _FLAG_CAPTION: Final = 0x10
 _FLAG_EXTENSIONS: Final = 0x20
@@ -37,7 +37,6 @@ _MAX_EXTENSION_SIZE: Final = 2**24
 # The shortest file: magic, version, five one-byte fields, CRC. The payload may be empty.
 _MIN_SIZE: Final = len(MAGIC) + 1 + 5 + CRC_SIZE
 
-_GET_WHOLE: Final = "get a whole copy of the file"
 _UPDATE: Final = "update mcmcodec"
 
 
@@ -50,7 +49,7 @@ class Header:
         height: Picture height in pixels, 1..65535.
         model: Number of the stream model, 0..4095.
         variant: Variant of the stream model, 0..7.
-        quality: 0..100, as asked of the encoder.
+        quality: 0..100, the encoder's setting.
         keep: Share of visible patches in 255ths, 0..255; 255 when ``all_visible``.
         caption: Whether the payload carries a caption.
         all_visible: Whether every patch is visible, so that the payload has no mask.
@@ -70,9 +69,9 @@ class Header:
     none_visible: bool = False
 
     @property
-    def words_only(self) -> bool:
+    def caption_only(self) -> bool:
         """Whether the payload is a caption and nothing else."""
-        return any(kind == WORDS for kind, _ in self.extensions)
+        return any(kind == CAPTION_ONLY for kind, _ in self.extensions)
 
     @property
     def reduction(self) -> int:
@@ -81,12 +80,12 @@ class Header:
 
     @property
     def coded(self) -> tuple[int, int]:
-        """Height and width of what is coded."""
+        """Height and width in pixels of the picture that is coded."""
         return -(-self.height // self.reduction), -(-self.width // self.reduction)
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of 16x16 patches that cover what is coded."""
+        """Rows and columns of the 16x16 patches that cover the coded picture."""
         height, width = self.coded
         return -(-height // PATCH), -(-width // PATCH)
 
@@ -114,7 +113,7 @@ def pack(header: Header, payload: bytes, fingerprint: bytes) -> bytes:
     if problem:
         raise UsageError(problem)
     if any(kind % 2 and kind not in _MUST_UNDERSTAND for kind, _ in header.extensions):
-        raise UsageError("this extension section of odd type is not defined in format 1")
+        raise UsageError("format 1 does not define this extension section of odd type")
     flags = (
         VERSION
         | _FLAG_CAPTION * header.caption
@@ -131,7 +130,19 @@ def pack(header: Header, payload: bytes, fingerprint: bytes) -> bytes:
         for kind, body in header.extensions:
             out += varint(kind) + varint(len(body)) + body
     out += payload
-    return bytes(out) + _crc(bytes(out), fingerprint).to_bytes(CRC_SIZE, "little")
+    return seal(bytes(out), fingerprint)
+
+
+def seal(body: bytes, fingerprint: bytes) -> bytes:
+    """Put the CRC behind everything that comes before it in a file (section 6)."""
+    return body + _crc(body, fingerprint).to_bytes(CRC_SIZE, "little")
+
+
+def as_bytes(data: object) -> bytes:
+    """The bytes of a file, from any object that holds bytes. UsageError for anything else."""
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    raise UsageError(f"{type(data).__name__} is not the bytes of a file", "read the file: Path(name).read_bytes()")
 
 
 def parse_header(data: bytes) -> tuple[Header, int]:
@@ -152,7 +163,7 @@ def parse_header(data: bytes) -> tuple[Header, int]:
     height, at = read_varint(data, at, end, MAX_SIDE, "height")
     model, at = read_varint(data, at, end, MAX_MODEL * _VARIANTS + _VARIANTS - 1, "model")
     if at + 2 > end:
-        raise FormatError("cut short inside the header", _GET_WHOLE)
+        raise damaged("cut short inside the header")
     quality, keep = data[at], data[at + 1]
     at += 2
     extensions: tuple[tuple[int, bytes], ...] = ()
@@ -172,7 +183,7 @@ def parse_header(data: bytes) -> tuple[Header, int]:
     )
     problem = _problem(header)
     if problem:
-        raise FormatError(f"damaged header: {problem}", _GET_WHOLE)
+        raise damaged(f"damaged header: {problem}")
     if any(kind % 2 and kind not in _MUST_UNDERSTAND for kind, _ in extensions):
         raise FormatError("made by a newer version: it has an extension that must be understood", _UPDATE)
     return header, at
@@ -202,12 +213,12 @@ def unpack(data: bytes, fingerprint: bytes) -> tuple[Header, bytes]:
 
 
 def is_whole(data: bytes, fingerprint: bytes) -> bool:
-    """Whether the checksum is right: nothing is missing, and the weights are those that the file was made with."""
+    """Whether the checksum is right, for this file and these weights."""
     return crc_of(data) == _crc(data[:-CRC_SIZE], fingerprint)
 
 
 def crc_of(data: bytes) -> int:
-    """Return the CRC that a file carries in its last four bytes (not whether it is right)."""
+    """The CRC in the last four bytes of a file, right or wrong."""
     return int.from_bytes(data[-CRC_SIZE:], "little")
 
 
@@ -219,17 +230,17 @@ def _crc(body: bytes, fingerprint: bytes) -> int:
 
 
 def _check_start(data: bytes) -> int:
-    """Check magic, version and length, which say what the file is; return the version and flags byte."""
+    """Check magic, length and version; return the byte of version and flags."""
     if not data:
-        raise FormatError("the file is empty", _GET_WHOLE)
+        raise damaged("the file is empty")
     if data[: len(MAGIC)] != MAGIC[: len(data)]:
         raise FormatError("not an .mcm file", "give a file that codec encode wrote")
     if len(data) < _MIN_SIZE:
-        raise FormatError(f"cut short: {len(data)} bytes", _GET_WHOLE)
+        raise damaged(f"cut short: {len(data)} bytes")
     flags = data[len(MAGIC)]
     version = flags & 0x0F
     if version == 0:
-        raise FormatError("damaged header: there is no format 0", _GET_WHOLE)
+        raise damaged("damaged header: there is no format 0")
     if version > VERSION:
         raise FormatError(f"made by a newer version: it is format {version}", _UPDATE)
     if flags & _FLAG_RESERVED:
@@ -260,9 +271,11 @@ def _problem(header: Header) -> str:
             return f"extension type {kind} is out of order or over {_MAX_EXTENSION_TYPE}"
         if len(body) > _MAX_EXTENSION_SIZE:
             return f"extension type {kind} has {len(body)} bytes, over {_MAX_EXTENSION_SIZE}"
-        if kind == WORDS and (body or not header.caption or header.none_visible or header.keep or header.quality):
-            return "words alone have no quality, no patches and nothing but a caption"
-        if kind == REDUCED and (len(body) != 1 or body[0] not in REDUCTIONS or header.words_only):
+        if kind == CAPTION_ONLY and (
+            body or not header.caption or header.none_visible or header.keep or header.quality
+        ):
+            return "a file of a caption only has a quality, patches, or no caption"
+        if kind == REDUCED and (len(body) != 1 or body[0] not in REDUCTIONS or header.caption_only):
             return "the reduction is not 2, 4 or 8, or there is no picture"
         before = kind
     return ""
@@ -272,13 +285,13 @@ def _read_extensions(data: bytes, at: int, end: int) -> tuple[tuple[tuple[int, b
     """Read the extension sections (section 4) from offset ``at``; return them and the offset after them."""
     count, at = read_varint(data, at, end, _MAX_EXTENSIONS, "number of extensions")
     if count == 0:
-        raise FormatError("damaged header: extensions are announced but there are none", _GET_WHOLE)
+        raise damaged("damaged header: extensions are announced but there are none")
     found = []
     for _ in range(count):
         kind, at = read_varint(data, at, end, _MAX_EXTENSION_TYPE, "extension type")
         size, at = read_varint(data, at, end, _MAX_EXTENSION_SIZE, "extension length")
         if at + size > end:
-            raise FormatError("cut short inside an extension", _GET_WHOLE)
+            raise damaged("cut short inside an extension")
         found.append((kind, data[at : at + size]))
         at += size
     return tuple(found), at

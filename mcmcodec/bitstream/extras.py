@@ -1,6 +1,6 @@
-"""Stage: what a picture has beyond plain sRGB, to extension sections and back (specification, sections 4.1 to 4.4).
+"""Metadata, alpha and greyness of a picture, to extension sections and back (specification, sections 4.1 to 4.4).
 
-Metadata, an alpha plane, and whether the picture is grey. Sizes are checked before anything is unpacked.
+Sizes are checked before anything is unpacked.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..errors import FormatError, UsageError
+from ..errors import UsageError, damaged
 from .container import REDUCED
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ Sections = tuple[tuple[int, bytes], ...]
 
 @dataclass(frozen=True)
 class Extras:
-    """What goes along with the RGB picture.
+    """What a file stores beside the RGB picture.
 
     Attributes:
         grey: Whether the picture is to be decoded to one channel.
@@ -69,10 +69,10 @@ def pack(extras: Extras, quality: int) -> Sections:
 
 
 def unpack(header: Header) -> Extras:
-    """Read a header's extension sections; those of other types are left alone.
+    """Read a header's extension sections; other types are ignored.
 
     Raises:
-        FormatError: A section is not what a writer writes.
+        FormatError: A section is damaged.
     """
     found = dict(header.extensions)
     exif, xmp = metadata(found)
@@ -82,7 +82,7 @@ def unpack(header: Header) -> Extras:
 
         plane = alpha.decode(found[ALPHA], (header.width, header.height))
     if found.get(GREY):
-        raise _damaged("grey marker")
+        raise damaged("the grey marker is damaged")
     return Extras(GREY in found, plane, exif, xmp)
 
 
@@ -103,12 +103,8 @@ def metadata(sections: Mapping[int, bytes]) -> tuple[bytes, bytes]:
     try:
         data = unpacker.decompress(sections[METADATA], MAX_METADATA + 1)
     except zlib.error as error:
-        raise _damaged("metadata") from error
+        raise damaged("the metadata is damaged") from error
     at = 4 + int.from_bytes(data[:4], "little")
     if len(data) > MAX_METADATA or not unpacker.eof or unpacker.unused_data or not 4 <= at <= len(data):
-        raise _damaged("metadata")
+        raise damaged("the metadata is damaged")
     return data[4:at], data[at:]
-
-
-def _damaged(what: str) -> FormatError:
-    return FormatError(f"the {what} is damaged", "get a whole copy of the file")

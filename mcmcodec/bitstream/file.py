@@ -1,7 +1,7 @@
-"""Stage: the words of a file, which come before its symbols: open, read, exchange; files of words alone. No torch.
+"""Opens files: checks them, finds their model, decodes their captions and symbols. Also exchanges captions. No torch.
 
-Payload: caption, then symbols. Editing decodes the symbols and codes them again behind another caption: they stay the
-same, and so does the picture.
+The payload is the caption, then the symbols. To exchange the caption, the symbols are decoded and coded again after the
+new one: they stay the same, and so does the picture.
 """
 
 from __future__ import annotations
@@ -11,40 +11,39 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from ..caption import Region, Words, coder
-from ..entropy.latent_coder import Decoded, Reader, code_latents
-from ..entropy.partial_reader import PartialReader
-from ..entropy.rangecoder import RangeDecoder, RangeEncoder
-from ..entropy.truncated import CutDecoder, CutShort
-from ..errors import FormatError, InputError
+from ..entropy.latent_coder import Decoded, SymbolReader, code_latents
+from ..entropy.rangecoder import RangeDecoder, RangeEncoder, TruncationError
+from ..entropy.truncated import TruncatedDecoder, TruncatedReader
+from ..errors import FormatError, InputError, damaged
 from ..model.config import HYPER
-from ..model.weights import Weights, loaded
+from ..model.weights import Weights, find_number
 from . import container
-from .container import WORDS, Header
+from .container import CAPTION_ONLY, Header
 from .limits import check_pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 MODES = ("full", "base", "caption")
-"""What a file holds: everything; the base layer and the caption; the caption alone."""
+"""What a file holds: everything; the base layer and the caption; the caption only."""
 
 
 class Painter(Protocol):
-    """What makes a picture of words: a text-to-image model, say."""
+    """Makes a picture of a caption; for example a text-to-image model."""
 
     def __call__(self, caption: str, width: int, height: int) -> Image:
-        """Paint the caption, upright, at about this size in pixels; another size is scaled to it."""
+        """Paint the caption, upright, at about this size in pixels. The result is scaled to it."""
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A file whose checksum is right, read up to its first symbol.
+class OpenedFile:
+    """A file whose checksum is right, decoded up to its first symbol.
 
     Attributes:
         header: the header.
         weights: the stream model.
         words: caption and regions.
-        decoder: stands behind the words.
+        decoder: of the payload; the words have been read from it.
     """
 
     header: Header
@@ -60,12 +59,17 @@ class Opened:
     @property
     def mode(self) -> str:
         """One of :data:`MODES`."""
-        return "caption" if self.header.words_only else "base" if self.header.none_visible else "full"
+        return "caption" if self.header.caption_only else "base" if self.header.none_visible else "full"
 
     def symbols(self, max_pixels: int | None = None, *, coarse: bool = False) -> tuple[Decoded, dict[str, float]]:
-        """Decode the symbols, to be done once; with the bits of each section.
+        """Decode the symbols. The range decoder moves on, so call this once.
 
-        ``coarse`` leaves the last slice of the latents at zero, unread.
+        Args:
+            max_pixels: the limit of pixels; see :func:`mcmcodec.bitstream.limits.max_pixels`.
+            coarse: leave the last slice of the latents at zero, and do not decode it.
+
+        Returns:
+            The symbols, and the bits of each part of the payload: ``base``, ``mask``, ``latents``.
 
         Raises:
             FormatError: the payload is damaged.
@@ -75,59 +79,59 @@ class Opened:
         check_pixels(header.width, header.height, max_pixels)
         entropy = self.weights.entropy
         rows, cols = header.grid
-        reader = PartialReader if isinstance(self.decoder, CutDecoder) else Reader
-        port = reader(self.decoder, entropy.tables, -(-rows // HYPER) * -(-cols // HYPER))
+        kind = TruncatedReader if isinstance(self.decoder, TruncatedDecoder) else SymbolReader
+        reader = kind(self.decoder, entropy.tables, -(-rows // HYPER) * -(-cols // HYPER))
         last = len(entropy.slices) - 1 if coarse else None
         decoded = code_latents(
-            entropy, port, (rows, cols), header.quality, header.keep, header.all_visible, header.none_visible, last
+            entropy, reader, (rows, cols), header.quality, header.keep, header.all_visible, header.none_visible, last
         )
         if not coarse:
             self.finish()
-        return decoded, port.sections
+        return decoded, reader.part_bits
 
     def finish(self) -> None:
         """FormatError when the payload is not what an encoder writes for what has been decoded."""
         if not self.decoder.exhausted():
-            raise FormatError("the coded picture data has bytes that belong to nothing", "get a whole copy of the file")
+            raise damaged("the coded picture data has bytes that belong to nothing")
 
 
-def opened(data: bytes, *, allow_truncated: bool = False) -> Opened:
-    """Check a file and read its header and caption; its symbols are left alone.
+def open_file(data: bytes, *, allow_truncated: bool = False) -> OpenedFile:
+    """Check a file and decode its header and caption, but not its symbols.
 
     Args:
         data: the bytes of the file.
-        allow_truncated: read a file without its end as far as it goes, rather than to refuse it.
+        allow_truncated: read a file that was cut short as far as it goes, instead of refusing it.
 
     Raises:
         FormatError: not an .mcm file, or damaged.
         ModelError: the file's model is not installed.
     """
     header, at = container.parse_header(data)
-    weights = loaded(header.model, header.variant)
+    weights = find_number(header.model, header.variant)
     if allow_truncated and not container.is_whole(data, weights.fingerprint):
-        # its last bytes may be the checksum's first ones: they are not believed
-        decoder: RangeDecoder = CutDecoder(data[at : 1 - container.CRC_SIZE])
+        # Its last three bytes may be the beginning of the checksum, so they are not decoded.
+        decoder: RangeDecoder = TruncatedDecoder(data[at : 1 - container.CRC_SIZE])
     else:
         header, payload = container.unpack(data, weights.fingerprint)
         decoder = RangeDecoder(payload)
     try:
         words = coder.decode(decoder, header.grid) if header.caption else Words()
-    except CutShort:
+    except TruncationError:
         raise FormatError("cut short before the picture begins", "get more of the file") from None
-    found = Opened(header, weights, words, decoder)
-    if header.words_only:
+    found = OpenedFile(header, weights, words, decoder)
+    if header.caption_only:
         found.finish()
     return found
 
 
-def words_file(weights: Weights, width: int, height: int, words: Words) -> bytes:
-    """A file of words and no picture.
+def encode_caption_only(weights: Weights, width: int, height: int, words: Words) -> bytes:
+    """Encode a file that holds a caption and no picture (specification, section 4.2).
 
     Args:
-        weights: the model, whose caption coder is used.
+        weights: the model that the header names.
         width: of the picture that the words are about, in pixels.
         height: likewise.
-        words: caption and regions, of which one at least is not empty.
+        words: caption and regions; at least one of them is not empty.
 
     Raises:
         InputError: there are no words.
@@ -136,30 +140,33 @@ def words_file(weights: Weights, width: int, height: int, words: Words) -> bytes
     if not words:
         raise InputError("there is no caption, and nothing else would be kept", "give --caption or --caption-from")
     encoder = RangeEncoder()
-    header = Header(width, height, weights.number, 0, 0, 0, caption=True, extensions=((WORDS, b""),))
+    header = Header(width, height, weights.number, 0, 0, 0, caption=True, extensions=((CAPTION_ONLY, b""),))
     coder.encode(encoder, words, header.grid)
     return container.pack(header, encoder.finish(), weights.fingerprint)
 
 
 def with_caption(data: bytes, caption: str, regions: Sequence[Region] | None = None) -> bytes:
-    """Exchange a file's caption, or take its words out where ``caption`` is empty.
+    """Exchange a file's caption. The symbols stay the same, bit for bit.
 
-    The symbols stay the same, bit for bit. Without ``regions``, those that are there stay, unless the caption goes.
+    Args:
+        data: the bytes of the file.
+        caption: the new caption. If it is empty, the regions are removed too.
+        regions: the new regions; None keeps those of the file.
 
     Raises:
         FormatError: not an .mcm file, or damaged.
-        InputError: the caption is all that the file holds, and is to be taken out.
+        InputError: the file holds a caption only, which cannot be removed.
         ModelError: the file's model is not installed.
         UsageError: the caption is too long.
     """
-    old = opened(data)
+    old = open_file(data)
     header = old.header
     kept = old.words.regions if caption else ()
     words = Words(caption, kept if regions is None else tuple(regions))
-    if header.words_only:
+    if header.caption_only:
         if not words:
             raise InputError("the caption is all that the file holds", "delete the file instead")
-        return words_file(old.weights, header.width, header.height, words)
+        return encode_caption_only(old.weights, header.width, header.height, words)
     encoder = RangeEncoder()
     if words:
         coder.encode(encoder, words, header.grid)
@@ -168,8 +175,8 @@ def with_caption(data: bytes, caption: str, regions: Sequence[Region] | None = N
     return container.pack(replace(header, caption=bool(words)), encoder.finish(), old.weights.fingerprint)
 
 
-def paint(file: Opened, painter: Painter | None, max_pixels: int | None = None) -> Image:
-    """The RGB picture that a painter makes of a file of words alone.
+def paint(file: OpenedFile, painter: Painter | None, max_pixels: int | None = None) -> Image:
+    """The RGB picture that a painter makes of a file that holds a caption only.
 
     Raises:
         FormatError: there is no painter.

@@ -1,4 +1,4 @@
-"""Stage: beside decoding; what a file says about itself, and where its bytes went. No torch, no pixels."""
+"""What a file says about itself, and how many bytes each part of it takes. No torch, no pixels."""
 
 from __future__ import annotations
 
@@ -6,13 +6,36 @@ from dataclasses import dataclass
 
 from ..caption import Region
 from . import container
+from .container import as_bytes
 from .extras import sizes
-from .file import opened
+from .file import open_file
 
 
 @dataclass(frozen=True)
 class Info:
-    """What a file says about itself; see :func:`info`."""
+    """What a file says about itself.
+
+    Attributes:
+        width: of the picture, in pixels.
+        height: of the picture, in pixels.
+        version: of the format.
+        model: name of the stream model.
+        variant: of the stream model.
+        quality: 0..100.
+        keep: share of visible patches, 0..1.
+        visible: number of visible patches.
+        patches: number of 16x16 patches of the picture that is coded.
+        caption: empty if there is none.
+        bytes: bytes of ``header``, of extension sections if any (``metadata``, ``alpha``, ``grey``), of ``caption``,
+            ``base``, ``mask``, ``latents``, ``tail`` and ``crc``; fractions inside the payload. Their sum is ``total``.
+        total: bytes of the file.
+        bpp: bits per pixel of the picture.
+        crc: the checksum.
+        fingerprint: of the stream model, in hexadecimal.
+        mode: ``full``, ``base`` (no patch is visible) or ``caption`` (there is no picture).
+        regions: phrases about boxes.
+        reduction: the picture is coded so many times smaller along each side.
+    """
 
     width: int
     height: int
@@ -35,27 +58,31 @@ class Info:
 
 
 def info(data: bytes, max_pixels: int | None = None) -> Info:
-    """Read a file's facts and where its bytes went, without torch: symbols are decoded, pixels are not.
+    """Read what a file says about itself. The symbols are decoded, the pixels are not.
 
-    ``patches`` are of 16x16 pixels of what is coded, ``reduction`` times smaller along each side than the picture.
-    ``bytes`` maps header, extension sections if any (``metadata``, ``alpha``, ``grey``), caption, base, mask, latents,
-    tail and crc to bytes (fractional inside the payload); they add up to ``total``. FormatError when the file is
-    damaged, InputError when its picture is over the limit of pixels, ModelError when its model is not installed.
+    Args:
+        data: the bytes of the file.
+        max_pixels: the limit of pixels; see :func:`mcmcodec.bitstream.limits.max_pixels`.
+
+    Raises:
+        FormatError: not an .mcm file, or damaged.
+        InputError: the picture is over the limit of pixels.
+        ModelError: the file's model is not installed.
     """
-    file = opened(data)
+    file = open_file(as_bytes(data))
     header, weights = file.header, file.weights
-    sections = {"caption": file.decoder.position()}
+    parts = {"caption": file.decoder.position()}
     visible, patches = 0, header.grid[0] * header.grid[1]
-    if not header.words_only:
+    if not header.caption_only:
         decoded, rest = file.symbols(max_pixels)
-        visible, sections = int(decoded.mask.sum()), sections | rest
+        visible, parts = int(decoded.mask.sum()), parts | rest
     at = container.parse_header(data)[1]
     beside = sizes(header)
-    split = {"header": at - sum(beside.values()), **beside, **{k: v / 8 for k, v in sections.items()}}
+    split = {"header": at - sum(beside.values()), **beside, **{k: v / 8 for k, v in parts.items()}}
     split["crc"] = float(container.CRC_SIZE)
     order = ("header", *beside, "caption", "base", "mask", "latents", "tail", "crc")
     split["tail"] = len(data) - sum(split.values())
-    # a payload that ends in zero bytes does without them: the sections before the tail cost that much less
+    # Zero bytes at the end of a payload are not written, so the parts before the tail may take less than bits / 8.
     for name in ("latents", "mask", "base", "caption"):
         spare = min(max(-split["tail"], 0.0), split.get(name, 0.0))
         split[name] = split.get(name, 0.0) - spare

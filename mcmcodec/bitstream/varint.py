@@ -1,10 +1,8 @@
-"""Stage: the container's integers, a byte for the small ones (specification, section 2). Standard library only."""
+"""Variable-length integers of the container (specification, section 2). Standard library only."""
 
 from __future__ import annotations
 
-from ..errors import FormatError
-
-_GET_WHOLE = "get a whole copy of the file"
+from ..errors import damaged
 
 
 def varint(value: int) -> bytes:
@@ -18,22 +16,36 @@ def varint(value: int) -> bytes:
 
 
 def read_varint(data: bytes, at: int, end: int, limit: int, name: str) -> tuple[int, int]:
-    """Read a varint at offset ``at``, of the shortest form only; return it and the offset after it."""
+    """Read a varint.
+
+    Args:
+        data: the bytes of the file.
+        at: offset of the varint.
+        end: offset that it must not reach beyond.
+        limit: its largest value.
+        name: of the field, for messages.
+
+    Returns:
+        The value, and the offset after it.
+
+    Raises:
+        FormatError: it is over the limit, not in its shortest form, or cut short.
+    """
     value = shift = 0
     while True:
         if at >= end:
-            raise FormatError("cut short inside the header", _GET_WHOLE)
+            raise damaged("cut short inside the header")
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
         shift += 7
         if value > limit:
-            raise FormatError(f"damaged header: {name} is over {limit}", _GET_WHOLE)
+            raise damaged(f"damaged header: {name} is over {limit}")
         if byte < 0x80:
             break
-        # Endless continuation bytes of value nought would never trip the limit.
+        # Endless continuation bytes of value 0 would never exceed the limit.
         if shift > limit.bit_length():
-            raise FormatError(f"damaged header: {name} is not in its shortest form", _GET_WHOLE)
+            raise damaged(f"damaged header: {name} is not in its shortest form")
     if byte == 0 and shift > 7:
-        raise FormatError(f"damaged header: {name} is not in its shortest form", _GET_WHOLE)
+        raise damaged(f"damaged header: {name} is not in its shortest form")
     return value, at

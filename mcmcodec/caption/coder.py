@@ -1,7 +1,7 @@
-"""Exact coder of captions: caption and region phrases to decisions of the range coder, and back.
+"""Exact coder of captions: caption and region phrases to symbols of the range coder, and back.
 
-A text is a style (capitals, full stop) and tokens, each coded with the frequencies that the language model gives it
-after the tokens before. Specified in `formats/captions.md`.
+A text is a style (capitals, full stop) and tokens. Each token is coded with the frequencies that the language model
+predicts from the tokens before it. Specified in `formats/captions.md`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from functools import lru_cache
 import numpy as np
 
 from ..entropy.rangecoder import RangeDecoder, RangeEncoder, Table
-from ..errors import FormatError, UsageError
+from ..errors import FormatError, UsageError, damaged
 from . import language
 from .language import END, LanguageModel
 from .raw_bytes import MAX_BYTES, decode_raw, encode_raw
 from .words import Region, Words
 
 NAME = "words-2"
-"""What a model's card calls this coder."""
+"""Name of this coder in a model's card."""
 MAX_REGIONS = 64
 ENDINGS = (b"", b".", b" .")
 PLAIN, FIRST, TITLE, UPPER = range(4)
@@ -33,7 +33,7 @@ _MORE_P1 = 2048
 
 
 def capitalise(body: bytes, capitals: int) -> bytes:
-    """Put the ASCII capitals back that a style takes away."""
+    """Restore the ASCII capitals that a style leaves out."""
     if capitals == FIRST:
         return body[:1].upper() + body[1:]
     if capitals == TITLE:
@@ -42,7 +42,7 @@ def capitalise(body: bytes, capitals: int) -> bytes:
 
 
 def _styles(text: bytes) -> list[tuple[int, bytes]]:
-    """Styles that suit a text, each with the body that is left to code."""
+    """The styles that can code a text, each with the body that remains to be coded."""
     ending = next(number for number in (2, 1, 0) if text.endswith(ENDINGS[number]))
     body = text[: len(text) - len(ENDINGS[ending])]
     low = body.lower()
@@ -52,7 +52,7 @@ def _styles(text: bytes) -> list[tuple[int, bytes]]:
 
 @dataclass(frozen=True)
 class _Plan:
-    """The cheapest way to code a text: style, tokens, and where each token lies in 2**24: start and frequency."""
+    """The cheapest way to code a text: style, tokens, and each token's interval in 2**24 (start, frequency)."""
 
     style: int
     tokens: tuple[int, ...]
@@ -61,7 +61,7 @@ class _Plan:
 
 @lru_cache(maxsize=64)
 def _plan(data: bytes, phrase: bool, echo: tuple[int, ...]) -> _Plan:
-    """Cached, because a picture is coded in several ways with the same words."""
+    """Cached, because an encoder that searches for a quality codes the same text several times."""
     styles = _PHRASE_STYLES if phrase else _CAPTION_STYLES
     plans = {body: _spell(body, echo) for body in {body for _, body in _styles(data)}}
     frequencies = np.diff(styles.cumulative)
@@ -76,7 +76,7 @@ def _plan(data: bytes, phrase: bool, echo: tuple[int, ...]) -> _Plan:
 
 
 def _spell(body: bytes, echo: tuple[int, ...]) -> tuple[int, tuple[int, ...], tuple[tuple[int, int], ...]]:
-    """Cost of a body in 1/16 bit, its tokens, and their places."""
+    """Cost of a body in 1/16 bit, its tokens, and their intervals."""
     model = language.load()
     tokens = (*(language.cut((b" " + body).decode(), model.index) if body else ()), END)
     cost, history, places = 0, [END], []
@@ -88,7 +88,7 @@ def _spell(body: bytes, echo: tuple[int, ...]) -> tuple[int, tuple[int, ...], tu
     return cost, tokens, tuple(places)
 
 
-class _Writer:
+class _TextEncoder:
     """Codes the texts of one file."""
 
     def __init__(self, encoder: RangeEncoder) -> None:
@@ -102,25 +102,25 @@ class _Writer:
         if plan.style == RAW:
             encode_raw(self.encoder, data)
         for start, frequency in plan.places:
-            # the token, and what lies before and after it, are all that its own interval depends on
+            # A token's interval depends only on its frequency and on the sums before and after it.
             parts = [start, frequency, language.TOTAL - start - frequency]
             self.encoder.symbol(int(start > 0), Table.fine([part for part in parts if part]))
         self.echo = self.echo or tuple(sorted({*plan.tokens} - {END}))
 
 
 def information(frequency: int, precision: int) -> int:
-    """Information in 1/16 bit, rounded, in integers: so that every machine chooses the same."""
+    """Information of a frequency in 1/16 bit, rounded; in integers, so that every machine makes the same choices."""
     return 16 * precision + 1 - (frequency**16).bit_length()
 
 
-class _Reader:
+class _TextDecoder:
     """Decodes the texts of one file."""
 
     def __init__(self, decoder: RangeDecoder) -> None:
         self.decoder = decoder
         self.model: LanguageModel = language.load()
         self.echo: list[int] = []
-        self.left = MAX_BYTES
+        self.bytes_left = MAX_BYTES
 
     def text(self, styles: Table) -> str:
         style = self.decoder.symbol(styles)
@@ -129,9 +129,9 @@ class _Reader:
         else:
             body, tokens = self._body()
             data = capitalise(body, style // 3) + ENDINGS[style % 3]
-        self.left -= len(data)
-        if self.left < 0:
-            raise FormatError("the caption is longer than the format allows", "fetch or copy the file again")
+        self.bytes_left -= len(data)
+        if self.bytes_left < 0:
+            raise damaged("the caption is longer than the format allows")
         self.echo = self.echo or sorted(set(tokens))
         try:
             return data.decode()
@@ -143,22 +143,22 @@ class _Reader:
         while (token := self.decoder.symbol(self.model.table(history, self.echo))) != END:
             history.append(token)
             data += self.model.tokens[token]
-            if len(data) > self.left + 1:
-                raise FormatError("the caption is longer than the format allows", "fetch or copy the file again")
+            if len(data) > self.bytes_left + 1:
+                raise damaged("the caption is longer than the format allows")
         if data and data[0] != 0x20:
             raise _invalid()
         return bytes(data[1:]), history[1:]
 
 
 def _invalid() -> FormatError:
-    return FormatError("the caption is not valid text", "fetch or copy the file again")
+    return damaged("the caption is not valid text")
 
 
 def encode(encoder: RangeEncoder, what: Words, grid: tuple[int, int]) -> None:
-    """Code the words of a file, exactly, character by character, as the first section of the payload.
+    """Code the words of a file, the first part of its payload, without loss.
 
     Args:
-        encoder: where the decisions go.
+        encoder: where the symbols go.
         what: caption and regions.
         grid: the picture's rows and columns of patches.
 
@@ -166,29 +166,37 @@ def encode(encoder: RangeEncoder, what: Words, grid: tuple[int, int]) -> None:
         UsageError: too long, not valid Unicode text, too many regions, or a box outside the grid.
     """
     check(what, grid)
-    writer = _Writer(encoder)
-    writer.text(what.text, phrase=False)
+    texts = _TextEncoder(encoder)
+    texts.text(what.text, phrase=False)
     for number, region in enumerate(what.regions):
         encoder.bit(1, _MORE_P1 if number else _REGION_P1)
         for start, size, count in ((region.x, region.w, grid[1]), (region.y, region.h, grid[0])):
             encoder.symbol(start, _even(count))
             encoder.symbol(size - 1, _even(count - start))
-        writer.text(region.text, phrase=True)
+        texts.text(region.text, phrase=True)
     if len(what.regions) < MAX_REGIONS:
         encoder.bit(0, _MORE_P1 if what.regions else _REGION_P1)
 
 
 def decode(decoder: RangeDecoder, grid: tuple[int, int]) -> Words:
-    """Decode the words of a file of ``grid`` rows and columns of patches. FormatError if the file is damaged."""
-    reader = _Reader(decoder)
-    text = reader.text(_CAPTION_STYLES)
+    """Decode the words of a file.
+
+    Args:
+        decoder: of the payload, at its beginning.
+        grid: the picture's rows and columns of patches.
+
+    Raises:
+        FormatError: the file is damaged.
+    """
+    texts = _TextDecoder(decoder)
+    text = texts.text(_CAPTION_STYLES)
     regions: list[Region] = []
     while len(regions) < MAX_REGIONS and decoder.bit(_MORE_P1 if regions else _REGION_P1):
         x = decoder.symbol(_even(grid[1]))
         w = decoder.symbol(_even(grid[1] - x)) + 1
         y = decoder.symbol(_even(grid[0]))
         h = decoder.symbol(_even(grid[0] - y)) + 1
-        regions.append(Region(x, y, w, h, reader.text(_PHRASE_STYLES)))
+        regions.append(Region(x, y, w, h, texts.text(_PHRASE_STYLES)))
         if not regions[-1].text:
             raise _invalid()
     return Words(text, tuple(regions))
@@ -199,7 +207,11 @@ def _even(count: int) -> Table:
 
 
 def check(what: Words, grid: tuple[int, int]) -> None:
-    """Refuse what cannot be coded. UsageError: too long, not valid text, too many regions, a box outside the grid."""
+    """Check words before they are coded.
+
+    Raises:
+        UsageError: too long, not valid text, too many regions, a box outside the grid, or a phrase without text.
+    """
     try:
         size = sum(len(one.encode()) for one in (what.text, *(region.text for region in what.regions)))
     except UnicodeEncodeError:

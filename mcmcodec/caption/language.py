@@ -1,7 +1,7 @@
-"""Frozen language model of captions: the tokens spoken so far to exact frequencies of the next token.
+"""Frozen language model of captions: exact frequencies of the next token, given the tokens before it.
 
-An interpolated n-gram model in integers: each longer context that the frozen file knows takes its share of the
-probability for the tokens seen after it, and leaves the rest to the shorter contexts. Specified in
+An interpolated n-gram model in integers: each longer context in the frozen file gives a share of the probability to the
+tokens seen after it, and leaves the rest to the shorter contexts. Specified in
 `formats/captions.md`, section "Language model".
 """
 
@@ -32,7 +32,7 @@ _ECHO = 3
 """One share in 2**_ECHO of a phrase's probability goes to the words of the caption."""
 
 CHUNKS = re.compile(r" ?[^\W\d_]+(?:['\u2019-][^\W\d_]+)*| ?\d+| ?[^\w\s]+|\s+|_+")
-"""What a text is cut into before its tokens are looked up; the writer's business alone."""
+"""Chunks of a text before its tokens are looked up. Only encoders need it."""
 
 
 def value_of(code: NDArray[Any]) -> NDArray[np.int64]:
@@ -83,7 +83,7 @@ class LanguageModel:
             order += 1
 
     def _successors(self, context: Sequence[int]) -> tuple[NDArray[Any], NDArray[Any]] | None:
-        """Tokens known after a context, ascending, and their codes; None if the file does not know the context."""
+        """Tokens known after a context, ascending, and their codes; None if the file has no such context."""
         node = context[0]
         for level, (starts, follow, codes) in enumerate(self._levels[: len(context)]):
             start, end = int(starts[node]), int(starts[node + 1])
@@ -120,13 +120,13 @@ class LanguageModel:
         return share
 
     def table(self, history: Sequence[int], echo: Sequence[int] = ()) -> Table:
-        """The frequencies as the range coder wants them."""
+        """The frequencies as a table of the range coder."""
         return Table.fine(self.frequencies(history, echo))
 
 
 @cache
 def load() -> LanguageModel:
-    """The frozen model, read when first needed. ModelError if its file is not the one that belongs here."""
+    """The frozen model, read when first needed. ModelError if its file is missing or another one."""
     from safetensors.numpy import load as parse
 
     try:

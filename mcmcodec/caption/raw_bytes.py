@@ -1,4 +1,4 @@
-"""Texts that no language model fits (other scripts), byte by byte with adaptive bits: specification, 5.3."""
+"""Texts that the language model does not suit (other scripts), byte by byte: `formats/captions.md`, section 2."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from ..entropy.adaptive import AdaptiveBit
 from ..entropy.rangecoder import RangeDecoder, RangeEncoder
 
 MAX_BYTES = 4096
+"""Bytes of the caption and all phrases together, in UTF-8."""
 _LENGTH_BITS = 12
 
 
@@ -33,7 +34,7 @@ class _ByteModel:
 
 
 def encode_raw(encoder: RangeEncoder, data: bytes) -> None:
-    """Code 1 to 4096 bytes that no language model fits, with adaptive bits."""
+    """Code 1 to 4096 bytes with adaptive bits."""
     encoder.bits(len(data) - 1, _LENGTH_BITS)
     model = _ByteModel()
     for byte in data:

@@ -1,7 +1,7 @@
-"""Choice between captions by rate: of several that say the same, the one that says it in the fewest bytes.
+"""Choice between captions by rate: of several with the same content, the one that takes the fewest bytes.
 
-Content words are all but articles, prepositions and the like, compared without case and endings. A content word
-counts as often as candidates contain it, so that what most of them see weighs most.
+Content words are all but articles, prepositions and the like, compared without case and endings. The weight of each is
+the number of candidates that contain it.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ def choose(candidates: Sequence[str], limit: int | None = None) -> str:
         UsageError: a candidate is longer than a caption may be, or is not valid Unicode text.
     """
     texts = list(dict.fromkeys(text for text in candidates if text))
-    worth: Counter[str] = Counter(word for text in texts for word in content(text))
+    weight: Counter[str] = Counter(word for text in texts for word in content(text))
     sizes = {text: coded_size(text) for text in texts}
     if limit is not None and texts and min(sizes.values()) > limit:
         texts = [cut for text in texts if (cut := _cut(text, limit))]
         sizes = {text: coded_size(text) for text in texts}
     values = {
-        text: sum(worth[word] for word in content(text)) for text in texts if limit is None or sizes[text] <= limit
+        text: sum(weight[word] for word in content(text)) for text in texts if limit is None or sizes[text] <= limit
     }
     if not values:
         return ""

@@ -1,8 +1,8 @@
-"""Where captions come from: the command line, a text file or a table beside the picture, its metadata, a captioner.
+"""Sources of captions: a text file beside the picture, a table, the picture's metadata, a captioner.
 
-The first source that knows something about a picture is used; if it knows several captions, one is chosen by rate
-(:mod:`.shortest`). Everything here is strangers' text: sizes are limited, XML is parsed without entities, and
-whatever a damaged metadata block makes a parser raise counts as no caption.
+The first source that has a caption for the picture is used; of several captions, one is chosen by rate
+(:mod:`.shortest`). The text is untrusted: sizes are limited, XML is parsed without entities, and metadata that a parser
+fails on counts as no caption.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..plugins import Captioner
 
 Source = Callable[[str, "Image"], list[str]]
-"""Candidates, given a picture's path (``-`` if it has none) and the picture, its pixels perhaps not yet decoded."""
+"""Returns captions, given a picture's path (``-`` if it has none) and the picture, perhaps without its pixels yet."""
 
 MAX_FILE = 1 << 16
 """Bytes of a text file beside a picture, or of a metadata block, that are looked at."""
@@ -39,7 +39,7 @@ _PLACEHOLDERS = (
     "default",
     "image description",
 )
-"""How descriptions begin or end that cameras write by themselves."""
+"""Beginnings and ends of descriptions that cameras write by themselves."""
 
 
 def clean(text: str) -> str:
@@ -72,14 +72,14 @@ def sidecar(path: str, image: Image) -> list[str]:
 
 
 def metadata(path: str, image: Image) -> list[str]:
-    """What XMP, IPTC, EXIF and PNG text say about a picture; without the placeholders that cameras write."""
+    """Captions in XMP, IPTC, EXIF and PNG text, without the placeholders that cameras write."""
     found = []
     for read in (_xmp, _iptc, _exif, _png):
         try:
             found += [clean(text) for text in read(image)]
         except MemoryError:
             raise
-        # Pillow's parsers raise whatever a hostile block makes them trip over: then it says nothing.
+        # Pillow's parsers raise all sorts of errors for damaged blocks, which then count as empty.
         except Exception:
             continue
     return [text for text in dict.fromkeys(found) if _is_description(text)]
@@ -149,7 +149,7 @@ def captioned(describe: Captioner) -> Source:
 
 
 def candidates(sources: Sequence[Source], path: str, image: Image) -> list[str]:
-    """What the first source that knows the picture says; empty if none does."""
+    """The captions of the first source that has any for the picture; empty if none has."""
     return next((found for one in sources if (found := one(path, image))), [])
 
 
@@ -212,7 +212,7 @@ def _png(image: Image) -> Iterator[str]:
 
 
 def _decoded(data: bytes) -> str:
-    """Text of unstated encoding: UTF-8 if it is, otherwise Latin-1, in which everything is something."""
+    """Text of unknown encoding: UTF-8 if it is valid, otherwise Latin-1, which accepts any bytes."""
     data = data[:MAX_FILE].rstrip(b"\0")
     try:
         return data.decode()

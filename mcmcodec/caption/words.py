@@ -1,4 +1,4 @@
-"""Words about the picture: the caption, and phrases about boxes on its grid of patches."""
+"""The texts of a file: a caption of the picture, and phrases about boxes on its grid of patches."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Words:
-    """All words of a file: about the whole picture, and about parts of it.
+    """A caption and its regions.
 
     Attributes:
         text: the caption; may be empty.
@@ -37,5 +37,5 @@ class Words:
     regions: tuple[Region, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether there is anything to code."""
+        """Whether there is any text."""
         return bool(self.text or self.regions)

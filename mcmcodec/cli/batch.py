@@ -1,4 +1,4 @@
-"""Working through a plan: skip, refuse or do each file, keep going after errors, and sum up at the end."""
+"""The loop over the files of a command: skip, refuse or do each one, continue after errors, print a summary."""
 
 import json
 import time
@@ -6,15 +6,15 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 import click
 
 from ..errors import UsageError
 from .console import Meter, complain, duration, explain, printable, rate, size
-from .files import STREAM, Job, exists, guard_terminal
-from .output import Output, Taken, write
-from .pipeline import Behind
+from .files import STREAM, Job, exists, guard_stdin, guard_terminal
+from .output import Output, OutputExists, write
+from .pipeline import WriteBehind
 
 OK: Final = 0
 FAILED: Final = 1
@@ -24,132 +24,140 @@ INTERRUPTED: Final = 130
 
 
 @dataclass(frozen=True, slots=True)
-class Manners:
-    """How a command treats files that exist, and what it says."""
+class OutputPolicy:
+    """What a command does about outputs that exist, and what it prints.
 
-    force: bool
-    skip_existing: bool
-    dry_run: bool
-    quiet: bool
-    json: bool
+    Raises:
+        UsageError: two of the options contradict each other.
+    """
+
+    force: bool = False
+    skip_existing: bool = False
+    dry_run: bool = False
+    quiet: bool = False
     verbose: bool = False
+    json: bool = False
+
+    def __post_init__(self) -> None:
+        if self.force and self.skip_existing:
+            raise UsageError("--force and --skip-existing contradict each other", "give one of them")
+        if self.quiet and self.verbose:
+            raise UsageError("--quiet and --verbose contradict each other", "give one of them")
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a job made: the output, the input's size, the picture's size, more facts for ``-v``, and losses.
+    """What encoding or decoding one file gave.
 
-    ``pixels`` are those that the compressed side holds, where the picture is a part or a reduction of them.
+    Attributes:
+        data: the output.
+        bytes_in: size of the input.
+        width: of the picture, in pixels.
+        height: of the picture, in pixels.
+        details: more about it, for ``-v`` and ``--json``.
+        lost: what of the input the output does not hold, in words for people.
+        pixels: of the .mcm file, where the picture is a part or a reduction of it; 0 for width times height.
     """
 
     data: Output
     bytes_in: int
     width: int
     height: int
-    facts: Mapping[str, object] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
     pixels: int = 0
 
-    def rate(self, size: int) -> float:
-        """Bits per pixel where the compressed side has so many bytes."""
-        return 8 * size / (self.pixels or self.width * self.height)
+    @property
+    def coded_pixels(self) -> int:
+        """Pixels of the .mcm file."""
+        return self.pixels or self.width * self.height
 
 
-Outcomes = Callable[[Sequence[Job]], Generator[tuple[Job, Callable[[], Result]], None, None]]
-"""Does jobs in order: yields each with a function that returns its result or raises what went wrong."""
+JobRunner = Callable[[Sequence[Job]], Generator[tuple[Job, Callable[[], Result]], None, None]]
+"""Takes the jobs that need work and yields each, in order, with a function that returns its result or raises."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Turn:
-    """A job whose turn has come: what is to happen, and what came of it."""
+class _Attempt:
+    """A job and what became of it before its output is written.
+
+    Attributes:
+        job: the job.
+        action: see :func:`decide_action`.
+        result: what it gave, if it was done.
+        error: what went wrong with it, if anything did.
+        seconds: time that it took.
+    """
 
     job: Job
-    what: str
+    action: str
     result: Result | None = None
     error: Exception | None = None
     seconds: float = 0.0
 
 
-@dataclass(slots=True)
-class _Tally:
-    done: int = 0
-    failed: int = 0
-    skipped: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    pixels: int = 0
-
-    def exit_code(self) -> int:
-        if self.failed:
-            return FAILED
-        return ALL_SKIPPED if self.skipped and not self.done else OK
-
-
 def run(
     jobs: Sequence[Job],
-    prepare: Callable[[Callable[[str], None]], Outcomes],
-    manners: Manners,
+    prepare: Callable[[Callable[[str], None]], JobRunner],
+    policy: OutputPolicy,
     *,
-    compressed: str,
+    compressed: Literal["in", "out"],
+    text: bool = False,
 ) -> int:
     """Do every job.
 
     Args:
-        jobs: The plan.
-        prepare: Called once, before the first file that needs work, with a function that shows what is being
-            worked on; returns what does the jobs.
-        manners: What to do about existing files, and what to say.
-        compressed: ``"in"`` or ``"out"``: the side whose bytes make up the bits per pixel.
+        jobs: the plan.
+        prepare: called once, before the first file that needs work, with a function that shows the name of what is
+            being worked on; returns what does the jobs.
+        policy: what to do about existing files, and what to print.
+        compressed: whether the input or the output is the .mcm file, whose bytes make up the bits per pixel.
+        text: whether outputs are text, which a terminal may show.
 
     Returns:
         The exit code.
 
     Raises:
-        UsageError: The options are wrong or contradict each other, or a terminal would be used for binary.
-        McmError: From ``prepare``.
+        UsageError: an option is wrong, or binary data would be read from or written to a terminal.
+        McmError: from ``prepare``.
     """
     to_stdout = any(job.target == STREAM for job in jobs)
-    if manners.force and manners.skip_existing:
-        raise UsageError("--force and --skip-existing contradict each other", "give one of them")
-    if manners.quiet and manners.verbose:
-        raise UsageError("--quiet and --verbose contradict each other", "give one of them")
-    if manners.json and to_stdout:
+    if policy.json and to_stdout:
         raise UsageError("--json and the data cannot both go to stdout", "give a file with -o")
-    if manners.dry_run:
+    if policy.dry_run:
         for job in jobs:
-            _announce(job, manners)
+            _print_plan(job, policy)
         return OK
-    guard_terminal(jobs)
-    tally = _Tally()
+    if text:
+        guard_stdin(job.source for job in jobs)
+    else:
+        guard_terminal(jobs)
     start = time.monotonic()
-    with Meter(len(jobs), quiet=manners.quiet) as meter:
-
-        def settle(turn: _Turn, written: Callable[[], int]) -> None:
-            _settle(turn, written, manners, tally, compressed)
-            meter.step()
-
-        hand_over = partial(_write, replace=manners.force)
-        turns = _turns(jobs, prepare, manners, meter)
+    with Meter(len(jobs), quiet=policy.quiet) as meter:
+        report = _Report(policy, compressed, meter)
+        write_output = partial(_write, replace=policy.force)
+        attempts = _attempt_all(jobs, prepare, policy, meter)
         if len(jobs) == 1:
-            for turn in turns:
-                settle(turn, partial(hand_over, turn))
+            for attempt in attempts:
+                report.add(attempt, partial(write_output, attempt))
         else:
-            with closing(turns), closing(Behind(hand_over, settle, _weight)) as behind:
-                for turn in turns:
-                    if turn.result and not isinstance(turn.result.data, bytes):
-                        # made while it is written: another thread would take the processor from the next file
-                        behind.flush()
-                        settle(turn, partial(hand_over, turn))
+            with closing(attempts), closing(WriteBehind(write_output, report.add, _pending_bytes)) as queue:
+                for attempt in attempts:
+                    if attempt.result and not isinstance(attempt.result.data, bytes):
+                        # The picture is decoded while it is written: in another thread it would compete with the
+                        # next file for the processor.
+                        queue.flush()
+                        report.add(attempt, partial(write_output, attempt))
                     else:
-                        behind.put(turn)
-    if not manners.quiet and not to_stdout:
-        click.echo(_summary(tally, time.monotonic() - start, compressed), err=True)
-    return tally.exit_code()
+                        queue.put(attempt)
+    if not policy.quiet and not to_stdout:
+        click.echo(report.summary(time.monotonic() - start), err=True)
+    return report.exit_code()
 
 
-def fate(job: Job, manners: Manners) -> str:
-    """What is to happen to a job: ``do``, ``skip``, or the reason for refusing."""
-    if job.target == STREAM or manners.force:
+def decide_action(job: Job, policy: OutputPolicy) -> str:
+    """What to do with a job: ``do``, ``skip``, or the reason for refusing it."""
+    if job.target == STREAM or policy.force:
         return "do"
     try:
         there = exists(job.target)
@@ -157,139 +165,147 @@ def fate(job: Job, manners: Manners) -> str:
         return explain(error)
     if not there:
         return "do"
-    return "skip" if manners.skip_existing else str(Taken.of(job.target))
+    return "skip" if policy.skip_existing else str(OutputExists.of(job.target))
 
 
-def _turns(
-    jobs: Sequence[Job], prepare: Callable[[Callable[[str], None]], Outcomes], manners: Manners, meter: Meter
-) -> Generator[_Turn, None, None]:
-    """Do the jobs that need it, in order; an error is kept, and the next job goes ahead."""
-    fates = [fate(job, manners) for job in jobs]
-    outcomes: Generator[tuple[Job, Callable[[], Result]], None, None] | None = None
+def _attempt_all(
+    jobs: Sequence[Job], prepare: Callable[[Callable[[str], None]], JobRunner], policy: OutputPolicy, meter: Meter
+) -> Generator[_Attempt, None, None]:
+    """Do the jobs that need it, in order; an error is kept, and the next job follows."""
+    actions = [decide_action(job, policy) for job in jobs]
+    results: Generator[tuple[Job, Callable[[], Result]], None, None] | None = None
     with ExitStack() as stack:
-        for job, what in zip(jobs, fates, strict=True):
+        for job, action in zip(jobs, actions, strict=True):
             meter.at(job.name)
-            if what != "do":
-                yield _Turn(job, what)
+            if action != "do":
+                yield _Attempt(job, action)
                 continue
-            if outcomes is None:
-                outcomes = prepare(meter.at)([one for one, that in zip(jobs, fates, strict=True) if that == "do"])
-                # what went wrong with a picture may hold on to it for long
-                stack.callback(outcomes.close)
+            if results is None:
+                results = prepare(meter.at)([one for one, other in zip(jobs, actions, strict=True) if other == "do"])
+                # closed here, because the traceback of an error keeps the generator alive
+                stack.callback(results.close)
             start = time.monotonic()
-            _, get = next(outcomes)
+            _, get = next(results)
             try:
                 result = get()
             except (BrokenPipeError, UsageError):
-                # A reader that has gone, or an option that is wrong, is the same for all files.
+                # A closed pipe, or an option that is wrong, is the same for all files.
                 raise
             # Whatever goes wrong with one file must not cost the others.
             except Exception as error:
-                yield _Turn(job, what, error=error, seconds=time.monotonic() - start)
+                yield _Attempt(job, action, error=error, seconds=time.monotonic() - start)
                 continue
-            yield _Turn(job, what, result, seconds=time.monotonic() - start)
+            yield _Attempt(job, action, result, seconds=time.monotonic() - start)
 
 
-def _write(turn: _Turn, replace: bool) -> int:
+def _write(attempt: _Attempt, replace: bool) -> int:
     """Write a job's output, if there is one; return its bytes."""
-    return write(turn.job.target, turn.result.data, replace=replace) if turn.result else 0
+    return write(attempt.job.target, attempt.result.data, replace=replace) if attempt.result else 0
 
 
-def _weight(turn: _Turn) -> int:
-    """Bytes that a turn holds while it waits to be written."""
-    return len(turn.result.data) if turn.result and isinstance(turn.result.data, bytes) else 0
+def _pending_bytes(attempt: _Attempt) -> int:
+    """Bytes of memory that an output takes while it waits to be written."""
+    return len(attempt.result.data) if attempt.result and isinstance(attempt.result.data, bytes) else 0
 
 
-def _settle(turn: _Turn, written: Callable[[], int], manners: Manners, tally: _Tally, compressed: str) -> None:
-    """Report what came of a job once its output is written."""
-    job, result, error = turn.job, turn.result, turn.error
-    if turn.what == "skip":
-        tally.skipped += 1
-        _report(job, manners, "skipped")
-        return
-    start, bytes_out = time.monotonic(), 0
-    try:
-        bytes_out = written()
-    except BrokenPipeError:
-        raise
-    except Taken as failure:
-        if manners.skip_existing:
-            # another process was faster
-            tally.skipped += 1
-            _report(job, manners, "skipped")
+class _Report:
+    """Prints what became of each job, and counts."""
+
+    def __init__(self, policy: OutputPolicy, compressed: str, meter: Meter) -> None:
+        self._policy, self._compressed, self._meter = policy, compressed, meter
+        self._done = self._failed = self._skipped = 0
+        self._bytes_in = self._bytes_out = self._pixels = 0
+
+    def add(self, attempt: _Attempt, written: Callable[[], int]) -> None:
+        """Report a job; ``written`` returns how many bytes were written, or raises what went wrong with that."""
+        self._add(attempt, written)
+        self._meter.step()
+
+    def _add(self, attempt: _Attempt, written: Callable[[], int]) -> None:
+        if attempt.action == "skip":
+            self._skip(attempt.job)
             return
-        error = failure
-    except Exception as failure:
-        error = failure
-    if error or result is None:
-        _fail(job, manners, tally, explain(error, job.source) if error else turn.what)
-        return
-    tally.done += 1
-    tally.bytes_in += result.bytes_in
-    tally.bytes_out += bytes_out
-    tally.pixels += result.pixels or result.width * result.height
-    bpp = result.rate(bytes_out if compressed == "out" else result.bytes_in)
-    seconds = turn.seconds + (0 if isinstance(result.data, bytes) else time.monotonic() - start)
-    for loss in () if manners.quiet else result.lost:
-        complain(f"warning: {loss}", job.name)
-    _report(
-        job,
-        manners,
-        "ok",
-        width=result.width,
-        height=result.height,
-        bytes_in=result.bytes_in,
-        bytes_out=bytes_out,
-        bpp=round(bpp, 6),
-        seconds=round(seconds, 3),
-        **result.facts,
-        **({"lost": result.lost} if result.lost else {}),
-    )
-    if manners.verbose:
-        _tell(job, result, bytes_out, bpp, seconds)
+        start, bytes_out, error = time.monotonic(), 0, attempt.error
+        try:
+            bytes_out = written()
+        except BrokenPipeError:
+            raise
+        except OutputExists as failure:
+            if self._policy.skip_existing:
+                # another process wrote it meanwhile
+                self._skip(attempt.job)
+                return
+            error = failure
+        except Exception as failure:
+            error = failure
+        if error or attempt.result is None:
+            self._fail(attempt.job, explain(error, attempt.job.source) if error else attempt.action)
+            return
+        streamed = not isinstance(attempt.result.data, bytes)
+        self._finish(
+            attempt.job, attempt.result, bytes_out, attempt.seconds + streamed * (time.monotonic() - start)
+        )
+
+    def _skip(self, job: Job) -> None:
+        self._skipped += 1
+        _print_json(job, self._policy, "skipped")
+
+    def _fail(self, job: Job, message: str) -> None:
+        self._failed += 1
+        complain(message, job.name)
+        _print_json(job, self._policy, "failed", error=message)
+
+    def _finish(self, job: Job, result: Result, bytes_out: int, seconds: float) -> None:
+        self._done += 1
+        self._bytes_in += result.bytes_in
+        self._bytes_out += bytes_out
+        self._pixels += result.coded_pixels
+        bpp = 8 * (bytes_out if self._compressed == "out" else result.bytes_in) / result.coded_pixels
+        for loss in () if self._policy.quiet else result.lost:
+            complain(f"warning: {loss}", job.name)
+        _print_json(
+            job, self._policy, "ok", width=result.width, height=result.height, bytes_in=result.bytes_in,
+            bytes_out=bytes_out, bpp=round(bpp, 6), seconds=round(seconds, 3), **result.details,
+            **({"lost": result.lost} if result.lost else {}),
+        )  # fmt: skip
+        if self._policy.verbose:
+            parts = [f"{size(result.bytes_in)} -> {size(bytes_out)} ({rate(bpp)} bpp)", duration(seconds)]
+            parts += [f"{name} {value}" for name, value in result.details.items()]
+            click.echo(printable(f"{job.name} -> {job.target_name}: {', '.join(parts)}"), err=True)
+
+    def summary(self, seconds: float) -> str:
+        """``24 images, 61.3 MB -> 118 kB (0.041 bpp), 38 s, 1 failed``."""
+        parts = [f"{self._done} image{'' if self._done == 1 else 's'}"]
+        if self._done:
+            coded = self._bytes_out if self._compressed == "out" else self._bytes_in
+            bpp = 8 * coded / self._pixels
+            parts.append(f"{size(self._bytes_in)} -> {size(self._bytes_out)} ({rate(bpp)} bpp)")
+            parts.append(duration(seconds))
+        if self._skipped:
+            parts.append(f"{self._skipped} skipped")
+        if self._failed:
+            parts.append(f"{self._failed} failed")
+        return ", ".join(parts)
+
+    def exit_code(self) -> int:
+        """The exit code of the command."""
+        if self._failed:
+            return FAILED
+        return ALL_SKIPPED if self._skipped and not self._done else OK
 
 
-def _tell(job: Job, result: Result, bytes_out: int, bpp: float, seconds: float) -> None:
-    """``a.png -> a.mcm: 41.2 kB -> 512 B (0.041 bpp), 0.4 s, quality 43, encodes 4`` on stderr."""
-    target = "stdout" if job.target == STREAM else job.target
-    parts = [f"{size(result.bytes_in)} -> {size(bytes_out)} ({rate(bpp)} bpp)", duration(seconds)]
-    parts += [f"{name} {fact}" for name, fact in result.facts.items()]
-    click.echo(printable(f"{job.name} -> {target}: {', '.join(parts)}"), err=True)
-
-
-def _fail(job: Job, manners: Manners, tally: _Tally, message: str) -> None:
-    tally.failed += 1
-    complain(message, job.name)
-    _report(job, manners, "failed", error=message)
-
-
-def _report(job: Job, manners: Manners, status: str, **more: object) -> None:
+def _print_json(job: Job, policy: OutputPolicy, status: str, **more: object) -> None:
     """One line of JSON on stdout, when asked for."""
-    if manners.json:
+    if policy.json:
         click.echo(json.dumps({**asdict(job), "status": status, **more}))
 
 
-def _announce(job: Job, manners: Manners) -> None:
-    """Say what would be done."""
-    what = fate(job, manners)
-    status = {"do": "planned", "skip": "skipped"}.get(what, "refused")
-    if manners.json:
-        _report(job, manners, status)
+def _print_plan(job: Job, policy: OutputPolicy) -> None:
+    """Say what would be done with a job."""
+    action = decide_action(job, policy)
+    status = {"do": "planned", "skip": "skipped"}.get(action, "refused")
+    if policy.json:
+        _print_json(job, policy, status)
     else:
-        target = "stdout" if job.target == STREAM else job.target
-        note = {"planned": "", "skipped": " (skipped: it exists)"}.get(status, f" (refused: {what})")
-        click.echo(printable(f"{job.name} -> {target}{note}"))
-
-
-def _summary(tally: _Tally, seconds: float, compressed: str) -> str:
-    """``24 images, 61.3 MB -> 118 kB (0.041 bpp), 38 s, 1 failed``."""
-    parts = [f"{tally.done} image{'' if tally.done == 1 else 's'}"]
-    if tally.done:
-        coded = tally.bytes_out if compressed == "out" else tally.bytes_in
-        parts.append(f"{size(tally.bytes_in)} -> {size(tally.bytes_out)} ({rate(8 * coded / tally.pixels)} bpp)")
-        parts.append(duration(seconds))
-    if tally.skipped:
-        parts.append(f"{tally.skipped} skipped")
-    if tally.failed:
-        parts.append(f"{tally.failed} failed")
-    return ", ".join(parts)
+        note = {"planned": "", "skipped": " (skipped: it exists)"}.get(status, f" (refused: {action})")
+        click.echo(printable(f"{job.name} -> {job.target_name}{note}"))

@@ -1,4 +1,4 @@
-"""``codec caption``: prints a file's caption, or exchanges it and nothing else. Never imports torch."""
+"""``codec caption``: prints a file's caption, or changes it and nothing else. Never imports torch."""
 
 import json
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import click
 
 from ..errors import UsageError
+from . import shared_options
 from .batch import FAILED, OK
 from .console import complain, explain, printable
 from .files import STREAM, Job, find, guard_terminal, read
@@ -14,7 +15,7 @@ from .output import write
 
 @dataclass(frozen=True, slots=True)
 class _Edit:
-    """What becomes of a caption: replaced, lengthened, or taken out; nothing when all are unset."""
+    """How a caption changes: it is replaced, lengthened or removed, or stays if all are unset."""
 
     new: str | None
     more: str | None
@@ -29,20 +30,20 @@ class _Edit:
         return self.new or ""
 
 
-@click.command(short_help="Show or change the words in .mcm files.")
+@click.command(short_help="Show or change the captions of .mcm files.")
 @click.argument("inputs", metavar="FILES|FOLDERS|-", nargs=-1, required=True)
-@click.option("--set", "new", metavar="TEXT", help="Put this caption in place of the old one.")
-@click.option("--append", "more", metavar="TEXT", help="Add words to the caption, after a space.")
-@click.option("--remove", is_flag=True, help="Take the caption out.")
-@click.option("-r", "--recursive", is_flag=True, help="Enter folders to any depth.")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and stop.")
+@click.option("--set", "new", metavar="TEXT", help="Replace the caption by this one.")
+@click.option("--append", "more", metavar="TEXT", help="Add text to the caption, after a space.")
+@click.option("--remove", is_flag=True, help="Remove the caption.")
+@shared_options.recursive
+@shared_options.dry_run
 @click.option("--quiet", is_flag=True, help="Print errors only when changing captions.")
-@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON per file.")
+@shared_options.as_json
 def caption(
     inputs: tuple[str, ...], new: str | None, more: str | None, remove: bool, recursive: bool, dry_run: bool,
     quiet: bool, as_json: bool,
 ) -> int:  # fmt: skip
-    """Show or change the words in .mcm files.
+    """Show or change the captions of .mcm files.
 
     A change touches the caption and the checksum only: the picture stays the
     same, bit for bit. Files are changed in place, each whole or not at all;
@@ -58,48 +59,47 @@ def caption(
     if (new is not None) + (more is not None) + remove > 1:
         raise UsageError("--set, --append and --remove contradict each other", "give one of them")
     if "" in (new, more):
-        raise UsageError("the text is empty", "give --remove to take a caption out")
+        raise UsageError("the text is empty", "give --remove to remove a caption")
     edit = _Edit(new, more, remove)
-    found = [one.path for one in find(inputs, recursive=recursive, accept=frozenset((".mcm",)))]
+    found = find(inputs, recursive=recursive, accept=frozenset((".mcm",)))
     if edit and not dry_run:
-        guard_terminal([Job(path, path) for path in found])
-        if as_json and STREAM in found:
+        guard_terminal([Job(one.path, one.path) for one in found])
+        if as_json and any(one.path == STREAM for one in found):
             raise UsageError("--json and the data cannot both go to stdout", "give a file")
     code, changed, same = OK, 0, 0
-    for path in found:
-        name = "stdin" if path == STREAM else path
+    for one in found:
         try:
-            before, after, sizes = _one(path, edit, dry_run=dry_run)
+            before, after, sizes = _edit_file(one.path, edit, dry_run=dry_run)
         # As in batch: one bad file must not cost the others.
         except Exception as error:
-            # A reader that has gone, or a caption that is too long, is the same for all files.
+            # A closed pipe, or a caption that is too long, is the same for all files.
             if isinstance(error, BrokenPipeError) or (isinstance(error, UsageError) and new is not None):
                 raise
             code = FAILED
-            complain(explain(error, path), name)
+            complain(explain(error, one.path), one.name)
             if as_json:
-                click.echo(json.dumps({"file": name, "status": "failed", "error": explain(error, path)}))
+                click.echo(json.dumps({"file": one.name, "status": "failed", "error": explain(error, one.path)}))
             continue
         changed, same = changed + (before != after), same + (before == after)
         if as_json:
             status = "planned" if dry_run else "ok"
-            facts = {"file": name, "status": status, "caption": after, "bytes": sizes[1]}
+            facts = {"file": one.name, "status": status, "caption": after, "bytes": sizes[1]}
             click.echo(json.dumps(facts | ({"before": before, "bytes_before": sizes[0]} if edit else {})))
         elif not edit:
-            click.echo(printable(after if len(found) == 1 else f"{name}: {after}"))
+            click.echo(printable(after if len(found) == 1 else f"{one.name}: {after}"))
         elif dry_run:
-            click.echo(printable(f'{name}: "{before}" -> "{after}", {sizes[0]} -> {sizes[1]} bytes'))
+            click.echo(printable(f'{one.name}: "{before}" -> "{after}", {sizes[0]} -> {sizes[1]} bytes'))
     if edit and not dry_run and not quiet:
         click.echo(f"{changed} caption{'' if changed == 1 else 's'} changed, {same} already so", err=True)
     return code
 
 
-def _one(path: str, edit: _Edit, *, dry_run: bool) -> tuple[str, str, tuple[int, int]]:
+def _edit_file(path: str, edit: _Edit, *, dry_run: bool) -> tuple[str, str, tuple[int, int]]:
     """Read, and perhaps change, one file; return its caption before and after, and its sizes likewise."""
-    from ..bitstream.file import opened, with_caption
+    from ..bitstream.file import open_file, with_caption
 
     data = read(path)
-    before = opened(data).caption
+    before = open_file(data).caption
     after = edit(before) if edit else before
     changed = data if after == before else with_caption(data, after)
     if edit and not dry_run and (changed is not data or path == STREAM):

@@ -1,7 +1,7 @@
 """``codec encode --engine ray``: the same work on all processors of a machine or a cluster, in the same order.
 
-Each actor loads the model once. Results come back here and are written here, so that what is skipped, refused,
-reported and counted is the same as in a local run, and so are the bytes.
+Each actor loads the model once. Results come back to this process and are written by it, so the files, the messages
+and the counts are those of a local run.
 """
 
 from __future__ import annotations
@@ -20,15 +20,19 @@ AHEAD = 2
 """Jobs per actor that are under way or waiting."""
 
 
-def outcomes(
-    jobs: Sequence[Job], settings: dict[str, Any], work: Callable[[dict[str, Any]], Callable[[Job], Result]]
+MakeWorker = Callable[[], Callable[[Job], Result]]
+"""Loads the model and returns what does a job. It is sent to other processes, so it can be pickled."""
+
+
+def run_jobs(
+    jobs: Sequence[Job], *, device: str, make_worker: MakeWorker
 ) -> Generator[tuple[Job, Callable[[], Result]], None, None]:
     """Do jobs with Ray, in its cluster if RAY_ADDRESS names one, else in one of this machine.
 
     Args:
         jobs: what to do.
-        settings: the command's options.
-        work: makes of the options what does a job; called once in every actor.
+        device: where to compute, as of ``--device``.
+        make_worker: called once in every actor.
 
     Yields:
         Each job in order, and a function that returns its result or raises what went wrong.
@@ -51,8 +55,8 @@ def outcomes(
             ) from error
     try:
         count = min(len(jobs), max(1, int(ray.cluster_resources().get("CPU", 1))))
-        remote = ray.remote(num_cpus=1, num_gpus=_gpu_share(settings["device"], count, ray))(Worker)
-        actors = [remote.remote(settings, work) for _ in range(count)]
+        remote = ray.remote(num_cpus=1, num_gpus=_gpu_share(device, count, ray))(Worker)
+        actors = [remote.remote(make_worker) for _ in range(count)]
         waiting: deque[tuple[Job, Any]] = deque()
         for number, job in enumerate(jobs):
             if len(waiting) == AHEAD * count:
@@ -66,17 +70,17 @@ def outcomes(
 
 
 class Worker:
-    """Lives in a process of its own and does jobs one after the other."""
+    """A Ray actor: does jobs one after the other in a process of its own."""
 
-    def __init__(self, settings: dict[str, Any], work: Callable[[dict[str, Any]], Callable[[Job], Result]]) -> None:
-        self._settings, self._prepare = settings, work
+    def __init__(self, make_worker: MakeWorker) -> None:
+        self._make_worker = make_worker
         self._work: Callable[[Job], Result] | None = None
 
     def do(self, job: Job) -> Result | Exception:
-        """What came of a job; an error is handed over rather than raised, so that Ray does not wrap it."""
+        """Do a job; an error is returned rather than raised, so that Ray does not wrap it."""
         try:
             if self._work is None:
-                self._work = self._prepare(dict(self._settings))
+                self._work = self._make_worker()
             return self._work(job)
         except Exception as error:
             return error

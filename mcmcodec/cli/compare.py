@@ -1,4 +1,4 @@
-"""``codec compare``: how far a picture is from its original, by every metric that can be had."""
+"""``codec compare``: how far a picture is from its original, by all available metrics."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import McmError, UsageError
-from . import options
+from . import shared_options
 from .batch import FAILED, OK
 from .console import complain, explain, printable, rate, size
 from .files import STREAM, seekable
@@ -19,16 +19,23 @@ if TYPE_CHECKING:
 @click.command(short_help="Measure how far a picture is from its original.")
 @click.argument("original", metavar="ORIGINAL")
 @click.argument("picture", metavar="PICTURE")
-@click.option("--metrics", metavar="LIST", default="all", help="Of psnr, msssim, lpips, dists, fd.  [default: all]")
+@click.option(
+    "--metrics",
+    metavar="LIST",
+    default="all",
+    show_default=True,
+    help="Of psnr, msssim, lpips, dists, ciede, chroma, fd; quick, colour, all.",
+)
 @click.option("--decoder", metavar="NAME", help="For .mcm files.  [default: the model's first]")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
-@options.device
+@shared_options.device
 def compare(original: str, picture: str, metrics: str, decoder: str | None, as_json: bool, device: str) -> int:
     """Measure how far a picture is from its original.
 
     Both may be pictures of any format, or .mcm files, which are decoded first. LPIPS and DISTS
-    need their weights; without them a line says how to install these. FD is the Frechet distance
-    between patches, by VGG16's features: it is not FID.
+    need their weights; without them a line says how to install these. CIEDE2000 and chroma are of
+    the means of 16x16 pixels: how far areas are from their colour, and how much of it is left. FD is
+    the Frechet distance between patches, by VGG16's features: it is not FID.
 
     \b
     Examples:
@@ -45,7 +52,7 @@ def compare(original: str, picture: str, metrics: str, decoder: str | None, as_j
             raise UsageError("two pictures cannot come from one stdin", "give two files")
         try:
             pictures.append(_load(name, decoder, device))
-        # Whatever is wrong with a picture is told of the picture.
+        # Any error is reported with the name of the picture.
         except Exception as error:
             complain(explain(error, name), name)
             return FAILED

@@ -1,4 +1,4 @@
-"""``codec completion``: what teaches a shell to complete codec's commands, options and files."""
+"""``codec completion``: prints the script with which a shell completes codec's commands, options and files."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -8,7 +8,7 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print what teaches a shell to complete codec's commands, options and files.
+    """Print the script with which a shell completes commands, options and files.
 
     \b
     Examples:
@@ -19,6 +19,6 @@ def completion(ctx: click.Context, shell: str) -> None:
     script = get_completion_class(shell)
     assert script is not None
     root = ctx.find_root()
-    # not source(): it would run bash to ask for its version, wherever the script is going to be used
+    # not source(): it would run bash to ask for its version, though the script may be for another machine
     completer = script(root.command, {}, "codec", "_CODEC_COMPLETE")
     click.echo(completer.source_template % completer.source_vars())

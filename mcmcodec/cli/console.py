@@ -1,4 +1,4 @@
-"""What the command line says to people: errors, progress, sizes and times, and strangers' text made safe."""
+"""Messages to people: errors, progress, sizes and times; control characters in untrusted text are escaped."""
 
 import errno
 import os
@@ -29,7 +29,7 @@ _REMEDIES: Final = {
 
 
 def printable(text: str) -> str:
-    """Return text with everything that could drive a terminal or reorder a line written as an escape.
+    """Return text with every character escaped that could control a terminal or reorder a line.
 
     Control, bidirectional, private and unassigned characters, lone surrogates and exotic spaces become
     ``\\x..``, ``\\u....`` or ``\\U........``.
@@ -43,11 +43,11 @@ def _escape(char: str) -> str:
 
 
 def explain(error: BaseException, file: str = "") -> str:
-    """Say in one line, ``cause; remedy``, what an error means to the person at the command line.
+    """Describe an error in one line, ``cause; remedy``.
 
     Args:
         error: What was raised.
-        file: The file that the line will be about: an error about another file names it.
+        file: The file that the message is about; another file is named if the error is about it.
     """
     if os.environ.get("MCMCODEC_DEBUG"):
         raise error
@@ -66,7 +66,7 @@ def explain(error: BaseException, file: str = "") -> str:
 
 
 def _is_torch_out_of_memory(error: BaseException) -> bool:
-    """Torch has no common class for this, and importing it to ask would be slow."""
+    """Whether the error is torch's for lack of memory, told by its text: importing torch to ask would be slow."""
     text = str(error)
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
@@ -80,7 +80,7 @@ def complain(message: str, file: str = "") -> None:
 
 
 def size(count: float) -> str:
-    """Bytes for people, three digits: ``412 B``, ``118 kB``, ``61.3 MB``."""
+    """Format bytes with three digits: ``412 B``, ``118 kB``, ``61.3 MB``."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 999.5:
             return f"{count:.0f} B" if unit == "B" else f"{count:#.3g} {unit}".replace(". ", " ")
@@ -89,12 +89,12 @@ def size(count: float) -> str:
 
 
 def rate(bpp: float) -> str:
-    """Bits per pixel for people: ``0.0032``, ``0.041``, ``2.50``."""
+    """Format bits per pixel: ``0.0032``, ``0.041``, ``2.50``."""
     return f"{bpp:.4f}" if bpp < 0.00995 else f"{bpp:.3f}" if bpp < 0.9995 else f"{bpp:.2f}"
 
 
 def duration(seconds: float) -> str:
-    """A time for people: ``0.4 s``, ``38 s``, ``2 min 5 s``, ``1 h 3 min``."""
+    """Format a time: ``0.4 s``, ``38 s``, ``2 min 5 s``, ``1 h 3 min``."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -106,10 +106,10 @@ def duration(seconds: float) -> str:
 
 
 class Meter:
-    """A progress bar on stderr when that is a terminal, the work lasts, has more than one step, and it is wanted."""
+    """A progress bar on stderr, if that is a terminal and there are several steps that take more than a second."""
 
     def __init__(self, total: int, *, quiet: bool, patience: float = 1.0) -> None:
-        """Prepare for ``total`` steps; nothing is shown before so many seconds of the ``with`` block have passed."""
+        """Prepare for ``total`` steps; the bar appears after ``patience`` seconds, and never if ``quiet``."""
         self._total, self._done = total, 0
         self._shown = not quiet and total > 1 and sys.stderr.isatty()
         self._begin = time.monotonic() + patience
@@ -117,7 +117,7 @@ class Meter:
         self._task: TaskID | None = None
 
     def __enter__(self) -> "Meter":
-        """Begin to wait."""
+        """Return the bar itself."""
         return self
 
     def _start(self) -> None:
@@ -138,12 +138,12 @@ class Meter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the bar away, so that what is printed next starts on a clean line."""
+        """Remove the bar, so that what is printed next starts on an empty line."""
         if self._bar is not None:
             self._bar.stop()
 
     def at(self, name: str) -> None:
-        """Name the file that is being worked on."""
+        """Show the name of the file that is being worked on."""
         if self._shown and self._bar is None and time.monotonic() >= self._begin:
             self._start()
         if self._bar is not None and self._task is not None:

@@ -1,42 +1,68 @@
-"""``codec decode``: .mcm files to pictures."""
+"""``codec decode``: its options, how they become :class:`DecodeOptions`, and the decoding of files."""
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from ..errors import UsageError
-from . import decoder_options, options, picture_options, view_options
-from .batch import Outcomes, Result, run
+from ..options import SCALES, DecodeOptions
+from . import shared_options
+from .batch import JobRunner, Result, run
 from .files import STREAM, Job, plan, read
-from .limit_options import limits
-from .pipeline import local
-from .preview import preview as show
+from .pipeline import in_this_process
+from .preview import preview as show_previews
 
 if TYPE_CHECKING:
     from ..image.bands import Bands
 
 LARGE: Final = 2**24
-"""Pixels from which on a PNG is written while the picture is painted."""
+"""Pixels from which on a PNG is written while the picture is decoded."""
+_SCALE_NAMES: Final = {"1" if scale == 1 else f"1/{1 / scale:.0f}": scale for scale in SCALES}
+
+
+def _crop(context: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+    """``x,y,w,h`` as numbers. BadParameter when it is something else."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,9}),(\d{1,9}),0*([1-9]\d{0,8}),0*([1-9]\d{0,8})", text, re.ASCII)
+    if match is None:
+        raise click.BadParameter(f"{text} is not X,Y,WIDTH,HEIGHT in whole pixels, at least one wide and high.")
+    return tuple(map(int, match.groups()))
+
+
+def _scale(context: click.Context, option: click.Parameter, name: str) -> float:
+    return _SCALE_NAMES[name]
 
 
 @click.command(short_help="Turn .mcm files into pictures.")
-@options.inputs
-@options.output(".png beside it")
-@decoder_options.decoder
-@view_options.view
-@picture_options.background
-@click.option("--painter", metavar="NAME:FOLDER", help="Model that paints words alone.")
+@shared_options.inputs
+@shared_options.output(".png beside it")
+@click.option(
+    "--decoder", metavar="NAME",
+    help="fidelity (nearest to the original), perceptual (looks best) or light (fastest).  [default: the model's]",
+)
+@click.option("--realism", metavar="0..1", type=float, help="Anything from fidelity (0) to perceptual (1).")
+@click.option("--crop", metavar="X,Y,W,H", callback=_crop, help="Only this part, in pixels of the whole picture.")
+@click.option(
+    "--scale", type=click.Choice([*_SCALE_NAMES]), default="1", callback=_scale, help="A smaller picture, sooner."
+)
+@click.option("--allow-truncated", is_flag=True, help="Show what arrived of a file that was cut short.")
+@shared_options.background
+@click.option("--painter", metavar="NAME:FOLDER", help="Model that paints a file with a caption only.")
 @click.option("--preview", is_flag=True, help="Show it in the terminal; write nothing.")
-@options.device
-@limits
-@options.common
-def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, preview: bool, **settings: Any) -> int:
+@shared_options.device
+@shared_options.max_pixels
+@shared_options.files_and_messages
+def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, preview: bool, **given: Any) -> int:
     """Turn .mcm files into pictures.
 
     The extension of -o chooses the format: .png, .jpg, .webp and others.
     Of a folder, all .mcm files are taken; with -o its tree is mirrored.
+    A text with the messages of one picture in it is read as its file.
 
     \b
     Examples:
@@ -47,16 +73,47 @@ def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, preview
       codec decode --scale 1/4 photo.mcm -o thumbnail.jpg
       codec decode - < photo.mcm | viewer -
     """
-    manners = options.manners(settings)
-    decoder_options.check(settings)
-    picture_options.check(settings)
+    policy = shared_options.output_policy(given)
+    settings = _settings(given)
     if preview:
-        if output is not None or manners.json:
+        if output is not None or policy.json:
             raise UsageError("--preview writes no file", "leave out -o and --json, or --preview")
-        return show(inputs, recursive=recursive, load=lambda: _decoder(**settings))
+        return show_previews(inputs, recursive=recursive, load=lambda: _decoder(settings))
     jobs = plan(inputs, output, recursive=recursive, accept=frozenset((".mcm",)), suffix=".png")
     formats = _formats(jobs)
-    return run(jobs, lambda say: _prepare(formats, **settings), manners, compressed="in")
+    return run(jobs, lambda show: _job_runner(settings, formats), policy, compressed="in")
+
+
+@dataclass(frozen=True)
+class _DecodeSettings:
+    """What ``codec decode`` was asked for, checked.
+
+    Attributes:
+        options: of the decoder, all but the painter.
+        painter: the model that paints captions, ``NAME:FOLDER``, or None.
+        device: where to compute.
+        max_pixels: larger pictures are refused.
+        background: colour to lay transparent pictures over, or None.
+    """
+
+    options: DecodeOptions
+    painter: str | None
+    device: str
+    max_pixels: int
+    background: str | None
+
+
+def _settings(given: dict[str, Any]) -> _DecodeSettings:
+    """Check the options, all but those about files and messages, and bring them together.
+
+    Raises:
+        UsageError: a value is out of range, or two options contradict each other.
+    """
+    names = ("decoder", "realism", "crop", "scale", "allow_truncated")
+    with shared_options.naming_options():
+        options = DecodeOptions(**{name: given[name] for name in names})
+    rest = ("painter", "device", "max_pixels", "background")
+    return _DecodeSettings(options, **{name: given[name] for name in rest})
 
 
 def _formats(jobs: list[Job]) -> dict[str, str]:
@@ -66,34 +123,39 @@ def _formats(jobs: list[Job]) -> dict[str, str]:
     return {job.target: "PNG" if job.target == STREAM else writable_format(job.target) for job in jobs}
 
 
-def _decoder(
-    *, device: str, background: str | None, painter: str | None, **settings: Any
-) -> Callable[[bytes], "Bands"]:
-    """Load the model once; return what decodes a file."""
+def _decoder(settings: _DecodeSettings) -> Callable[[bytes], "Bands"]:
+    """Load the model once; return what decodes a file.
+
+    Raises:
+        UsageError: the painter cannot be used.
+    """
+    from ..bitstream.envelope import unwrap
     from ..codec import Codec
     from ..image.prepare import over
-    from ..options import DecodeOptions
 
-    if painter:
-        from ..plugins import painter as load
+    options = settings.options
+    if settings.painter:
+        from ..plugins import load_painter
 
-        settings["painter"] = load(painter, device)
-    codec, options = Codec(device=device), DecodeOptions(**settings)
+        options = replace(options, painter=load_painter(settings.painter, settings.device))
+    codec = Codec(device=settings.device, max_pixels=settings.max_pixels)
 
     def decode(data: bytes) -> "Bands":
-        bands = codec.decode_bands(data, options)
-        return bands if background is None else bands.map(partial(over, background=background))
+        bands = codec.decode_bands(unwrap(data, allow_truncated=options.allow_truncated), options)
+        if settings.background is None:
+            return bands
+        return bands.map(partial(over, background=settings.background))
 
     return decode
 
 
-def _prepare(formats: dict[str, str], **settings: Any) -> Outcomes:
+def _job_runner(settings: _DecodeSettings, formats: dict[str, str]) -> JobRunner:
     """Load the model once; return what does the jobs."""
     from ..image.bands import write_png
     from ..image.io import holds_alpha, save_bytes
     from ..image.prepare import over
 
-    decode = _decoder(**settings)
+    decode = _decoder(settings)
 
     def work(job: Job, data: bytes) -> Result:
         name = formats[job.target]
@@ -105,4 +167,4 @@ def _prepare(formats: dict[str, str], **settings: Any) -> Outcomes:
         out = partial(write_png, bands) if stream else save_bytes(bands.whole(), name)
         return Result(out, len(data), width, height, pixels=bands.pixels)
 
-    return local(lambda job: read(job.source), work, len)
+    return in_this_process(lambda job: read(job.source), work, len)

@@ -1,4 +1,4 @@
-"""Files of the command line: which inputs become which outputs, decided before any work; reading."""
+"""Inputs and outputs of the command line: which input becomes which output, decided before any work; reading."""
 
 import os
 import stat
@@ -27,21 +27,36 @@ class Job:
     @property
     def name(self) -> str:
         """The input's name in messages."""
-        return "stdin" if self.source == STREAM else self.source
+        return source_name(self.source)
+
+    @property
+    def target_name(self) -> str:
+        """The output's name in messages."""
+        return "stdout" if self.target == STREAM else self.target
+
+
+def source_name(source: str) -> str:
+    """An input's name in messages: ``stdin`` for ``-``."""
+    return "stdin" if source == STREAM else source
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """An input: its path, and its path below the folder it was found in (its own name if given by name)."""
+class Found:
+    """An input: its path, and its path below the folder that it was found in (its own name if given by name)."""
 
     path: str
     relative: str
+
+    @property
+    def name(self) -> str:
+        """Its name in messages."""
+        return source_name(self.path)
 
 
 def plan(
     inputs: Sequence[str], output: str | None, *, recursive: bool, accept: AbstractSet[str], suffix: str
 ) -> list[Job]:
-    """Decide every output before any work.
+    """Decide on every output before any work.
 
     Args:
         inputs: Files, folders and ``-``.
@@ -78,27 +93,27 @@ def plan(
     return _without_collisions(jobs)
 
 
-def find(inputs: Sequence[str], *, recursive: bool, accept: AbstractSet[str]) -> list[_Found]:
+def find(inputs: Sequence[str], *, recursive: bool, accept: AbstractSet[str]) -> list[Found]:
     """List the inputs, folders replaced by the files in them, each once, in a stable order.
 
     Raises:
         UsageError: stdin is named twice, or nothing is found.
         OSError: A folder cannot be read.
     """
-    found: dict[str, _Found] = {}
+    found: dict[str, Found] = {}
     for name in inputs:
         if name == STREAM:
             if STREAM in found:
                 raise UsageError("stdin is named twice", "give - once")
-            found[STREAM] = _Found(STREAM, STREAM)
+            found[STREAM] = Found(STREAM, STREAM)
         elif is_address(name):
             for address, relative in remote.find(name, recursive=recursive, accept=accept):
-                found.setdefault(address, _Found(address, relative))
+                found.setdefault(address, Found(address, relative))
         elif os.path.isdir(name):
             for one in scan(name, recursive=recursive, accept=accept):
                 found.setdefault(os.path.realpath(one.path), one)
         else:
-            found.setdefault(os.path.realpath(name), _Found(name, os.path.basename(name)))
+            found.setdefault(os.path.realpath(name), Found(name, os.path.basename(name)))
     if not found:
         remedy = "check the name" if recursive else "give -r to look into folders inside it"
         raise UsageError(f"nothing to do: no suitable file in {', '.join(inputs)}", remedy)
@@ -163,7 +178,7 @@ def guard_stdin(sources: Iterable[str]) -> None:
         raise UsageError("stdin is a terminal", "give a file, or pipe one in")
 
 
-def scan(top: str, *, recursive: bool, accept: AbstractSet[str]) -> Iterator[_Found]:
+def scan(top: str, *, recursive: bool, accept: AbstractSet[str]) -> Iterator[Found]:
     """Find the suitable files of a folder, hidden ones left out; links to folders are not entered."""
 
     def refuse(error: OSError) -> None:
@@ -174,7 +189,7 @@ def scan(top: str, *, recursive: bool, accept: AbstractSet[str]) -> Iterator[_Fo
         for name in sorted(names):
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in accept:
                 path = os.path.join(folder, name)
-                yield _Found(path, os.path.relpath(path, top))
+                yield Found(path, os.path.relpath(path, top))
 
 
 def _is_folder(output: str, *, several: bool) -> bool:
@@ -196,7 +211,7 @@ def _is_folder(output: str, *, several: bool) -> bool:
 def _without_collisions(jobs: list[Job]) -> list[Job]:
     """Refuse outputs that would overwrite each other or an input."""
     sources = {os.path.realpath(job.source): job.source for job in jobs if job.source != STREAM}
-    taken: dict[str, str] = {}
+    claimed: dict[str, str] = {}
     for job in jobs:
         if job.target == STREAM:
             continue
@@ -205,10 +220,10 @@ def _without_collisions(jobs: list[Job]) -> list[Job]:
             if sources[real] == job.source and not exists(job.source):  # as with programs that take IN and OUT
                 raise UsageError(f"there is no {job.source} to read", f"to write it, say -o {job.source}")
             raise UsageError(f"{job.target} would overwrite the input {sources[real]}", "give another name with -o")
-        if real in taken:
+        if real in claimed:
             raise UsageError(
-                f"{taken[real]} and {job.name} would both become {job.target}",
+                f"{claimed[real]} and {job.name} would both become {job.target}",
                 "rename one, or run them apart with -o",
             )
-        taken[real] = job.name
+        claimed[real] = job.name
     return jobs

@@ -6,24 +6,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import options
+from . import shared_options
 from .batch import FAILED, OK
 from .console import complain, explain, printable, rate, size
-from .files import STREAM, find, guard_stdin, read
-from .limit_options import limits
+from .files import find, guard_stdin, read
 
 if TYPE_CHECKING:
     from ..codec import Info
 
-HOLDS = {"base": "the base layer only", "caption": "words only"}
+HOLDS = {"base": "the base layer only", "caption": "the caption only"}
 
 
 @click.command(short_help="Show what .mcm files hold and where every byte went.")
-@options.inputs
-@click.option("-r", "--recursive", is_flag=True, help="Enter folders to any depth.")
-@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON per file.")
-@limits
-def info(inputs: tuple[str, ...], recursive: bool, as_json: bool) -> int:
+@shared_options.inputs
+@shared_options.recursive
+@shared_options.as_json
+@shared_options.max_pixels
+def info(inputs: tuple[str, ...], recursive: bool, as_json: bool, max_pixels: int) -> int:
     """Show what .mcm files hold and where every byte went.
 
     The checksum is verified; the picture is not decoded.
@@ -40,21 +39,20 @@ def info(inputs: tuple[str, ...], recursive: bool, as_json: bool) -> int:
     found_files = find(inputs, recursive=recursive, accept=frozenset((".mcm",)))
     guard_stdin(one.path for one in found_files)
     for one in found_files:
-        name = "stdin" if one.path == STREAM else one.path
         try:
-            found = inspect(read(one.path))
+            found = inspect(read(one.path), max_pixels)
         # As in batch: one bad file must not cost the others.
         except Exception as error:
             code = FAILED
             message = explain(error, one.path)
-            complain(message, name)
+            complain(message, one.name)
             if as_json:
-                click.echo(json.dumps({"file": name, "status": "failed", "error": message}))
+                click.echo(json.dumps({"file": one.name, "status": "failed", "error": message}))
             continue
         if as_json:
-            click.echo(json.dumps({"file": name, "status": "ok", **asdict(found)}))
+            click.echo(json.dumps({"file": one.name, "status": "ok", **asdict(found)}))
         else:
-            click.echo(("" if first else "\n") + table(name, found))
+            click.echo(("" if first else "\n") + table(one.name, found))
         first = False
     return code
 

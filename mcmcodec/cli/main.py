@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ import click
 from .. import __version__
 from ..errors import UsageError
 from .batch import FAILED, INTERRUPTED, OK, USAGE
-from .bench.command import bench
+from .bench.bench_command import bench
 from .caption import caption
 from .compare import compare
 from .completion import completion
@@ -24,8 +25,10 @@ from .decode import decode
 from .encode import encode
 from .files import STREAM
 from .info import info
+from .join import join
 from .models import models
-from .search.command import index, search
+from .search.search_command import index, search
+from .split import split
 from .thumbnail import thumbnail
 from .verify import verify
 
@@ -40,8 +43,10 @@ def cli() -> None:
       codec encode photo.jpg            writes photo.mcm
       codec decode photo.mcm            writes photo.png
       codec info photo.mcm              shows where every byte went
-      codec caption photo.mcm           shows or changes its words
-      codec search "a dog" archive      finds files by their words
+      codec split --for sms photo.mcm   cuts it into messages for radio links
+      codec join photo.messages         puts what arrived together again
+      codec caption photo.mcm           shows or changes its caption
+      codec search "a dog" archive      finds files by their captions
       codec compare a.png b.png         measures how far b is from a
       codec bench photos                measures codecs on a folder
 
@@ -51,16 +56,16 @@ def cli() -> None:
     """
 
 
-for command in (encode, decode, info, verify, caption, index, search, thumbnail, models, completion, compare, bench):
+for command in (
+    encode, decode, info, verify, split, join, caption, index, search, thumbnail, models, completion, compare, bench,
+):  # fmt: skip
     cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit; no traceback gets out unless MCMCODEC_DEBUG is set."""
-    if not sys.warnoptions:
-        # Pillow and torch warn about things that the person at the command line cannot change.
-        warnings.simplefilter("ignore")
-    # numpy's own threads, waiting busily for work, slow torch's down, and small products gain nothing by them
+    _silence_libraries()
+    # The threads of OpenBLAS wait busily for work and slow those of torch down; small products do not need them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):
@@ -74,9 +79,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         sys.stdout.flush()
     except OSError:
-        # The reader has gone or the disk is full, as has been said: Python would say it again at exit.
+        # The pipe is closed or the disk is full. This has been reported; Python would report it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
+
+
+def _silence_libraries() -> None:
+    """Keep warnings of Pillow and torch about input files off stderr, unless -W or PYTHONWARNINGS asks for them."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        # Pillow logs some of them instead; Python prints errors that are logged where no handler is set
+        logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -103,7 +116,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _stop(message: str, given: Sequence[str], code: int) -> int:
-    """Say why the whole command ends, to programs too unless stdout is for data."""
+    """Print why the command ends, as JSON too where that is asked for and stdout is not for data."""
     complain(message)
     if "--json" in given and STREAM not in given:
         click.echo(json.dumps({"status": "failed", "error": message, "code": code}))
@@ -111,5 +124,5 @@ def _stop(message: str, given: Sequence[str], code: int) -> int:
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """Leave as after an error, so that no temporary file stays behind."""
+    """Exit by an exception, so that temporary files are removed."""
     sys.exit(128 + number)

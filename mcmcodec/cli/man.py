@@ -12,6 +12,7 @@ from .main import cli
 ENVIRONMENT = {
     "MCMCODEC_WEIGHTS": "A folder of frozen models that are looked for before the installed ones.",
     "MCMCODEC_MAX_PIXELS": "The limit that --max-pixels sets, for all commands.",
+    "MCMCODEC_CACHE": "A folder for the indexes of codec index, instead of the user's cache folder.",
     "MCMCODEC_DEBUG": "Show where an error happened.",
     "NO_COLOR": "No colours, in progress bars neither.",
 }

@@ -1,4 +1,4 @@
-"""``codec models``: which frozen models are installed. Never imports torch."""
+"""``codec models``: lists the installed models. Never imports torch."""
 
 import json
 from typing import TYPE_CHECKING, Any

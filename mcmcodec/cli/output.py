@@ -1,4 +1,4 @@
-"""Writing outputs: whole or not at all, and without a file being lost that another process has written meanwhile."""
+"""Outputs are written whole or not at all, and without replacing a file that another process wrote meanwhile."""
 
 import contextlib
 import errno
@@ -16,11 +16,11 @@ from .files import STREAM
 from .remote import is_address
 
 Output = bytes | Callable[[IO[bytes]], None]
-"""What becomes a file: its bytes, or what writes them into one, piece by piece."""
+"""Content of an output: its bytes, or a function that writes them into a binary file piece by piece."""
 
 
-class Taken(InputError):
-    """An output would replace a file that may not go."""
+class OutputExists(InputError):
+    """An output would replace a file that must be kept."""
 
     @classmethod
     def of(cls, target: str) -> Self:
@@ -36,14 +36,14 @@ def write(target: str, data: Output, *, replace: bool = True) -> int:
 
     Args:
         target: Where to.
-        data: Its bytes, or what writes them into a binary file.
-        replace: Whether a file that is there may go, even if it came while this one was made.
+        data: Its bytes, or a function that writes them into a binary file.
+        replace: Whether an existing file is replaced, even one that appeared after the command began.
 
     Returns:
         How many bytes were written.
 
     Raises:
-        Taken: There is a file, and it may not go.
+        OutputExists: there is a file already, and ``replace`` is false.
         OSError: It cannot be written; nothing is left behind.
     """
     if target == STREAM or is_address(target):
@@ -59,7 +59,7 @@ def write(target: str, data: Output, *, replace: bool = True) -> int:
     except FileExistsError as error:
         if replace or error.filename2 is None:
             raise OSError(error.errno, error.strerror, target) from error
-        raise Taken.of(target) from None
+        raise OutputExists.of(target) from None
     except OSError as error:
         # The caller knows the output by the name that it gave, not by the temporary one.
         raise OSError(error.errno, error.strerror, target) from error
@@ -72,7 +72,7 @@ def _whole(data: Output) -> bytes:
     return out.getvalue()
 
 
-def _pour(data: Output, file: IO[bytes]) -> int:
+def _write_into(data: Output, file: IO[bytes]) -> int:
     if isinstance(data, bytes):
         return file.write(data)
     data(file)
@@ -90,9 +90,9 @@ def _write_file(target: str, data: Output, *, replace: bool) -> int:
     try:
         # Not the tempfile module: its files are private, and an output has the permissions of any new file.
         with open(temporary, "xb") as file:
-            size = _pour(data, file)
+            size = _write_into(data, file)
         if not replace:
-            _give(temporary, target)
+            _rename_unless_exists(temporary, target)
             return size
         if os.path.exists(target):
             os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
@@ -104,7 +104,7 @@ def _write_file(target: str, data: Output, *, replace: bool) -> int:
     return size
 
 
-def _give(temporary: str, target: str) -> None:
+def _rename_unless_exists(temporary: str, target: str) -> None:
     """Rename a file unless there is one of that name; of several processes that try, one does."""
     try:
         os.link(temporary, target)

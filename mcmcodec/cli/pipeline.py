@@ -1,4 +1,7 @@
-"""Reading ahead and writing behind: neither keeps the device waiting, and memory does not grow with the folder."""
+"""Input is read ahead and output written behind, each in a thread of its own.
+
+The encoder waits for neither, and what is held in memory does not grow with the number of files.
+"""
 
 from __future__ import annotations
 
@@ -13,64 +16,64 @@ A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 
-MOST: Final = 32
-"""Things that wait at most."""
-BUDGET: Final = 2**27
-"""Bytes that wait at most, but for one thing that may be larger alone."""
+MAX_WAITING: Final = 32
+"""Most items that may wait in memory at a time."""
+MAX_WAITING_BYTES: Final = 2**27
+"""Most bytes that may wait in memory at a time; a single item may be larger."""
 
 
-def ahead(
-    items: Sequence[A], load: Callable[[A], B], weigh: Callable[[B], int]
+def read_ahead(
+    items: Sequence[A], load: Callable[[A], B], size_of: Callable[[B], int]
 ) -> Generator[tuple[A, Callable[[], B]], None, None]:
-    """Load things in another thread before their turn comes.
+    """Load items in another thread, before they are asked for.
 
     Args:
         items: what to load, in order.
-        load: loads one.
-        weigh: bytes that a loaded thing takes.
+        load: loads one item.
+        size_of: bytes of memory that a loaded item takes.
 
     Yields:
-        Each item, and a function that returns what was loaded, or raises what ``load`` raised.
+        Each item in order, and a function that returns what ``load`` returned, or raises what it raised.
     """
-    room = threading.Condition()
-    shelf: deque[tuple[A, Callable[[], B], int]] = deque()
-    held, stopped = 0, False
+    condition = threading.Condition()
+    ready: deque[tuple[A, Callable[[], B], int]] = deque()
+    waiting_bytes, stopped = 0, False
 
     def read() -> None:
-        nonlocal held
+        nonlocal waiting_bytes
         for item in items:
-            outcome, weight = _attempt(load, item, weigh)
-            with room:
-                while shelf and not stopped and (len(shelf) >= MOST or held + weight > BUDGET):
-                    room.wait()
+            outcome, size = _attempt(load, item, size_of)
+            with condition:
+                while ready and not stopped and (len(ready) >= MAX_WAITING or waiting_bytes + size > MAX_WAITING_BYTES):
+                    condition.wait()
                 if stopped:
                     return
-                shelf.append((item, outcome, weight))
-                held += weight
-                room.notify_all()
+                ready.append((item, outcome, size))
+                waiting_bytes += size
+                condition.notify_all()
 
     reader = threading.Thread(target=read, name="read-ahead", daemon=True)
     reader.start()
     try:
         for _ in items:
-            with room:
-                room.wait_for(lambda: bool(shelf))
-                item, outcome, weight = shelf.popleft()
-                held -= weight
-                room.notify_all()
+            with condition:
+                condition.wait_for(lambda: bool(ready))
+                item, outcome, size = ready.popleft()
+                waiting_bytes -= size
+                condition.notify_all()
             yield item, outcome
     finally:
-        with room:
+        with condition:
             stopped = True
-            room.notify_all()
+            condition.notify_all()
         # a reader that waits for a pipe may never end; it dies with the process
         reader.join(1)
 
 
-def _attempt(load: Callable[[A], B], item: A, weigh: Callable[[B], int]) -> tuple[Callable[[], B], int]:
+def _attempt(load: Callable[[A], B], item: A, size_of: Callable[[B], int]) -> tuple[Callable[[], B], int]:
     try:
         loaded = load(item)
-        return (lambda: loaded), weigh(loaded)
+        return (lambda: loaded), size_of(loaded)
     except BaseException as error:
         failure = error
 
@@ -80,60 +83,75 @@ def _attempt(load: Callable[[A], B], item: A, weigh: Callable[[B], int]) -> tupl
     return fail, 0
 
 
-def local(
-    load: Callable[[A], B], finish: Callable[[A, B], C], weigh: Callable[[B], int]
+def in_this_process(
+    load: Callable[[A], B], finish: Callable[[A, B], C], size_of: Callable[[B], int]
 ) -> Callable[[Sequence[A]], Generator[tuple[A, Callable[[], C]], None, None]]:
-    """What does things in this process: they are loaded ahead, and finished when they are asked for."""
+    """Make a function that processes items in this process.
+
+    Args:
+        load: loads one item; runs ahead in another thread where there are several.
+        finish: turns a loaded item into its result, in the caller's thread, when that result is asked for.
+        size_of: bytes of memory that a loaded item takes.
+
+    Returns:
+        A function of the items that yields each, in order, with a function that returns its result or raises.
+    """
 
     def outcomes(items: Sequence[A]) -> Generator[tuple[A, Callable[[], C]], None, None]:
         if len(items) == 1:
             yield items[0], lambda: finish(items[0], load(items[0]))
             return
-        with closing(ahead(items, load, weigh)) as loaded:
+        with closing(read_ahead(items, load, size_of)) as loaded:
             for item, get in loaded:
                 yield item, lambda item=item, get=get: finish(item, get())  # type: ignore[misc]
 
     return outcomes
 
 
-class Behind(Generic[A, B]):
-    """Does things in another thread, in order, and settles them in order.
+class WriteBehind(Generic[A, B]):
+    """A queue of items that are written in another thread, in order.
 
     Args:
-        do: does one thing.
-        settle: called in the owner's thread with each item and a function that returns what ``do`` returned, or raises.
-        weigh: bytes that an item takes while it waits.
+        write: writes one item.
+        report: called in the owner's thread, in order, with each item and a function that returns what ``write``
+            returned, or raises what it raised.
+        size_of: bytes of memory that an item takes while it waits.
     """
 
-    def __init__(self, do: Callable[[A], B], settle: Callable[[A, Callable[[], B]], None], weigh: Callable[[A], int]):
-        self._do, self._settle, self._weigh = do, settle, weigh
+    def __init__(
+        self, write: Callable[[A], B], report: Callable[[A, Callable[[], B]], None], size_of: Callable[[A], int]
+    ) -> None:
+        self._write, self._report, self._size_of = write, report, size_of
         self._waiting: deque[tuple[A, Future[B], int]] = deque()
-        self._held = 0
+        self._waiting_bytes = 0
         self._pool = ThreadPoolExecutor(1, "write-behind")
         self._busy, self._stopped = threading.Lock(), False
 
     def put(self, item: A) -> None:
-        """Have an item done; settle what is done, and wait where too much is not."""
-        weight = self._weigh(item)
-        self._held += weight
-        self._waiting.append((item, self._pool.submit(self._work, item), weight))
-        while self._waiting and (self._waiting[0][1].done() or len(self._waiting) > MOST or self._held > BUDGET):
-            self._settle_one()
+        """Queue an item; report those that are written, and block while too many wait."""
+        size = self._size_of(item)
+        self._waiting_bytes += size
+        self._waiting.append((item, self._pool.submit(self._work, item), size))
+        while self._waiting and (self._waiting[0][1].done() or self._full()):
+            self._report_one()
+
+    def _full(self) -> bool:
+        return len(self._waiting) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES
 
     def flush(self) -> None:
-        """Settle everything that was put."""
+        """Wait until every queued item is written, and report it."""
         while self._waiting:
-            self._settle_one()
+            self._report_one()
 
     def close(self) -> None:
-        """Settle everything, and end."""
+        """As :meth:`flush`, and end the thread."""
         try:
             self.flush()
         finally:
             self._drain()
 
     def _drain(self) -> None:
-        """Wait until nothing is under way, whatever interrupts that: no file stays half written."""
+        """Wait until the write in progress has ended, even if interrupted, so that no file stays half written."""
         interrupt: BaseException | None = None
         self._stopped, idle = True, False
         # Not by joining the thread: a join that was interrupted may call a running thread ended (Python 3.11). Nor by
@@ -149,13 +167,13 @@ class Behind(Generic[A, B]):
             raise interrupt
 
     def _work(self, item: A) -> B:
-        """Do one thing in the other thread, unless an interrupt has ended everything."""
+        """Write one item in the other thread, unless the queue was stopped."""
         with self._busy:
             if self._stopped:
                 raise CancelledError
-            return self._do(item)
+            return self._write(item)
 
-    def _settle_one(self) -> None:
-        item, future, weight = self._waiting.popleft()
-        self._held -= weight
-        self._settle(item, future.result)
+    def _report_one(self) -> None:
+        item, future, size = self._waiting.popleft()
+        self._waiting_bytes -= size
+        self._report(item, future.result)

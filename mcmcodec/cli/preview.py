@@ -1,4 +1,4 @@
-"""``codec decode --preview``: pictures in the terminal, as well as it can show them.
+"""``codec decode --preview``: shows pictures in the terminal, by the best means that it has.
 
 The package textual-image finds out what the terminal can (sixels, kitty's graphics, else half blocks). Without it, or
 into a pipe, a character is two pixels, one above the other, in 24-bit colour.
@@ -14,7 +14,7 @@ import click
 
 from .batch import FAILED, OK
 from .console import complain, explain, printable
-from .files import STREAM, find, read
+from .files import find, read
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,16 +41,15 @@ def preview(inputs: Sequence[str], *, recursive: bool, load: Callable[[], Callab
     decode = load()
     code = OK
     for one in found:
-        name = "stdin" if one.path == STREAM else one.path
         try:
             image = decode(read(one.path)).whole()
         # As in batch: one bad file must not cost the others.
         except Exception as error:
             code = FAILED
-            complain(explain(error, one.path), name)
+            complain(explain(error, one.path), one.name)
             continue
         if len(found) > 1:
-            click.echo(printable(name))
+            click.echo(printable(one.name))
         show(image)
     return code
 

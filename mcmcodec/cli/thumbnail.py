@@ -1,10 +1,9 @@
-"""``codec thumbnail``: what a desktop's file manager calls for a small picture of an .mcm file."""
+"""``codec thumbnail``: makes a small PNG of an .mcm file, as file managers ask for it."""
 
 import click
 
-from . import options
+from . import shared_options
 from .files import read
-from .limit_options import limits
 from .output import write
 
 
@@ -12,9 +11,9 @@ from .output import write
 @click.argument("source", metavar="FILE", type=click.Path(allow_dash=True))
 @click.argument("target", metavar="PNG", type=click.Path(allow_dash=True))
 @click.option("-s", "--size", type=click.IntRange(1, 4096), default=256, show_default=True, help="Longest side.")
-@options.device
-@limits
-def thumbnail(source: str, target: str, size: int, device: str) -> None:
+@shared_options.device
+@shared_options.max_pixels
+def thumbnail(source: str, target: str, size: int, device: str, max_pixels: int) -> None:
     """Make a PNG of an .mcm file, at most --size pixels a side; an older one is replaced.
 
     The picture is decoded at a half, a quarter or an eighth where that is enough.
@@ -32,6 +31,6 @@ def thumbnail(source: str, target: str, size: int, device: str) -> None:
     header, _ = parse_header(data)
     longest = max(header.width, header.height)
     scale = next((1 / n for n in (8, 4, 2) if longest >= n * size), 1)
-    picture = Codec(device=device).decode(data, scale=scale)
+    picture = Codec(device=device, max_pixels=max_pixels).decode(data, scale=scale)
     picture.thumbnail((size, size))
     write(target, save_bytes(picture, "PNG"))

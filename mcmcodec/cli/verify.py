@@ -1,30 +1,28 @@
-"""``codec verify``: whether .mcm files are whole. Writes nothing; imports torch only for pixels."""
+"""``codec verify``: whether .mcm files are whole. Writes nothing; imports torch only for ``--pixels``."""
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import click
 
 from ..errors import UsageError
-from . import options
-from .batch import FAILED, OK
+from . import shared_options
+from .batch import FAILED, OK, OutputPolicy
 from .console import Meter, complain, explain, printable, size
-from .files import STREAM, find, guard_stdin, read
-from .limit_options import limits
-
-if TYPE_CHECKING:
-    from ..codec import Codec
+from .files import find, guard_stdin, read
 
 
 @click.command(short_help="Check that .mcm files are whole.")
-@options.inputs
-@click.option("-r", "--recursive", is_flag=True, help="Enter folders to any depth.")
-@click.option("--pixels", is_flag=True, help="Paint the pictures too, and throw them away.")
-@click.option("--quiet", is_flag=True, help="Print errors only.")
-@click.option("-v", "--verbose", is_flag=True, help="Print a line per file.")
-@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON per file.")
-@limits
-def verify(inputs: tuple[str, ...], recursive: bool, pixels: bool, quiet: bool, verbose: bool, as_json: bool) -> int:
+@shared_options.inputs
+@shared_options.recursive
+@click.option("--pixels", is_flag=True, help="Decode the pixels too, and discard them.")
+@shared_options.quiet
+@shared_options.verbose
+@shared_options.as_json
+@shared_options.max_pixels
+def verify(
+    inputs: tuple[str, ...], recursive: bool, pixels: bool, quiet: bool, verbose: bool, as_json: bool, max_pixels: int
+) -> int:  # fmt: skip
     """Check that .mcm files are whole: header, checksum, and every symbol.
 
     Exit code 0: all are whole. 1: some are not, or cannot be read.
@@ -34,53 +32,49 @@ def verify(inputs: tuple[str, ...], recursive: bool, pixels: bool, quiet: bool, 
       codec verify photo.mcm
       codec verify -r packed --json | jq -r 'select(.status != "ok").file'
     """
-    if quiet and verbose:
-        raise UsageError("--quiet and --verbose contradict each other", "give one of them")
+    policy = OutputPolicy(quiet=quiet, verbose=verbose, json=as_json)
     found = find(inputs, recursive=recursive, accept=frozenset((".mcm",)))
     guard_stdin(one.path for one in found)
-    codec = _codec() if pixels else None
+    check = _pixel_check(max_pixels) if pixels else _symbol_check(max_pixels)
     bad = total = 0
-    with Meter(len(found), quiet=quiet) as meter:
+    with Meter(len(found), quiet=policy.quiet) as meter:
         for one in found:
-            name = "stdin" if one.path == STREAM else one.path
-            meter.at(name)
-            row: dict[str, object] = {"file": name, "status": "ok"}
+            meter.at(one.name)
+            row: dict[str, object] = {"file": one.name, "status": "ok"}
             try:
                 data = read(one.path)
                 total += len(data)
                 row["bytes"] = len(data)
-                _check(data, codec)
+                check(data)
             except UsageError:
                 raise
             # As in batch: one bad file must not cost the others.
             except Exception as error:
                 bad += 1
                 message = explain(error, one.path)
-                complain(message, name)
+                complain(message, one.name)
                 row |= {"status": "failed", "error": message}
-            if as_json:
+            if policy.json:
                 click.echo(json.dumps(row))
-            elif verbose and row["status"] == "ok":
-                click.echo(printable(f"{name}: ok"), err=True)
+            elif policy.verbose and row["status"] == "ok":
+                click.echo(printable(f"{one.name}: ok"), err=True)
             meter.step()
-    if not quiet:
+    if not policy.quiet:
         count = len(found)
         parts = [f"{count} file{'' if count == 1 else 's'}, {size(total)}", f"{bad} failed" if bad else "all whole"]
         click.echo(", ".join(parts), err=True)
     return FAILED if bad else OK
 
 
-def _codec() -> "Codec":
-    from ..codec import Codec
-
-    return Codec()
-
-
-def _check(data: bytes, codec: "Codec | None") -> None:
-    """Parse a file, and paint it when there is a codec to do it; errors as :func:`mcmcodec.decode`."""
+def _symbol_check(max_pixels: int) -> Callable[[bytes], object]:
+    """What decodes the symbols of a file; errors as :func:`mcmcodec.codec.symbols`."""
     from ..codec import symbols
 
-    if codec is None:
-        symbols(data)
-    else:
-        codec.decode(data)
+    return lambda data: symbols(data, max_pixels)
+
+
+def _pixel_check(max_pixels: int) -> Callable[[bytes], object]:
+    """What decodes a file whole; errors as :meth:`mcmcodec.Codec.decode`."""
+    from ..codec import Codec
+
+    return Codec(max_pixels=max_pixels).decode

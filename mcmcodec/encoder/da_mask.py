@@ -2,15 +2,14 @@
 
 Scores come from the picture alone and are deterministic. Texture is fine detail (mean absolute Laplacian), structure
 is what survives smoothing (contours of objects); the dual score follows the dual-adaptive masking of the masked
-compression model, with ranks in place of ground-truth segmentation. The rate-distortion choice needs a dry run of
-the encoder and is made from its account.
+compression model (MCM), with ranks in place of ground-truth segmentation. The rate-distortion choice is made from the
+bits and errors of a run with every patch visible: :mod:`.planning`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,11 +32,15 @@ def structure_score(rgb: NDArray[np.uint8]) -> Scores:
 
 
 def _texture(rgb: NDArray[np.uint8]) -> Scores:
+    import cv2  # here and below: it is slow to load, and the usual choice of patches needs no score
+
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
     return _per_patch(np.abs(cv2.Laplacian(grey, cv2.CV_32F, ksize=1)))
 
 
 def _structure(rgb: NDArray[np.uint8]) -> Scores:
+    import cv2
+
     lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.float32)
     smooth = cv2.GaussianBlur(lab, (0, 0), 4.0)
     across, down = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
@@ -61,15 +64,15 @@ def scores(rgb: NDArray[np.uint8], mode: str) -> Scores:
     return _ranks(texture_score(rgb)) + _ranks(structure_score(rgb))
 
 
-def rate_distortion_score(gain: Scores, bits: Scores, price: float = 1.0) -> Scores:
-    """What a patch gains beyond its price, in bits: above 0 it pays to show it (a Lagrangian choice).
+def rate_distortion_score(gain: Scores, bits: Scores, mask_lambda: float = 1.0) -> Scores:
+    """What a patch gains beyond what it costs, in bits: above 0 it pays to show it (a Lagrangian choice).
 
     Args:
         gain: (h, w) drop of the squared error times its Lagrangian weight, in bits.
         bits: (h, w) bits of the patch's latents beyond the base layer.
-        price: what a bit must bring in.
+        mask_lambda: bits of gain that a bit of cost must bring.
     """
-    return gain - price * bits
+    return gain - mask_lambda * bits
 
 
 def choose(score: Scores, keep: float, roi: NDArray[np.generic] | None = None) -> NDArray[np.bool_]:

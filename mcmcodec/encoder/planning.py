@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..entropy.integer_networks import Reals
-from ..entropy.latent_coder import Decoded, code_latents
+from ..entropy.latent_coder import code_latents
 from ..entropy.rangecoder import RangeEncoder
 from ..image.tiling import PATCH
 from ..model.config import error_per_bit
@@ -43,12 +43,10 @@ class Plan:
         symbols: the quantiser with all that it chose.
         hidden_loss: what hiding the other patches loses, in bits.
         distortion_weight: bits that a unit of squared error costs, per channel (channels,), in the gained domain.
-        decoded: what a decoder will know.
     """
 
     visible: Mask
     symbols: RdoqQuantizer
-    decoded: Decoded
     distortion_weight: NDArray[np.float64]
     hidden_loss: float = 0.0
 
@@ -109,7 +107,7 @@ def plan_picture(
     gain = hidden - weighted(whole.symbols.error, weight)
     if roi is not None:
         gain = gain * roi
-    mask_lambda = float(transforms.weights.card["tuning"]["mask_price"])
+    mask_lambda = float(transforms.weights.card["tuning"]["mask_lambda"])
     score = da_mask.rate_distortion_score(gain, whole.symbols.bits, mask_lambda)
     shown = score > 0 if options.keep is None else da_mask.choose(score, options.keep)
     free = options.keep is None and roi is None
@@ -126,13 +124,13 @@ def _quantize(
     """The plan with these patches visible."""
     weights = transforms.weights
     error = error_per_bit(options.quality, transforms.gains(options.quality))
-    strength = float(weights.card["tuning"]["quantise_price"]) if options.effort > 1 else 0.0
+    strength = float(weights.card["tuning"]["rdoq_strength"]) if options.effort > 1 else 0.0
     coarse = error_per_bit(options.quality, transforms.coarse_gains(options.quality))
     symbols = RdoqQuantizer(*analysis, visible, weights.entropy.tables, strength * error, strength * coarse)
     every, none = bool(visible.all()), not visible.any()
     rows, cols = visible.shape
-    decoded = code_latents(weights.entropy, symbols, (rows, cols), options.quality, keep_of(visible), every, none)
-    return Plan(visible, symbols, decoded, 1 / error, hidden_loss)
+    code_latents(weights.entropy, symbols, (rows, cols), options.quality, keep_of(visible), every, none)
+    return Plan(visible, symbols, 1 / error, hidden_loss)
 
 
 def weighted(error: Reals, weight: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -29,7 +29,7 @@ REACH = 15
 USUAL_EFFORT, HURRIED_EFFORT = 3, 2
 """The effort, and the one where there is little time."""
 HURRIED_SHARE = 0.8
-"""Share of the usual effort's time that the hurried one takes; see ``benchmarks/results/effort.md``."""
+"""Share of the usual effort's time that the hurried one takes; see ``docs/results.md``."""
 USUAL = 3
 """Encodes that a picture takes, about."""
 
@@ -181,12 +181,12 @@ class _Search:
         for _ in range(ROUNDS):
             # of two efforts at one quality the later one is the higher one
             known = [{quality: point for (quality, _), point in points.items()} for points in self._points]
-            hoped, price = allocate([guessed(points, slopes) for points in known], self._total)
+            hoped, slope = allocate([guessed(points, slopes) for points in known], self._total)
             pairs = list(zip(self.chosen, hoped, strict=True))
             saved = sum(now.loss - then.loss for now, then in pairs)
             if saved <= LEAST_GAIN * sum(now.loss for now, _ in pairs):
                 break
-            gains = [now.loss - then.loss + price * (now.size - then.size) for now, then in pairs]
+            gains = [now.loss - then.loss + slope * (now.size - then.size) for now, then in pairs]
             new = [(gains[i] / self._pixels[i], i) for i, point in enumerate(hoped) if point.quality not in known[i]]
             for _, i in sorted(new, reverse=True):
                 if not self._in_time(self._pixels[i]):
@@ -212,7 +212,7 @@ def allocate(points: Sequence[Points], total: int) -> tuple[list[Point], float]:
     chosen = [one[0] for one in hulls]
     room = total - sum(point.size for point in chosen)
     steps = [(_slope(one[k], one[k + 1]), i, k) for i, one in enumerate(hulls) for k in range(len(one) - 1)]
-    price = 0.0
+    marginal = 0.0
     stuck: set[int] = set()
     for slope, i, k in sorted(steps, key=lambda step: -step[0]):
         more = hulls[i][k + 1].size - hulls[i][k].size
@@ -221,9 +221,9 @@ def allocate(points: Sequence[Points], total: int) -> tuple[list[Point], float]:
         elif i not in stuck:
             # the budget ends about here; smaller steps of other pictures may still fit
             stuck.add(i)
-            price = price or slope
+            marginal = marginal or slope
     _fill(points, chosen, room)
-    return chosen, price or min((slope for slope, _, _ in steps), default=0.0)
+    return chosen, marginal or min((slope for slope, _, _ in steps), default=0.0)
 
 
 def _fill(points: Sequence[Points], chosen: list[Point], room: int) -> None:

@@ -35,6 +35,7 @@ NEAR = 1.1
 """A picture is not reduced where quality 0 takes no more than so many times the bits per pixel wanted."""
 DEARER = 1.7
 """Reduced by a factor, a picture takes fewer bytes by that factor to this power: its pixels hold more than before."""
+DEFAULTS = EncodeOptions()
 METRICS = ("psnr", "msssim", "lpips")
 TYPICAL = {"bpp": (0.006, 0.6), "psnr": (17.5, 29.5), "msssim": (0.5, 0.965), "lpips": (0.5, 0.08)}
 """Rough values at both ends of a ladder that was never measured: they cost a search an encode or two, no more."""
@@ -65,8 +66,8 @@ class Found:
 
 
 def fit(
-    codec: Codec, source: Source, goal: Goal, options: EncodeOptions, *, reductions: Sequence[int] | None = None,
-    decoder: str | None = None,
+    codec: Codec, source: Source, goal: Goal, options: EncodeOptions = DEFAULTS, *,
+    reductions: Sequence[int] | None = None, decoder: str | None = None,
 ) -> Found:  # fmt: skip
     """Encode a picture at the quality that meets the goal.
 
@@ -242,7 +243,7 @@ def likeness(name: str, picture: Picture) -> Callable[[Image], float]:
     def measure(decoded: Image) -> float:
         value = reference.judge(decoded)[0][name]
         if value is None:
-            raise InputError(f"the picture is too small for {name}", "wish for psnr, or give -q")
+            raise InputError(f"the picture is too small for {name}", "choose psnr, or give -q")
         return float(value)
 
     return measure

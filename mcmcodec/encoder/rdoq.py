@@ -1,8 +1,8 @@
-"""Rate-distortion optimised quantisation (RDOQ): real-valued latents to the symbols that are worth their bits.
+"""Rate-distortion optimised quantisation (RDOQ): which integer stands for each latent. The decoder does not need it.
 
 The encoder's side of :func:`mcmcodec.entropy.latent_coder.code_latents`: the integer networks predict, the quantiser
-chooses each symbol with that prediction in hand, and remembers it together with the frozen table that codes it. Coding is
-then a replay into the range coder, so that a picture's symbols can be measured before they are kept.
+chooses each symbol given that prediction, and keeps it together with the frozen table that codes it. Coding is then a
+replay into the range coder, so that a picture's symbols can be measured before they are written.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from ..entropy.adaptive import AdaptiveBit
 from ..entropy.fixed_point import ACT_BITS
-from ..entropy.integer_networks import ROWS, Ints, Reals
-from ..entropy.latent_coder import MAX_SYMBOL, Bools, Where
+from ..entropy.integer_networks import ROWS, Ints, Positions, Reals
+from ..entropy.latent_coder import Bools
 from ..entropy.rangecoder import RangeEncoder
-from ..entropy.symbol_tables import SymbolTables
+from ..entropy.symbol_tables import MAX_SYMBOL, SymbolTables
 
 
 class _Symbols(NamedTuple):
@@ -36,7 +36,7 @@ class _Flags(NamedTuple):
 
 
 class RdoqQuantizer:
-    """Chooses symbols, and adds up their bits and squared error.
+    """Chooses symbols, and adds up their bits and squared error; a ``SymbolIO``.
 
     A symbol moves one step towards zero where that lowers error + lambda x bits (Karczewicz et al. 2008, the rule of
     H.264's reference encoder, for one candidate); zeros stay.
@@ -53,7 +53,7 @@ class RdoqQuantizer:
 
     Attributes:
         bits: of each patch's fine latents (h, w).
-        error: symbol minus latent, in the gained domain (h, w, channels); zero where nothing was coded.
+        error: latent minus what is decoded, in the gained domain (h, w, channels); zero where nothing was coded.
         unsaid: latent minus its predicted mean, likewise: the error if the patch were hidden.
     """
 
@@ -68,32 +68,32 @@ class RdoqQuantizer:
         self.unsaid = np.zeros(v.shape, np.float32)
         self._coded: list[_Symbols | _Flags] = []
 
-    def section(self, name: str) -> None:
-        """A part of the stream begins."""
+    def begin(self, part: str) -> None:
+        """See ``SymbolIO``."""
 
     def hyper(self, loc: Ints, index: Ints) -> Ints:
-        """Round the hyper-latent around ``loc`` (hyper,) in 1/64; symbols (cells, hyper)."""
-        symbols = np.rint(self.z - loc / (1 << ACT_BITS)).astype(np.int32)
-        symbols = np.where(index == 0, 0, np.clip(symbols, -MAX_SYMBOL, MAX_SYMBOL)).astype(np.int32)
-        self._remember(symbols, np.broadcast_to(index, symbols.shape))
+        """See ``SymbolIO``: the hyper-latent, rounded around ``loc``."""
+        symbols = np.rint(self.z - loc / (1 << ACT_BITS)).astype(np.int64)
+        symbols = np.where(index == 0, 0, np.clip(symbols, -MAX_SYMBOL, MAX_SYMBOL))
+        self._keep(symbols, np.broadcast_to(index, symbols.shape))
         return symbols
 
-    def coarse(self, where: Where, start: int, mu: Ints, index: Ints) -> Ints:
-        """Symbols (N, channels) of the coarse slice from ``start`` on, ``mu`` in 1/64, ``index`` of their tables."""
+    def coarse(self, where: Positions, start: int, mu: Ints, index: Ints) -> Ints:
+        """See ``SymbolIO``: the chosen symbols of the coarse latents."""
         channels = slice(start, start + mu.shape[1])
         r = self.c[where[0], where[1], channels] - mu / (1 << ACT_BITS)
         symbols, _ = self._choose(r, index, self.coarse_lambda[channels])
-        self._remember(symbols, index)
+        self._keep(symbols, index)
         return symbols
 
-    def visible(self, where: Where, states: list[AdaptiveBit]) -> Bools:
-        """The mask (N,) at the positions."""
-        here = self.mask[where]
-        self._coded.append(_Flags(states, here))
-        return here
+    def visible(self, where: Positions, states: list[AdaptiveBit]) -> Bools:
+        """See ``SymbolIO``: the mask as it was given."""
+        bits = self.mask[where]
+        self._coded.append(_Flags(states, bits))
+        return bits
 
-    def latents(self, where: Where, start: int, mu: Ints, index: Ints) -> Ints:
-        """Symbols (N, channels) of the slice from ``start`` on, ``mu`` in 1/64, ``index`` of their tables."""
+    def latents(self, where: Positions, start: int, mu: Ints, index: Ints) -> Ints:
+        """See ``SymbolIO``: the chosen symbols."""
         symbols = np.empty(mu.shape, np.int32)
         for first in range(0, len(mu), ROWS):
             part = slice(first, first + ROWS)
@@ -103,7 +103,7 @@ class RdoqQuantizer:
             self.bits[at] += bits
             self.error[at[0], at[1], channels] = r - symbols[part]
             self.unsaid[at[0], at[1], channels] = r
-        self._remember(symbols, index)
+        self._keep(symbols, index)
         return symbols
 
     def encode(self, encoder: RangeEncoder) -> None:
@@ -117,7 +117,7 @@ class RdoqQuantizer:
                 # every replay starts from the states as they were before the first bit
                 fresh.setdefault(id(state), copy(state)).encode(encoder, int(bit))
 
-    def _remember(self, symbols: Ints, index: Ints) -> None:
+    def _keep(self, symbols: Ints, index: Ints) -> None:
         """Keep the symbols that take bits: those of table 0 are known to be zero."""
         coded = index > 0
         self._coded.append(_Symbols(symbols[coded], index[coded]))

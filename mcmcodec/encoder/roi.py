@@ -1,4 +1,4 @@
-"""Stage: before the mask; finds what people look at, with the detectors that OpenCV ships. Encoder only.
+"""Regions of interest: finds what people look at, with the detectors that OpenCV ships. Encoder only.
 
 Cascades of boosted Haar features: Viola, Jones: "Rapid object detection using a boosted cascade of simple features",
 CVPR 2001. OpenCV's wheels up to version 4 bring the classifier and its trained data; later ones do not.

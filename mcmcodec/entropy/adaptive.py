@@ -1,4 +1,4 @@
-"""Adaptive probability of one binary context, in integers: what refines frozen tables before the range coder.
+"""Adaptive probability of one binary context, in integers (specification, section 5.2).
 
 The estimate is a running mean: after n observations the next one moves it by 1 / (n + 1.5), and from `LIMIT`
 observations on by a constant share, so that it follows slow changes.
@@ -17,11 +17,11 @@ _SHARES = tuple((1 << 17) // (2 * count + 3) for count in range(LIMIT + 1))
 
 
 class AdaptiveBit:
-    """The state of one context: probability of a one, and how much has been seen.
+    """The state of one context: probability of a one, and how many bits were observed.
 
     Args:
         p1: initial probability of a one, in 1/4096 (1..4095).
-        confidence: how many observations the initial probability is worth (0..LIMIT).
+        confidence: how many observations the initial probability counts for (0..LIMIT).
 
     Raises:
         ValueError: an argument is out of range.
@@ -41,7 +41,7 @@ class AdaptiveBit:
         return min(max(self._state >> _DROP, 1), 4095)
 
     def update(self, bit: int) -> None:
-        """Learn that `bit` (0 or 1) has occurred."""
+        """Update the estimate with an observed `bit` (0 or 1)."""
         count = self._count
         # >> is a floor also for negative numbers.
         self._state += (((_ONE if bit else 0) - self._state) * _SHARES[count]) >> 16
@@ -49,12 +49,12 @@ class AdaptiveBit:
             self._count = count + 1
 
     def encode(self, encoder: RangeEncoder, bit: int) -> None:
-        """Code `bit` with the present estimate, then learn it."""
+        """Code `bit` with the present estimate, then update it."""
         encoder.bit(bit, self.p1)
         self.update(bit)
 
     def decode(self, decoder: RangeDecoder) -> int:
-        """Decode a bit with the present estimate, then learn it. FormatError on visible damage."""
+        """Decode a bit with the present estimate, then update it. FormatError on visible damage."""
         bit = decoder.bit(self.p1)
         self.update(bit)
         return bit

@@ -1,4 +1,4 @@
-"""Whether frozen integers are a model, and that no sum of theirs can be rounded.
+"""Checks whether frozen integers are a stream model, and proves that none of their sums can be rounded.
 
 Why float64 is exact (specification, section 5.4). Every input of a layer is a whole number of magnitude at most
 ACT_MAX: an output of another layer, clamped to it; decoded values, clamped to it or to INPUT_MAX; the constants
@@ -30,13 +30,14 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 EXACT = 1 << 53
 KNOTS = 6
+"""Rows of parameters by quality: 0, 20, ..., 100."""
 QUALITIES = 101
 PASSES = 4
 _MAX_REACH = (1 << 15) - 1
 
 
 def check(arrays: Arrays, coarse_slices: Sequence[int], slices: Sequence[int]) -> int:
-    """Look at every integer of a stream model, once, when it is loaded.
+    """Check every integer of a stream model, once, when it is loaded.
 
     Args:
         arrays: the tensors ``entropy.*`` without that prefix (specification, section 7).
@@ -65,11 +66,11 @@ def check(arrays: Arrays, coarse_slices: Sequence[int], slices: Sequence[int]) -
     coarse, expected = sum(coarse_slices), _integers(arrays, "offset_weight", (-1,)).size
     ends = [sum(slices[: k + 1]) for k in range(len(slices))]
     if expected not in ends:
-        raise _unfit("what is expected is not of whole slices")
+        raise _not_a_model("what is expected is not of whole slices")
     if _integers(arrays, "expect_from", (QUALITIES, coarse)).min() < 0:
-        raise _unfit("expect_from is below zero")
+        raise _not_a_model("expect_from is below zero")
     if _integers(arrays, "expect_to", (QUALITIES, expected)).min() < 0:
-        raise _unfit("expect_to is below zero")
+        raise _not_a_model("expect_to is below zero")
     outputs = COARSE * COARSE * expected
     _integers(arrays, "expect_bias", (outputs,))
     sums.append(_layer(arrays, ["expect_bias"], _integers(arrays, "expect_weight", (outputs, coarse, 3, 3))))
@@ -80,7 +81,7 @@ def check(arrays: Arrays, coarse_slices: Sequence[int], slices: Sequence[int]) -
         sums.append(_network(arrays, f"slices.{k}", known, both, 2 * channels))
     p1 = _integers(arrays, "mask.p1", (SCALES,))
     if p1.min() < 1 or p1.max() > 4095:
-        raise _unfit("mask.p1 is not 1 to 4095")
+        raise _not_a_model("mask.p1 is not 1 to 4095")
     _tables(arrays)
     return max(sums)
 
@@ -106,35 +107,35 @@ def _layer(arrays: Arrays, biases: Sequence[str], *weights: NDArray[np.int64]) -
     reach = sum(np.abs(w).reshape(len(w), -1).sum(1) for w in weights)
     found = max(ACT_MAX * int(total) + int(most) for total, most in zip(reach, np.asarray(largest), strict=True))
     if found >= EXACT:
-        raise _unfit(f"sums of the layer with {biases[0]} could reach 2**53")
+        raise _not_a_model(f"sums of the layer with {biases[0]} could reach 2**53")
     return found
 
 
 def _tables(arrays: Arrays) -> None:
     reach = _integers(arrays, "tables.reach", (SCALES,))
     if reach[0] != 0 or reach.min() < 0 or reach.max() > _MAX_REACH:
-        raise _unfit(f"tables.reach is not 0, and then 0 to {_MAX_REACH}")
+        raise _not_a_model(f"tables.reach is not 0, and then 0 to {_MAX_REACH}")
     sizes = 2 * reach[1:] + 2
     frequencies = _integers(arrays, "tables.frequencies", (int(sizes.sum()),))
     totals = np.add.reduceat(frequencies, np.cumsum(sizes) - sizes)
     if frequencies.min() < 1 or (totals != TOTAL).any():
-        raise _unfit(f"tables.frequencies are not above zero with a sum of {TOTAL} in each table")
+        raise _not_a_model(f"tables.frequencies are not above zero with a sum of {TOTAL} in each table")
 
 
 def _integers(arrays: Arrays, name: str, shape: tuple[int, ...] | None) -> NDArray[np.int64]:
-    """The tensor as int64, when it is there, of integers up to 32 bits, and of that shape (-1: any but 0)."""
+    """The tensor as int64. ModelError unless it has integers of up to 32 bits and that shape (-1: any size but 0)."""
     found = arrays.get(name)
     if found is None:
-        raise _unfit(f"there is no {name}")
+        raise _not_a_model(f"there is no {name}")
     if found.dtype.kind not in "iu" or found.dtype.itemsize > 4:
-        raise _unfit(f"{name} is {found.dtype}, not integers of 32 bits at most")
+        raise _not_a_model(f"{name} is {found.dtype}, not integers of 32 bits at most")
     fits = shape is None or (
         len(shape) == found.ndim and all(a == b or a == -1 for a, b in zip(shape, found.shape, strict=True))
     )
     if not fits or not found.size:
-        raise _unfit(f"{name} has shape {found.shape}, not {shape}")
+        raise _not_a_model(f"{name} has shape {found.shape}, not {shape}")
     return found.astype(np.int64)
 
 
-def _unfit(cause: str) -> ModelError:
+def _not_a_model(cause: str) -> ModelError:
     return ModelError(f"the weights are not a stream model: {cause}", "install mcmcodec again")

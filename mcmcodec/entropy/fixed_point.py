@@ -1,11 +1,10 @@
-"""Stage: entropy, the constants of its arithmetic. Changing any of them changes the format.
+"""The constants of the integer arithmetic. Changing any of them changes the format.
 
 Activations are integers in units of 1/64, weights in units of 1/4096, biases in units of 2**-18. A layer is
 
     r = floor((sum w a + b) / 4096)      then      clamp to 0..ACT_MAX (hidden) or -ACT_MAX..ACT_MAX (output)
 
-No sum can reach the 2**53 up to which float64 carries whole numbers exactly, in whatever order it is added up:
-``checks`` proves it of every model when it is loaded.
+When a model is loaded, ``checks`` proves that no sum reaches 2**53. Below, float64 represents whole numbers exactly.
 """
 
 from __future__ import annotations
@@ -43,5 +42,5 @@ MASK_CENTRE = 32
 
 
 def scale_of(index: Tensor) -> Tensor:
-    """Logistic scale that table ``index`` is trained with; used in training and to make the tables, never to decode."""
+    """Scale of the logistic distribution that table ``index`` is trained with. Decoding does not use it."""
     return SCALE_MIN * (index * SCALE_STEP).exp()

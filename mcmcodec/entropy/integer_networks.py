@@ -1,7 +1,7 @@
-"""Stage: entropy, the integer networks. Whatever the decoder must reproduce to parse a stream is computed here.
+"""The integer networks: everything that a decoder must compute exactly to read a payload (specification, 5.4).
 
-Integers ride in float64 so that BLAS multiplies them; no sum reaches 2**53 (see ``checks``), so any order of
-summation on any machine with any number of threads gives the same bits. numpy only.
+The integers are carried in float64, so that BLAS multiplies them. No sum reaches 2**53 (``checks`` proves it), so every
+order of summation gives the same result on every machine, with any number of threads. numpy only.
 """
 
 from __future__ import annotations
@@ -17,20 +17,30 @@ from .fixed_point import ACT_MAX, COARSE, HYPER, INPUT_MAX, PARITIES, WEIGHT_BIT
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]
+Positions = tuple[Ints, Ints]
+"""Rows and columns of N positions on the grid, each (N,)."""
 Arrays = Mapping[str, NDArray[np.generic]]
 
 QUALITY_STEP = 20
 ROWS = 4096
-"""Positions per matrix product: bounds the memory, not the result."""
+"""Positions per matrix product: it bounds the memory and does not change the result."""
 TAPS = [(row, col) for row in (-1, 0, 1) for col in (-1, 0, 1)]
-"""The steps to the nine positions of a neighbourhood, in the order of a convolution's weights."""
+"""Offsets (row, column) of a 3x3 neighbourhood, in the order of a convolution's weights."""
 
 
-def at_quality(knots: Ints, quality: int) -> Ints:
-    """Interpolate (6, n) parameters at a quality 0..100: floor of the weighted sum over 20."""
+def at_quality(per_quality: Ints, quality: int) -> Ints:
+    """Interpolate parameters linearly, rounding down.
+
+    Args:
+        per_quality: parameters at the qualities 0, 20, ..., 100 (6, n).
+        quality: 0..100.
+
+    Returns:
+        (n,) parameters.
+    """
     low, part = divmod(quality, QUALITY_STEP)
-    high = min(low + 1, len(knots) - 1)
-    mixed: Ints = (knots[low] * (QUALITY_STEP - part) + knots[high] * part) // QUALITY_STEP
+    high = min(low + 1, len(per_quality) - 1)
+    mixed: Ints = (per_quality[low] * (QUALITY_STEP - part) + per_quality[high] * part) // QUALITY_STEP
     return mixed
 
 
@@ -44,35 +54,39 @@ def layer(x: Floats, weight: Floats, bias: Ints | Floats, low: int, high: int) -
 
 
 def taps(weight: NDArray[np.generic]) -> Floats:
-    """A convolution's weights (outputs, inputs, 3, 3) as a matrix (9 * inputs, outputs), tap-major."""
+    """The weights (outputs, inputs, 3, 3) of a convolution as a matrix (9 * inputs, outputs), tap-major."""
     return np.ascontiguousarray(weight.astype(np.float64).transpose(2, 3, 1, 0).reshape(-1, weight.shape[0]))
 
 
 def filled(number: int) -> list[int]:
-    """Indices of the taps that the passes before ``number`` (0..3) have filled; at all others a slice is still zero."""
+    """Indices of the taps that earlier passes have coded before pass ``number`` (0..3); the others are still zero."""
     row, col = PARITIES[number]
     return [tap for tap, (r, c) in enumerate(TAPS) if ((row + r) % 2, (col + c) % 2) in PARITIES[:number]]
 
 
 class Neighbours:
-    """A grid of integer features with a border of zeros, read in 3x3 neighbourhoods."""
+    """A grid of integer features (rows, cols, channels) with a border of zeros, read in 3x3 neighbourhoods."""
 
     def __init__(self, rows: int, cols: int, channels: int) -> None:
-        # activations stay below 2**15
+        # int16 is enough: activations are clamped below 2**15
         self.cells = np.zeros((rows + 2, cols + 2, channels), np.int16)
         self.flat = self.cells.reshape(-1, channels)
         stride = cols + 2
         self.steps = np.array([row * stride + col for row, col in TAPS])
         self.stride = stride
 
-    def put(self, where: tuple[Ints, Ints], values: NDArray[np.generic], start: int = 0) -> None:
-        """Set channels ``start``.. at the positions (row, column)."""
+    def put(self, where: Positions, values: NDArray[np.generic], start: int = 0) -> None:
+        """Set the channels from ``start`` on, at N positions, to values (N, channels)."""
         self.cells[where[0] + 1, where[1] + 1, start : start + values.shape[1]] = values
 
-    def around(
-        self, where: tuple[Ints, Ints], channels: int | None = None, only: Sequence[int] | None = None
-    ) -> Floats:
-        """(N, taps * channels): the neighbourhoods of the positions, or some taps of them, tap-major."""
+    def around(self, where: Positions, channels: int | None = None, only: Sequence[int] | None = None) -> Floats:
+        """The neighbourhoods of N positions: (N, taps * channels), tap-major.
+
+        Args:
+            where: the positions.
+            channels: read only so many channels; all if None.
+            only: indices of the taps to read; all nine if None.
+        """
         centre = (where[0] + 1) * self.stride + where[1] + 1
         view = self.flat if channels is None else self.flat[:, :channels]
         steps = self.steps if only is None else self.steps[only]
@@ -81,7 +95,12 @@ class Neighbours:
 
 
 class ContextNet:
-    """Predicts a slice (or the mask) at the positions of one pass from everything decoded before."""
+    """Predicts a slice, or the mask, at the positions of one pass from everything that was decoded before.
+
+    Args:
+        arrays: the stream model's integers.
+        prefix: ``mask``, ``slices.K`` or ``coarse_slices.K``.
+    """
 
     def __init__(self, arrays: Arrays, prefix: str) -> None:
         context = taps(arrays[f"{prefix}.context"])
@@ -97,10 +116,19 @@ class ContextNet:
         self.weight3 = np.ascontiguousarray(arrays[f"{prefix}.weight3"].astype(np.float64).T)
         self.bias3 = arrays[f"{prefix}.bias3"].astype(np.int64)
 
-    def predict(
-        self, number: int, known: Neighbours, current: Neighbours, where: tuple[Ints, Ints], quality: int
-    ) -> Ints:
-        """Raw outputs (N, outputs) in 1/64 at the positions ``where`` of pass ``number`` (0..3)."""
+    def predict(self, number: int, known: Neighbours, current: Neighbours, where: Positions, quality: int) -> Ints:
+        """Evaluate the network.
+
+        Args:
+            number: of the pass, 0..3.
+            known: all that was decoded before this slice.
+            current: this slice, as far as earlier passes decoded it.
+            where: N positions of the pass.
+            quality: 0..100.
+
+        Returns:
+            Outputs (N, outputs) in 1/64.
+        """
         bias1, bias3 = at_quality(self.bias1, quality) + self.bias_pass[number], at_quality(self.bias3, quality)
         out = np.empty((len(where[0]), self.weight3.shape[1]), np.int16)
         for start in range(0, len(out), ROWS):
@@ -115,7 +143,7 @@ class ContextNet:
 
 
 class HyperDecoder:
-    """h_s: the decoded hyper-latent to features psi for every patch, and for every coarse cell."""
+    """Computes the features psi of every patch and of every coarse cell from the hyper-latent (h_s of Balle et al. 2018)."""
 
     def __init__(self, arrays: Arrays) -> None:
         self.weight1 = taps(arrays["hyper.weight1"])

@@ -27,16 +27,26 @@ from .fixed_point import (
     SCALES,
     WEIGHT_BITS,
 )
-from .integer_networks import ROWS, Arrays, ContextNet, HyperDecoder, Ints, Neighbours, at_quality, layer, spread, taps
+from .integer_networks import (
+    ROWS,
+    Arrays,
+    ContextNet,
+    HyperDecoder,
+    Ints,
+    Neighbours,
+    Positions,
+    at_quality,
+    layer,
+    spread,
+    taps,
+)
 from .rangecoder import RangeDecoder
-from .symbol_tables import ESCAPE_BITS, SymbolTables
+from .symbol_tables import SymbolTables
 
-Where = tuple[Ints, Ints]
 Bools = NDArray[np.bool_]
 
 MASK_CONFIDENCE = 24
 """Observations that the network's probability of a visible patch is worth before the picture's own statistics count."""
-MAX_SYMBOL = (1 << ESCAPE_BITS) - 1
 
 
 class EntropyModel:
@@ -94,27 +104,45 @@ class EntropyModel:
 
 
 class SymbolIO(Protocol):
-    """Where symbols come from, or go to."""
+    """Where :func:`code_latents` gets each symbol from: a payload (decoder) or a picture's latents (encoder)."""
 
     def hyper(self, loc: Ints, index: Ints) -> Ints:
-        """Symbols (cells, hyper) of z, given location in 1/64 and table index per channel (hyper,)."""
+        """Symbols of the hyper-latent.
 
-    def coarse(self, where: Where, start: int, mu: Ints, index: Ints) -> Ints:
-        """Symbols (N, channels) of the coarse slice ``start``.. at the coarse cells, mu in 1/64."""
+        Args:
+            loc: location per channel (hyper,), in 1/64.
+            index: table index per channel (hyper,), 0..63.
 
-    def visible(self, where: Where, states: list[AdaptiveBit]) -> Bools:
-        """The mask (N,) at the positions, each with its adaptive state."""
+        Returns:
+            (cells, hyper) integers.
+        """
 
-    def latents(self, where: Where, start: int, mu: Ints, index: Ints) -> Ints:
-        """Symbols (N, channels) of the fine slice ``start``.. at the positions, mu in 1/64."""
+    def coarse(self, where: Positions, start: int, mu: Ints, index: Ints) -> Ints:
+        """Symbols of a coarse slice at the coarse cells of one pass; arguments as for :meth:`latents`."""
 
-    def section(self, name: str) -> None:
-        """A part of the stream begins."""
+    def visible(self, where: Positions, states: list[AdaptiveBit]) -> Bools:
+        """The mask (N,) at N positions; ``states`` has the adaptive bit of each."""
+
+    def latents(self, where: Positions, start: int, mu: Ints, index: Ints) -> Ints:
+        """Symbols of a slice at the positions of one pass.
+
+        Args:
+            where: rows and columns, each (N,).
+            start: first channel of the slice.
+            mu: predicted means (N, channels), in 1/64.
+            index: table indices (N, channels), 0..63.
+
+        Returns:
+            (N, channels) integers.
+        """
+
+    def begin(self, part: str) -> None:
+        """Called before each part of the payload: ``base``, ``mask``, ``latents``, and ``tail`` at the end."""
 
 
 @dataclass
 class Decoded:
-    """What both sides know in the end.
+    """What encoder and decoder both know when all symbols are coded.
 
     Attributes:
         v_hat: dequantised latents in the gained domain, (h, w, channels) in 1/64; where hidden, what the networks
@@ -134,12 +162,27 @@ def code_latents(
     model: EntropyModel, io: SymbolIO, grid: tuple[int, int], quality: int, keep: int, all_visible: bool,
     none_visible: bool = False, last: int | None = None,
 ) -> Decoded:  # fmt: skip
-    """Code one picture of ``grid`` patches through ``io``; the specification's section 5 in a page.
+    """Code or decode one picture (specification, section 5.6).
 
-    Fine slices from ``last`` on are left out: for a decoder that can do without them.
+    Args:
+        model: the stream model.
+        io: gives the symbols, and codes or decodes them.
+        grid: rows and columns of patches.
+        quality: 0..100.
+        keep: the header's share of visible patches, 0..255.
+        all_visible: no mask is coded; every patch is visible.
+        none_visible: no mask is coded; no patch is visible.
+        last: fine slices from this number on are neither coded nor decoded, and their latents are zero. For decoding
+            at a reduced size only.
+
+    Returns:
+        The dequantised latents, the features and the mask.
+
+    Raises:
+        FormatError: ``io`` decodes, and the payload is damaged.
     """
     rows, cols = grid
-    io.section("base")
+    io.begin("base")
     cells = (-(-rows // HYPER), -(-cols // HYPER))
     loc = (at_quality(model.hyper_loc, quality) + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS
     index = np.clip((at_quality(model.hyper_index, quality) << 4) >> (WEIGHT_BITS + ACT_BITS), 0, SCALES - 1)
@@ -161,16 +204,16 @@ def code_latents(
     every = [_positions(rows, cols, parity) for parity in PARITIES]
     mask = np.full((rows, cols), not none_visible)
     if not all_visible and not none_visible:
-        io.section("mask")
+        io.begin("mask")
         known.cells[1:-1, 1:-1, at] = keep
         mask = _code_mask(model, io, known, every, quality, (rows, cols))
-    io.section("latents")
+    io.begin("latents")
     known.cells[1:-1, 1:-1, at] = mask << ACT_BITS
     v_hat = np.zeros((rows, cols, model.channels), np.int32)
     given = (scaled(expected, model.offset_weight, WEIGHT_BITS), expected)
     nets, slices = model.nets[:last], model.slices[:last]
 
-    def visible_latents(where: Where, start: int, mu: Ints, index: Ints) -> Ints:
+    def visible_latents(where: Positions, start: int, mu: Ints, index: Ints) -> Ints:
         """Symbols of visible positions; those of hidden ones are zero."""
         shown = mask[where]
         if shown.all():
@@ -181,13 +224,13 @@ def code_latents(
         return symbols
 
     _code_slices(nets, slices, known, at + 1, every, quality, visible_latents, v_hat, given)
-    io.section("tail")
+    io.begin("tail")
     return Decoded(v_hat, psi, mask, expected)
 
 
 def _code_slices(
-    nets: Sequence[ContextNet], slices: Sequence[int], known: Neighbours, at: int, every: list[Where], quality: int,
-    code: Callable[[Where, int, Ints, Ints], Ints], values: NDArray[np.int32], given: tuple[Ints, Ints] | None,
+    nets: Sequence[ContextNet], slices: Sequence[int], known: Neighbours, at: int, every: list[Positions], quality: int,
+    code: Callable[[Positions, int, Ints, Ints], Ints], values: NDArray[np.int32], given: tuple[Ints, Ints] | None,
 ) -> None:  # fmt: skip
     """Code slice after slice, each in four passes.
 
@@ -227,8 +270,9 @@ def _code_slices(
 
 
 def _code_mask(
-    model: EntropyModel, io: SymbolIO, known: Neighbours, every: list[Where], quality: int, grid: tuple[int, int]
+    model: EntropyModel, io: SymbolIO, known: Neighbours, every: list[Positions], quality: int, grid: tuple[int, int]
 ) -> Bools:
+    """The mask (rows, columns), coded in the four passes ``every``."""
     mask = np.zeros(grid, bool)
     states = [AdaptiveBit(p1, MASK_CONFIDENCE) for p1 in model.mask_p1]
     signs = Neighbours(*grid, 1)
@@ -250,39 +294,49 @@ def scaled(values: Ints, factor: Ints, bits: int) -> NDArray[np.int32]:
     return clipped
 
 
-def _positions(rows: int, cols: int, parity: tuple[int, int]) -> Where:
+def _positions(rows: int, cols: int, parity: tuple[int, int]) -> Positions:
+    """Rows and columns of the positions of one pass, in raster order."""
     r, c = np.meshgrid(np.arange(parity[0], rows, 2), np.arange(parity[1], cols, 2), indexing="ij")
     return r.ravel(), c.ravel()
 
 
-class Reader:
-    """The decoder's symbols, from the range coder."""
+class SymbolReader:
+    """The decoder's :class:`SymbolIO`.
+
+    Args:
+        decoder: where the symbols are decoded from.
+        tables: the model's frozen tables.
+        cells: cells of the hyper-latent.
+
+    Attributes:
+        part_bits: bits of each part of the payload that has been decoded, by name.
+    """
 
     def __init__(self, decoder: RangeDecoder, tables: SymbolTables, cells: int) -> None:
         self.decoder, self.tables, self.cells = decoder, tables, cells
-        self.sections: dict[str, float] = {}
-        self._open: tuple[str, float] | None = None
+        self.part_bits: dict[str, float] = {}
+        self._running: tuple[str, float] | None = None
 
-    def section(self, name: str) -> None:
-        """Close the running section's account and open ``name``; bits in ``sections``."""
+    def begin(self, part: str) -> None:
+        """See :class:`SymbolIO`."""
         now = self.decoder.position()
-        if self._open:
-            self.sections[self._open[0]] = now - self._open[1]
-        self._open = (name, now)
+        if self._running:
+            self.part_bits[self._running[0]] = now - self._running[1]
+        self._running = (part, now)
 
     def hyper(self, loc: Ints, index: Ints) -> Ints:
         """See :class:`SymbolIO`."""
         flat = np.broadcast_to(index, (self.cells, len(index)))
         return self.tables.decode(self.decoder, flat.ravel()).reshape(flat.shape)
 
-    def coarse(self, where: Where, start: int, mu: Ints, index: Ints) -> Ints:
+    def coarse(self, where: Positions, start: int, mu: Ints, index: Ints) -> Ints:
         """See :class:`SymbolIO`."""
         return self.tables.decode(self.decoder, index.ravel()).reshape(index.shape)
 
-    def visible(self, where: Where, states: list[AdaptiveBit]) -> Bools:
+    def visible(self, where: Positions, states: list[AdaptiveBit]) -> Bools:
         """See :class:`SymbolIO`."""
         return np.array([state.decode(self.decoder) for state in states], bool)
 
-    def latents(self, where: Where, start: int, mu: Ints, index: Ints) -> Ints:
+    def latents(self, where: Positions, start: int, mu: Ints, index: Ints) -> Ints:
         """See :class:`SymbolIO`."""
         return self.tables.decode(self.decoder, index.ravel()).reshape(index.shape)

@@ -1,4 +1,4 @@
-"""Range coder: integers and their frozen tables to bytes, and back; the last exact step before the container.
+"""Range coder: integers and their frozen tables to bytes, and back.
 
 The arithmetic is constriction's (32-bit words, 64-bit state, 24-bit probabilities); this is the only module
 that imports it. Probabilities are integer multiples of 2**-24, handed over such that no float is ever rounded
@@ -14,7 +14,7 @@ import constriction  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import FormatError
+from ..errors import damaged
 
 PRECISION = 16
 """Frequencies of a `Table` sum to 2**PRECISION."""
@@ -118,6 +118,19 @@ class Table:
         return table
 
 
+class TruncationError(Exception):
+    """A payload's first bytes do not decide the symbols that were asked for; see :mod:`mcmcodec.entropy.truncated`.
+
+    Args:
+        values: those of the symbols that they decide; whoever raises it says in what shape.
+    """
+
+    def __init__(self, values: NDArray[np.integer[Any]]) -> None:
+        """Keep the values."""
+        super().__init__()
+        self.values = values
+
+
 class RangeEncoder:
     """Collects symbols; `finish` gives the shortest byte string that decodes to them."""
 
@@ -159,7 +172,7 @@ class RangeEncoder:
         self._encoder.encode(int(bit), _BITS[p1])
 
     def position(self) -> float:
-        """Information written so far, in bits; differences attribute the payload to its sections."""
+        """Information written so far, in bits; differences say how much each part of a payload takes."""
         words: int
         width: int
         words, (_, width) = self._encoder.pos()
@@ -192,7 +205,7 @@ class RangeEncoder:
 class RangeDecoder:
     """Reads back what a `RangeEncoder` wrote, by the same calls in the same order.
 
-    Past the end of `data` it reads zero bytes, for ever: the work of a call is bounded by its count, and the
+    Past the end of `data` it reads zero bytes without limit: the work of a call is bounded by its count, and the
     caller bounds the whole by asking for no more than the header allows. Damage shows by chance only (hence
     the CRC of the container); where it does, FormatError is raised. What was decoded is coded again on the
     side, at small cost: so `position` is exact, and `exhausted` notices what no encoder would have written.
@@ -208,19 +221,19 @@ class RangeDecoder:
         self._copies = [self._mirror]
 
     def copy_to(self, encoder: RangeEncoder) -> None:
-        """From here on, code whatever is decoded into ``encoder`` too: the rest of a payload behind another start."""
+        """From here on, code everything that is decoded into ``encoder`` too."""
         self._copies.append(encoder)
 
     def _decode(self, model: Any, *count: int) -> Any:
         try:
             values = self._decoder.decode(model, *count)
         except Exception:  # constriction's AssertionError: a point that no encoder leaves behind
-            raise _damaged() from None
+            raise damaged("the coded picture data is damaged") from None
         except BaseException as error:
             # A panic of the Rust library derives from BaseException, as do KeyboardInterrupt and SystemExit.
             if type(error).__name__ != "PanicException":
                 raise
-            raise _damaged() from None
+            raise damaged("the coded picture data is damaged") from None
         for copy in self._copies:
             copy._encoder.encode(values, model)
         return values
@@ -263,7 +276,3 @@ class RangeDecoder:
     def exhausted(self) -> bool:
         """Tell whether the data is exactly what an encoder writes for what has been decoded so far."""
         return self._mirror.finish() == self._data
-
-
-def _damaged() -> FormatError:
-    return FormatError("the coded picture data is damaged", "fetch or copy the file again")

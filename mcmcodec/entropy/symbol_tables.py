@@ -1,4 +1,4 @@
-"""Stage: entropy, symbols with their frozen tables, before the range coder.
+"""Symbols and their frozen tables: what the range coder is given (specification, section 5.5).
 
 Table i (1..63) covers the symbols -reach[i]..reach[i]; one more entry is the escape. Index 0 means zero, uncoded.
 """
@@ -10,22 +10,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError
+from ..errors import damaged
 from .fixed_point import SCALES
-from .rangecoder import TOTAL, RangeDecoder, RangeEncoder, Table
-from .truncated import CutShort
+from .rangecoder import TOTAL, RangeDecoder, RangeEncoder, Table, TruncationError
 
 Ints = NDArray[np.integer[Any]]
 
 ESCAPE_BITS = 20
 """An escaped symbol exceeds the table's reach by less than 2**20; more is damage."""
+MAX_SYMBOL = (1 << ESCAPE_BITS) - 1
+"""The largest magnitude that every table can code."""
 
 
 class SymbolTables:
-    """The 63 tables of a stream model."""
+    """The 63 tables of a stream model.
+
+    Args:
+        reach: largest magnitude that each table codes without an escape (64,).
+        frequencies: those of all tables in one row, table after table; each table's sum to 2**16.
+    """
 
     def __init__(self, reach: NDArray[np.generic], frequencies: NDArray[np.generic]) -> None:
-        """From the frozen integers: ``reach`` (64,), and all frequencies in one row, table after table."""
         self.reach = reach.astype(np.int64)
         self.tables: list[Table | None] = [None]
         widest = int(self.reach.max())
@@ -42,7 +47,7 @@ class SymbolTables:
         self.widest = widest
 
     def cost(self, symbols: Ints, index: Ints) -> NDArray[np.float64]:
-        """Bits of each symbol, for the encoder's choices; 40 stands for an escape."""
+        """Bits of each symbol (any shape) with its table, for the encoder's choices; an escape counts 40."""
         column = np.clip(symbols, -self.widest - 1, self.widest + 1) + self.widest + 1
         return np.asarray(self.bits[index, column])
 
@@ -65,9 +70,11 @@ class SymbolTables:
                     _encode_excess(encoder, abs(value) - int(self.reach[i]) - 1, value < 0)
 
     def decode(self, decoder: RangeDecoder, index: Ints) -> Ints:
-        """Mirror of :meth:`encode`: symbols (n,). FormatError on visible damage.
+        """Decode what :meth:`encode` coded with tables ``index`` (n,): symbols (n,).
 
-        CutShort, from a decoder that raises it, carries the symbols (n,) with zeros for those that are not certain.
+        Raises:
+            FormatError: the damage shows.
+            TruncationError: raised by ``decoder``; its values (n,) are zero where the symbol is not certain.
         """
         symbols = np.zeros(len(index), np.int32)
         order = np.argsort(index, kind="stable")
@@ -77,23 +84,23 @@ class SymbolTables:
                 start, end = end, end + count
                 if count and (table := self.tables[i]) is not None:
                     _decode_group(decoder, table, int(self.reach[i]), order[start:end], symbols)
-        except CutShort:
-            raise CutShort(symbols) from None
+        except TruncationError:
+            raise TruncationError(symbols) from None
         return symbols
 
 
 def _decode_group(decoder: RangeDecoder, table: Table, reach: int, here: Ints, symbols: Ints) -> None:
-    """Fill in the symbols of one table, which stand at ``here``."""
+    """Fill in the symbols of one table, at the indices ``here``."""
     try:
         values: Ints = decoder.symbols(len(here), table) - reach
-    except CutShort as cut:
+    except TruncationError as cut:
         values = cut.values - reach
         symbols[here[: len(values)]] = np.where(values > reach, 0, values)
         raise
     symbols[here] = values
     if values.max() > reach:
         escaped = here[values > reach]
-        symbols[escaped] = 0  # what stays, should the data end before their excess
+        symbols[escaped] = 0  # if the data end before their values
         for at in escaped.tolist():
             excess, negative = _decode_excess(decoder)
             symbols[at] = -(reach + 1 + excess) if negative else reach + 1 + excess
@@ -113,5 +120,5 @@ def _decode_excess(decoder: RangeDecoder) -> tuple[int, bool]:
     while not decoder.bits(1):
         size += 1
         if size > ESCAPE_BITS:
-            raise FormatError("the coded picture data is damaged", "fetch or copy the file again")
+            raise damaged("the coded picture data is damaged")
     return (1 << (size - 1) | decoder.bits(size - 1)) - 1, negative

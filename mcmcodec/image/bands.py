@@ -1,4 +1,4 @@
-"""Stage: first of encoding, last of decoding. Pictures in bands of rows: whole ones would be copied.
+"""Pictures in bands of rows, so that a large one is never copied as a whole.
 
 What is to be encoded becomes an array band by band; what is decoded is put together, or written to disk, as it comes.
 """
@@ -25,7 +25,7 @@ _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class Bands:
-    """A picture on its way: whole rows from the top, painted when they are asked for, and once.
+    """A picture as whole rows from the top, which are decoded when they are asked for, and once.
 
     Attributes:
         size: width and height of the picture.

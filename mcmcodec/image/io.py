@@ -1,23 +1,29 @@
-"""Pillow <-> arrays: picture files are read and written here, and brought to sRGB.
+"""Picture files are opened and written here, by Pillow and, where they are installed, by packages beside it.
 
-Whatever Pillow can open becomes plain sRGB, eight bits, upright. Limits are checked on the picture's header,
-before a pixel is decoded.
+Whatever can be opened becomes plain sRGB, eight bits, upright. Limits are checked on the picture's header, before a
+pixel is decoded.
 """
+
+from __future__ import annotations
 
 import os
 import struct
 from io import BytesIO
-from typing import IO, Any, Final, TypeAlias
+from typing import IO, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageCms, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 
 from ..bitstream.limits import check_size, max_pixels
 from ..errors import InputError, UsageError
+from . import metadata, optional_formats, png_chunks, raw, srgb
+from .spliced import splice
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
+NOTES: Final = "mcmcodec notes"
+"""Key of a picture's ``info`` under which ``open_image`` leaves what was lost, in words for people."""
 # EPS would run Ghostscript on a stranger's program; MCM is our own (plugins/pillow.py), and coding twice helps nobody;
 # the others only name a format that Pillow cannot decode.
 _REFUSED: Final = frozenset({"BUFR", "EPS", "FPX", "GRIB", "HDF5", "MCM", "MIC", "MPEG", "WMF"})
@@ -29,6 +35,16 @@ _QUALITY: Final[dict[str, dict[str, Any]]] = {
 }
 _HOLDS_ALPHA: Final = frozenset({"AVIF", "DDS", "ICNS", "ICO", "JPEG2000", "PNG", "QOI", "SGI", "TGA", "TIFF", "WEBP"})
 _CARRIES: Final = frozenset({"AVIF", "JPEG", "PNG", "WEBP"})
+# First bytes that no other format shares: a file that starts so and cannot be read is damaged, and not of another kind.
+_SIGNATURES: Final = {
+    "PNG": png_chunks.SIGNATURE, "JPEG": b"\xff\xd8\xff", "GIF": b"GIF8", "PSD": b"8BPS", "QOI": b"qoif",
+}  # fmt: skip
+_END_OF_JPEG: Final = b"\xff\xd9"
+_START: Final = 64
+_RAW_NOTE: Final = "a raw photograph is developed by rawpy: white balance of the camera, automatic brightness"
+_DAMAGED: Final = "the file is damaged ({}): what is missing is black or grey"
+_WHOLE: Final = "get a whole copy of the file"
+_OR_ALLOW: Final = f"{_WHOLE}, or take what is there with --allow-damaged (allow_damaged in Python)"
 _JPEG_SEGMENT: Final = 65000
 """Bytes of metadata that are sure to fit into one marker segment of JPEG."""
 # EXIF 2.32, tag 0x0112: what has to be done to the stored picture to see it upright.
@@ -50,9 +66,13 @@ def readable_formats() -> list[str]:
 
 
 def readable_extensions() -> frozenset[str]:
-    """File name extensions, in lower case with their dot, of the pictures that ``open_image`` accepts."""
+    """File name extensions, in lower case with their dot, of the pictures that ``open_image`` accepts.
+
+    Those that other packages read are among them where these are installed (``optional_formats.package_for``).
+    """
     known = frozenset(readable_formats())
-    return frozenset(ext.lower() for ext, name in Image.registered_extensions().items() if name in known)
+    by_pillow = frozenset(ext.lower() for ext, name in Image.registered_extensions().items() if name in known)
+    return by_pillow | optional_formats.installed_extensions()
 
 
 def writable_format(name: str) -> str:
@@ -68,34 +88,40 @@ def writable_format(name: str) -> str:
     return known[ext]
 
 
-def open_image(source: str | os.PathLike[str] | IO[bytes], limit: int | None = None) -> Image.Image:
+def open_image(
+    source: str | os.PathLike[str] | IO[bytes], limit: int | None = None, *, allow_damaged: bool = False
+) -> Image.Image:
     """Open a picture without decoding its pixels.
 
     Args:
         source: A path, or a binary file that can seek.
         limit: Largest number of pixels; see ``limits.max_pixels``.
+        allow_damaged: Whether to go on where a file is damaged; :func:`develop` has to be told too. JPEG files are
+            then decoded at once.
 
     Returns:
-        The picture, at its first frame, within the limits.
+        The picture, at its first frame, within the limits. Raw photographs are developed already. What is lost so far
+        is in ``info[NOTES]``.
 
     Raises:
-        InputError: It is not a picture, is damaged, or is larger than the limits.
+        InputError: It is not a picture, is damaged, needs a package that is not installed, or is larger than the
+            limits.
         OSError: The file is missing or cannot be read.
     """
     limit = max_pixels(limit)
     try:
-        image = _identify(source)
+        image = _identify(source, limit, allow_damaged)
+    except InputError:
+        raise
     # Pillow's parsers raise whatever a hostile header makes them trip over.
     except Exception as error:
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
             raise
-        raise InputError(f"damaged picture ({_brief(error)})", "get a whole copy of the file") from error
-    if image is None:
-        raise InputError("not a picture in a format that can be read", "convert it to PNG first")
+        raise InputError(f"damaged picture ({_brief(error)})", _WHOLE) from error
     try:
         check_size(*image.size, limit)
     except InputError:
-        image.close()
+        _let_go(image)
         raise
     return image
 
@@ -113,32 +139,63 @@ def to_rgb(image: Image.Image, limit: int | None = None) -> Pixels:
 
 
 def to_srgb(image: Image.Image, limit: int | None = None) -> Image.Image:
+    """The picture of :func:`develop` alone; the given one if there is nothing to do."""
+    return develop(image, limit).picture
+
+
+class Developed(NamedTuple):
+    """A picture in sRGB, RGB or RGBA, and what was lost or assumed on the way, in words for people."""
+
+    picture: Image.Image
+    notes: tuple[str, ...]
+
+
+def develop(image: Image.Image, limit: int | None = None, *, allow_damaged: bool = False) -> Developed:
     """Decode a picture to sRGB.
 
-    Orientation (EXIF) is applied, an ICC profile converted to sRGB, 16 bits scaled to 8. Of an animation the
-    current frame is taken, which is the first one after ``open_image``.
+    Orientation (EXIF) is applied, colours are converted to sRGB by what the file says of them, more than 8 bits scaled
+    to 8: see :func:`mcmcodec.image.srgb.to_srgb`. Of an animation the current frame is taken, which is the first one
+    after ``open_image``.
 
     Args:
         image: Any Pillow picture.
         limit: Largest number of pixels; see ``limits.max_pixels``.
+        allow_damaged: Whether to take what could be decoded of a damaged file; the rest is black or grey.
 
     Returns:
-        An RGB picture, or RGBA if the picture has transparency; the given one if there is nothing to do.
+        An RGB picture, or RGBA if the picture has transparency.
 
     Raises:
-        InputError: The picture is damaged or outside the limits.
+        InputError: The picture is damaged, outside the limits, or has values that are no picture.
     """
     check_size(*image.size, limit)
     try:
-        image.load()
-        picture = _eight_bit_srgb(image)
+        _note_colour_code(image)
+        damage = _load(image, allow_damaged)
+        picture, notes = srgb.to_srgb(image)
         turn = _UPRIGHT.get(_orientation(image))
-        return picture.transpose(turn) if turn is not None else picture
-    except MemoryError:
+        if turn is not None:
+            picture = picture.transpose(turn)
+        return Developed(picture, (*damage, *notes))
+    except (MemoryError, InputError):
         raise
     # As above: a damaged file raises OSError, SyntaxError, ValueError, EOFError, struct.error and more.
     except Exception as error:
-        raise InputError(f"truncated or damaged picture ({_brief(error)})", "get a whole copy of the file") from error
+        raise InputError(f"truncated or damaged picture ({_damage(image, error)})", _OR_ALLOW) from error
+
+
+def _load(image: Image.Image, allow_damaged: bool) -> tuple[str, ...]:
+    """Decode the pixels; or what there is of them, and say so."""
+    try:
+        image.load()
+    except Exception as error:
+        # Pillow keeps the rows that it has decoded; where there is none, or nothing in them, there is no picture
+        if isinstance(error, MemoryError) or not allow_damaged or image._im is None or image.im.getbbox() is None:
+            raise
+        damage = _damage(image, error)
+        image.tile = []  # type: ignore[attr-defined]
+        return (_DAMAGED.format(damage),)
+    return ()
 
 
 def from_rgb(array: Pixels) -> Image.Image:
@@ -177,9 +234,12 @@ def save_bytes(image: Image.Image, name: str) -> bytes:
         data = image.info.get(key)
         if data and name in _CARRIES and (name != "JPEG" or len(data) <= _JPEG_SEGMENT):
             options[key] = data
+    if name == "AVIF" and "exif" in options:
+        exif = options["exif"].removeprefix(metadata.EXIF_START)
+        options["exif"] = metadata.EXIF_START + metadata.without_orientation(exif)
     if name == "PNG" and "xmp" in options:
         options["pnginfo"] = PngImagePlugin.PngInfo()
-        options["pnginfo"].add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode(errors="replace"), zip=True)
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", options.pop("xmp"), zip=True)
     try:
         image.save(out, format=name, **options)
     except (OSError, ValueError, KeyError) as error:
@@ -192,17 +252,41 @@ def holds_alpha(name: str) -> bool:
     return name in _HOLDS_ALPHA
 
 
-def _identify(source: str | os.PathLike[str] | IO[bytes]) -> Image.Image | None:
-    """Open with the first of our formats that knows the file, as ``Image.open`` does; None if none does.
+def _identify(source: str | os.PathLike[str] | IO[bytes], limit: int, allow_damaged: bool) -> Image.Image:
+    """Open with the first of our formats that knows the file. InputError if none does.
 
     ``Image.open`` itself refuses by limits that are settings of the whole process, and cannot be told ours.
     """
-    if isinstance(source, (str, os.PathLike)):
-        with open(source, "rb") as file:
-            start = file.read(16)
-    else:
-        source.seek(0)
-        start = source.read(16)
+    path = os.fspath(source) if isinstance(source, (str, os.PathLike)) else ""
+    start = _start(source)
+    if _is_raw(source, path):
+        image = raw.develop(source, limit)
+        image.info[NOTES] = (_RAW_NOTE,)
+        return image
+    if start.startswith(png_chunks.SIGNATURE):
+        return _open_png(source, allow_damaged)
+    if allow_damaged and start.startswith(_SIGNATURES["JPEG"]):
+        return _open_damaged_jpeg(source, start, limit)
+    package = optional_formats.package_of(start)
+    if package is not None:
+        optional_formats.register(package)
+    image = _first(source, start)
+    if image.format == "TIFF":
+        try:
+            raw.choose_page(image)
+        except BaseException:
+            _let_go(image)
+            raise
+    elif image.format in ("AVIF", "HEIF") and not image.info.get("icc_profile"):
+        code = _colour_code(source)
+        if code:
+            image.info["cicp"] = code
+    return image
+
+
+def _first(source: str | os.PathLike[str] | IO[bytes], start: bytes) -> Image.Image:
+    """Open with the first of our formats that knows the file, as ``Image.open`` does. InputError if none does."""
+    reason = ""
     for name in readable_formats():
         opener, accept = Image.OPEN[name]
         try:
@@ -213,9 +297,116 @@ def _identify(source: str | os.PathLike[str] | IO[bytes]) -> Image.Image | None:
                 return opener(os.fspath(source), "")  # type: ignore[arg-type]
             source.seek(0)
             return opener(source, "")
-        except (SyntaxError, IndexError, TypeError, struct.error):
-            continue
-    return None
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:
+            if name in _SIGNATURES and start.startswith(_SIGNATURES[name]):
+                reason = f"damaged {name} picture ({_brief(error)})"
+    if reason:
+        raise InputError(reason, _WHOLE)
+    package = optional_formats.package_of(start)
+    if package is not None and not package.installed:
+        raise _missing(package)
+    raise InputError("not a picture in a format that can be read", "convert it to PNG first")
+
+
+def _open_png(source: str | os.PathLike[str] | IO[bytes], allow_damaged: bool) -> Image.Image:
+    """Open a PNG without the chunks that would do harm."""
+    file, owned = _file(source)
+    try:
+        found = png_chunks.screen(file, allow_damaged)
+        image = _first(splice(file, found.parts, close=owned), png_chunks.SIGNATURE)
+    except BaseException:
+        if owned:
+            file.close()
+        raise
+    for key, value in (("icc_profile", found.icc_profile), ("xmp", found.xmp), ("cicp", found.cicp)):
+        if value is not None:
+            image.info[key] = value
+    if found.notes:
+        image.info[NOTES] = tuple(found.notes)
+    return _opened(image, owned)
+
+
+def _open_damaged_jpeg(source: str | os.PathLike[str] | IO[bytes], start: bytes, limit: int) -> Image.Image:
+    """Open and decode a JPEG; where its data end early, with an end marker, at which libjpeg shows what it has."""
+    image = _first(source, start)
+    check_size(*image.size, limit)
+    try:
+        image.load()
+        return image
+    except OSError as error:
+        damage = _damage(image, error)
+        _let_go(image)
+    file, owned = _file(source)
+    end = file.seek(0, os.SEEK_END)
+    image = _opened(_first(splice(file, (range(end), _END_OF_JPEG), close=owned), start), owned)
+    image.info[NOTES] = (_DAMAGED.format(damage),)
+    return image
+
+
+def _let_go(image: Image.Image) -> None:
+    """Close the file of a picture, unless the caller gave it."""
+    with image:
+        pass
+
+
+def _opened(image: Image.Image, owned: bool) -> Image.Image:
+    """A picture that closes its file as ``Image.open`` has it: only one that was opened for it."""
+    image._exclusive_fp = owned  # type: ignore[attr-defined]
+    return image
+
+
+def _file(source: str | os.PathLike[str] | IO[bytes]) -> tuple[IO[bytes], bool]:
+    """A binary file, and whether it was opened here."""
+    return (open(source, "rb"), True) if isinstance(source, (str, os.PathLike)) else (source, False)
+
+
+def _start(source: str | os.PathLike[str] | IO[bytes], length: int = _START) -> bytes:
+    """The first bytes of a file."""
+    if isinstance(source, (str, os.PathLike)):
+        with open(source, "rb") as file:
+            return file.read(length)
+    source.seek(0)
+    return source.read(length)
+
+
+def _is_raw(source: str | os.PathLike[str] | IO[bytes], path: str) -> bool:
+    file, owned = _file(source)
+    try:
+        return raw.is_raw(file, path)
+    finally:
+        if owned:
+            file.close()
+
+
+def _missing(package: optional_formats.Package) -> InputError:
+    return InputError(
+        f"{package.what} need the package {package.name}",
+        f"install it (pip install {package.name}), or convert the picture to PNG",
+    )
+
+
+def _colour_code(source: str | os.PathLike[str] | IO[bytes]) -> tuple[int, int, int, int] | None:
+    """Primaries and transfer function of an AVIF or HEIF file (ISO/IEC 14496-12, box ``colr`` of type ``nclx``).
+
+    Pillow applies the matrix and the range, and does not tell the rest. The box stands before the pixels.
+    """
+    start = _start(source, 2**16)
+    at = start.find(b"colrnclx") + 8
+    if at < 8 or len(start) < at + 4:
+        return None
+    primaries, transfer = struct.unpack_from(">HH", start, at)
+    return primaries, transfer, 0, 1
+
+
+def _note_colour_code(image: Image.Image) -> None:
+    """Read cICP of a PNG that was opened by Pillow, which does not keep it, as long as its file is open."""
+    file = getattr(image, "fp", None)
+    if image.format == "PNG" and file is not None and "cicp" not in image.info:
+        before = file.tell()
+        code = png_chunks.screen(file, allow_damaged=True).cicp
+        file.seek(before)
+        if code is not None:
+            image.info["cicp"] = code
 
 
 def _orientation(image: Image.Image) -> int:
@@ -226,60 +417,12 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _eight_bit_srgb(image: Image.Image) -> Image.Image:
-    """Bring a decoded picture of any mode to RGB or RGBA."""
-    profile = image.info.get("icc_profile")
-    if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_to_eight_bits(image))
-    if not image.has_transparency_data:
-        return _from_profile(image, profile)
-    rgba = image.convert("RGBA")
-    picture = _from_profile(rgba.convert("RGB"), profile)
-    picture.putalpha(rgba.getchannel("A"))
-    return picture
-
-
-def _from_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert an opaque picture to sRGB by its ICC profile; without a usable one, by Pillow's formulas."""
-    if image.mode == "LAB":
-        return _transform(image, ImageCms.createProfile("LAB"))
-    if profile:
-        try:
-            source = ImageCms.ImageCmsProfile(BytesIO(profile))
-            space = source.profile.xcolor_space.strip()
-            wanted = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(space, "")
-            if wanted == "RGB" and image.mode != "CMYK":
-                image = image.convert("RGB")
-            if image.mode == wanted:
-                return _transform(image, source)
-        # A broken profile is common and harmless: viewers ignore it as well.
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            pass
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _transform(image: Image.Image, source: Any) -> Image.Image:
-    """Colour conversion from a profile to sRGB."""
-    target = ImageCms.createProfile("sRGB")
-    result = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
-    if result is None:
-        raise ImageCms.PyCMSError("no conversion")
-    return result
-
-
-def _to_eight_bits(image: Image.Image) -> Pixels:
-    """Scale a grey picture of 16 or 32 bits, integer or float, to 8 bits; shape (height, width).
-
-    Pillow carries 16-bit greys in 32-bit integers too, and floats on [0, 1] or [0, 255]: the largest value
-    tells which.
-    """
-    values = np.asarray(image)
-    if np.issubdtype(values.dtype, np.floating):
-        values = np.nan_to_num(values, nan=0.0, posinf=255.0, neginf=0.0)
-        top = 1.0 if values.max() <= 1.0 else 255.0
-    else:
-        top = 65535.0 if values.max() <= 65535 else 2.0**31 - 1
-    return np.clip(np.floor(values.astype(np.float64) * (255.0 / top) + 0.5), 0, 255).astype(np.uint8)
+def _damage(image: Image.Image, error: BaseException) -> str:
+    """What is wrong with a file, from an error of Pillow's decoders."""
+    text, name = _brief(error), image.format
+    if name and "truncated" in text:
+        return f"the {name} data end early"
+    return f"the {name} data are broken" if name and "data stream" in text else text
 
 
 def _brief(error: BaseException) -> str:

@@ -6,33 +6,21 @@ Grey pictures stay grey and transparent ones transparent; metadata goes along wh
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageColor
+from PIL import Image, ImageColor
 
 from ..bitstream.extras import MAX_METADATA, Extras
 from ..bitstream.limits import check_size
 from ..errors import UsageError
+from . import metadata
 from .bands import array
-from .io import Pixels, open_image, to_srgb
+from .io import NOTES, Pixels, develop, open_image
+from .srgb import is_grey
 from .tiling import View
-
-_EXIF_START: Final = b"Exif\0\0"
-_GREY_MODES: Final = ("1", "L", "LA", "La", "F", "I")
-# TIFF 6.0, section 8, and DNG: tags about how the old file stored its pixels.
-_STORAGE: Final = frozenset(
-    (254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 288, 289, 317, 320, 322, 323, 324, 325)
-    + (330, 338, 339, 347, 530, 531, 532, 700, 33723, 34377, 34675)
-)
-_XMP_ORIENTATION: Final = (
-    (re.compile(rb"""(tiff:Orientation\s*=\s*["'])[2-8](["'])"""), rb"\g<1>1\g<2>"),
-    (re.compile(rb"(<tiff:Orientation>)\s*[2-8]\s*(</tiff:Orientation>)"), rb"\g<1>1\g<2>"),
-)
-
 
 ImageLike: TypeAlias = "Image.Image | NDArray[np.uint8] | str | os.PathLike[str]"
 """What :func:`prepare` takes."""
@@ -58,16 +46,19 @@ class Source:
 
 
 def prepare(
-    image: ImageLike, *, background: str | None = None, keep_metadata: bool = False, max_pixels: int | None = None
-) -> Source:
+    image: ImageLike, *, background: str | None = None, keep_metadata: bool = False, max_pixels: int | None = None,
+    allow_damaged: bool = False,
+) -> Source:  # fmt: skip
     """Bring a picture to plain sRGB, and take its extras apart.
 
     Args:
         image: a Pillow picture of any mode (of an animation the current frame, the first one after ``open_image``); an
             array of uint8 in sRGB, (H, W), (H, W, 3), or (H, W, 4) with alpha; or the path of a picture.
         background: a colour as CSS writes it, to lay transparent pictures over; None keeps them transparent.
-        keep_metadata: whether EXIF and XMP go along. Their orientation is the one that the picture has then: upright.
+        keep_metadata: whether EXIF and XMP go along, byte for byte but for orientation and sizes, which become those of
+            the upright picture, and the thumbnail, which is left out. The place (GPS) is part of EXIF and XMP.
         max_pixels: pixels that it may have; see :func:`mcmcodec.bitstream.limits.max_pixels`.
+        allow_damaged: whether to take what there is of a damaged file, and say so in ``lost``.
 
     Raises:
         InputError: the picture is damaged, closed or outside the limits.
@@ -75,15 +66,15 @@ def prepare(
         UsageError: there is no such colour, or this is no picture.
     """
     if isinstance(image, (str, os.PathLike)):
-        with open_image(image, max_pixels) as opened:
-            return prepare(opened, background=background, keep_metadata=keep_metadata, max_pixels=max_pixels)
+        with open_image(image, max_pixels, allow_damaged=allow_damaged) as opened:
+            return _prepare_pillow(opened, background, keep_metadata, max_pixels, allow_damaged)
     if isinstance(image, np.ndarray):
         image = _from_array(image, max_pixels)
         if isinstance(image, np.ndarray):
             return Source(image, Extras())
     if not isinstance(image, Image.Image):
         raise UsageError(f"{type(image).__name__} is no picture", "give a Pillow image, an array, or a path")
-    return _prepare_pillow(image, background, keep_metadata, max_pixels)
+    return _prepare_pillow(image, background, keep_metadata, max_pixels, allow_damaged)
 
 
 def _from_array(array: NDArray[Any], max_pixels: int | None) -> Image.Image | Pixels:
@@ -98,11 +89,13 @@ def _from_array(array: NDArray[Any], max_pixels: int | None) -> Image.Image | Pi
 
 
 def _prepare_pillow(
-    image: Image.Image, background: str | None, keep_metadata: bool, max_pixels: int | None
+    image: Image.Image, background: str | None, keep_metadata: bool, max_pixels: int | None, allow_damaged: bool
 ) -> Source:
-    lost = [*_lost(image)]
-    grey = image.mode.startswith(_GREY_MODES) and image.mode != "LAB"
-    picture = to_srgb(image, max_pixels)
+    lost = [*image.info.get(NOTES, ()), *_lost(image)]
+    grey = is_grey(image)
+    of_tiff = metadata.exif_of_tiff(image) if keep_metadata and image.format == "TIFF" else b""
+    picture, notes = develop(image, max_pixels, allow_damaged=allow_damaged)
+    lost += notes
     alpha: Pixels | None = None
     if picture.mode == "RGBA":
         if background is not None:
@@ -112,7 +105,10 @@ def _prepare_pillow(
             alpha = np.array(picture.getchannel("A"))
             alpha = None if alpha.min() == 255 else alpha
             picture = picture.convert("RGB") if alpha is None else _fill(picture)
-    exif, xmp = _metadata(image, picture.size) if keep_metadata else (b"", b"")
+    exif = xmp = b""
+    if keep_metadata:
+        exif = metadata.upright(of_tiff or metadata.exif_of(image), picture.size)
+        xmp = metadata.upright_xmp(metadata.xmp_of(image), picture.size)
     if len(exif) + len(xmp) > MAX_METADATA - 4:
         exif = xmp = b""
         lost.append("the metadata is too large and is left out")
@@ -128,7 +124,7 @@ def restore(picture: Image.Image, extras: Extras, view: View | None = None) -> I
         spans = tuple(slice(span.start * factor, span.stop * factor) for span in (rows, cols))
         picture.putalpha(Image.fromarray(np.ascontiguousarray(extras.alpha[spans])).reduce(factor))
     if extras.exif:
-        picture.info["exif"] = _EXIF_START + extras.exif
+        picture.info["exif"] = metadata.EXIF_START + extras.exif
     if extras.xmp:
         picture.info["xmp"] = extras.xmp
     return picture
@@ -167,18 +163,36 @@ def _fill(picture: Image.Image) -> Image.Image:
 def _lost(image: Image.Image) -> list[str]:
     """What an opened picture holds that an .mcm file cannot; to be asked before the pixels are decoded."""
     lost = []
+    gain_map = _has_gain_map(image)
     try:
-        several = image.format != "MPO" and bool(getattr(image, "is_animated", False))
-    # Pillow looks for a second frame here, and raises whatever a broken one makes it trip over.
+        # those of a PSD are layers, and the picture has them all
+        count = 1 if image.format == "PSD" else int(getattr(image, "n_frames", 1))
+    # Pillow looks for the other frames here, and raises whatever a broken one makes it trip over.
     except Exception:
-        several = False
-    if several:
-        lost.append("only the first frame is kept")
+        count = 1
+    if count > 1 and not (gain_map and count == 2):
+        lost.append(f"only one of {count} pictures in the file is kept")
+    if gain_map:
+        lost.append("the gain map for high dynamic range is left out")
     if image.mode == "F":
         lost.append("floating-point values are reduced to 8 bits")
-    elif image.mode.startswith("I") or any(_is_deep(tile) for tile in getattr(image, "tile", ())):
+    elif image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+        lost.append("16 bits a channel are reduced to 8")
+    elif image.mode == "I":
+        lost.append("32-bit integers are reduced to 8 bits")
+    elif any(_is_deep(tile) for tile in getattr(image, "tile", ())):
         lost.append("16 bits a channel are reduced to 8")
     return lost
+
+
+def _has_gain_map(image: Image.Image) -> bool:
+    """Whether a file has a gain map beside the picture: Ultra HDR, ISO 21496-1 in JPEG, or Apple's in HEIC."""
+    xmp = metadata.xmp_of(image)
+    if b"http://ns.adobe.com/hdr-gain-map/" in xmp or b"HDRGainMap" in xmp:
+        return True
+    if any(content.startswith(b"urn:iso:std:iso:ts:21496") for _, content in getattr(image, "applist", ())):
+        return True
+    return any("hdrgainmap" in str(kind).lower() for kind in image.info.get("aux", ()))
 
 
 def _is_deep(tile: Any) -> bool:
@@ -187,27 +201,3 @@ def _is_deep(tile: Any) -> bool:
     args = args if isinstance(args, tuple) else (args,)
     deep = any(isinstance(arg, str) and ";16" in arg for arg in args)
     return deep or (codec.startswith("ppm") and any(isinstance(arg, int) and arg > 255 for arg in args))
-
-
-def _metadata(image: Image.Image, size: tuple[int, int]) -> tuple[bytes, bytes]:
-    """EXIF and XMP of a picture that has been turned upright; broken ones are no loss, thumbnails stay behind."""
-    try:
-        exif = image.getexif()
-        for tag in (*_STORAGE, ExifTags.Base.Orientation):
-            if tag in exif:
-                del exif[tag]
-        details = exif.get_ifd(ExifTags.IFD.Exif)
-        for tag, side in zip((ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight), size, strict=True):
-            if tag in details:
-                details[tag] = side
-        data = exif.tobytes().removeprefix(_EXIF_START) if len(exif) else b""
-    except MemoryError:
-        raise
-    # As in image.py: Pillow raises whatever strangers' metadata makes it trip over.
-    except Exception:
-        data = b""
-    xmp = image.info.get("xmp", b"")
-    xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
-    for pattern, upright in _XMP_ORIENTATION:
-        xmp = pattern.sub(upright, xmp)
-    return data, xmp.strip(b"\0")

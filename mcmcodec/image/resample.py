@@ -1,4 +1,4 @@
-"""Stage: first of encoding, last of decoding. A picture coded at a half, a quarter or an eighth of its size.
+"""Pictures that are coded at a half, a quarter or an eighth of their size.
 
 Where there are too few bytes for every patch, fewer patches get more of them: below about 0.02 bits per pixel the
 smaller picture, scaled up again, comes nearer to the original in squared error and MS-SSIM than the whole one at its

@@ -1,4 +1,4 @@
-"""Stage: between pixels and patches: padding, views of a picture, tiles with a halo for the float transforms.
+"""From pixels to patches: padding, views of a picture, tiles with a halo for the float transforms.
 
 Tiles start at multiples of the attention window, so that a tile sees the same windows as the whole picture does.
 """

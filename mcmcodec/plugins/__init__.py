@@ -1,4 +1,4 @@
-"""Plugins: captioners, which put pictures into words, and painters, which do the reverse.
+"""Plugins: captioners describe pictures in words, painters make pictures of captions.
 
 A plugin is an entry point of the group ``mcmcodec.captioners`` or ``mcmcodec.painters``: a callable that takes a folder
 (``str``, empty if none was given) and a device (``auto``, ``cpu``, ``cuda``) and returns the captioner or painter.
@@ -27,18 +27,18 @@ _OURS = {
 
 
 class Captioner(Protocol):
-    """What makes words of a picture: an image-to-text model, say."""
+    """Describes a picture in words: an image-to-text model, say."""
 
     def __call__(self, image: Image) -> list[str]:
         """Candidates for the caption of an RGB picture, upright; none is a valid answer."""
 
 
 def names(group: str) -> list[str]:
-    """The plugins of a group that are there."""
+    """The plugins of a group that are installed."""
     return sorted({*_OURS[group], *(point.name for point in entry_points(group=group))})
 
 
-def captioner(spec: str, device: str = "auto") -> Captioner:
+def load_captioner(spec: str, device: str = "auto") -> Captioner:
     """Load the captioner ``NAME`` or ``NAME:FOLDER``; errors as :func:`_load`, and McmError from the captioner."""
     describe = _load(CAPTIONERS, spec, device)
 
@@ -53,7 +53,7 @@ def captioner(spec: str, device: str = "auto") -> Captioner:
     return checked
 
 
-def painter(spec: str, device: str = "auto") -> Painter:
+def load_painter(spec: str, device: str = "auto") -> Painter:
     """Load the painter ``NAME`` or ``NAME:FOLDER``; errors as :func:`_load`, and McmError from the painter."""
     paint = _load(PAINTERS, spec, device)
 
@@ -88,7 +88,7 @@ def _load(group: str, spec: str, device: str) -> Any:
         raise UsageError(
             f"the {kind} {name} needs the package {error.name or error}", f"pip install 'mcmcodec[{kind}]'"
         ) from error
-    # A stranger's code may raise anything.
+    # Code of others may raise anything.
     except Exception as error:
         raise UsageError(f"the {kind} {spec} does not start ({_brief(error)})", "check its folder") from error
 
@@ -98,7 +98,7 @@ def _guarded(call: Any, spec: str, *arguments: Any) -> Any:
         return call(*arguments)
     except (McmError, MemoryError):
         raise
-    # A stranger's code may raise anything; it must not look like an error of ours.
+    # Code of others may raise anything; it must not look like an error of ours.
     except Exception as error:
         raise McmError(f"{spec} failed ({_brief(error)})", "try another model, or another picture") from error
 

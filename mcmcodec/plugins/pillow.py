@@ -1,17 +1,17 @@
-"""Pillow's door to the codec: after ``import mcmcodec.plugins.pillow``, Pillow and imageio know .mcm files.
+"""The Pillow plugin: after ``import mcmcodec.plugins.pillow``, Pillow and imageio read and write .mcm files.
 
 >>> import mcmcodec.plugins.pillow, PIL.Image
 >>> PIL.Image.open("photo.png").save("photo.mcm", quality=30)
 >>> PIL.Image.open("photo.mcm").show()
 
 Opening reads the header only (and metadata); pixels are decoded, and the checksum checked, when they are first asked
-for. ``draft`` and so ``thumbnail`` decode a reduced picture. ``save`` takes the options of
-:meth:`mcmcodec.Codec.encode`, ``model`` and ``device``, and ``exif`` and ``xmp`` to carry along.
+for. ``draft`` and so ``thumbnail`` decode a reduced picture. ``save`` takes the fields of
+:class:`mcmcodec.EncodeOptions` except ``extras``, ``model`` and ``device``, and ``exif`` and ``xmp`` to carry along.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import lru_cache
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -20,6 +20,7 @@ from PIL import Image, ImageFile
 
 from ..bitstream import container, extras
 from ..errors import FormatError, McmError, UsageError
+from ..options import EncodeOptions
 
 if TYPE_CHECKING:
     from ..codec import Codec
@@ -28,12 +29,12 @@ FORMAT: Final = "MCM"
 MIME: Final = "image/x-mcm"
 EXTENSION: Final = ".mcm"
 MAX_FILE: Final = 2**30
-_OPTIONS: Final = ("quality", "keep", "mask", "roi", "caption", "effort", "mode", "reduce")
+_OPTIONS: Final = tuple(one.name for one in fields(EncodeOptions) if one.name != "extras")
 _EXIF_START: Final = b"Exif\0\0"
 
 
 class McmImageFile(ImageFile.ImageFile):
-    """An .mcm file that was opened; ``info`` has ``quality``, ``model`` (its number), ``exif`` and ``xmp``."""
+    """An opened .mcm file; ``info`` has ``quality``, ``model`` (its number) and, if present, ``exif`` and ``xmp``."""
 
     format = FORMAT
     format_description = "Masked compression model"
@@ -94,21 +95,30 @@ def _accept(start: bytes) -> bool:
 def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     """Encode a picture of any mode. ValueError when an option is wrong, OSError when the picture cannot be encoded."""
     from ..image.prepare import prepare
-    from ..options import EncodeOptions
 
     given: dict[str, Any] = image.encoderinfo
-    exif = given.get("exif", b"")
-    exif = exif.tobytes() if isinstance(exif, Image.Exif) else exif
+    exif = given.get("exif")
+    exif = _metadata("exif", exif.tobytes() if isinstance(exif, Image.Exif) else exif).removeprefix(_EXIF_START)
+    xmp = _metadata("xmp", given.get("xmp"))
     try:
-        source = prepare(image)
-        beside = replace(source.extras, exif=exif.removeprefix(_EXIF_START), xmp=given.get("xmp", b""))
         options = EncodeOptions(**{option: given[option] for option in _OPTIONS if option in given})
+        source = prepare(image)
+        extras = replace(source.extras, exif=exif, xmp=xmp)
         codec = _codec(given.get("model"), given.get("device", "auto"))
-        file.write(codec.encode_source(source.carrying(beside), options))
+        file.write(codec.encode_source(source.carrying(extras), options))
     except UsageError as error:
         raise ValueError(str(error)) from error
     except McmError as error:
         raise OSError(str(error)) from error
+
+
+def _metadata(name: str, value: Any) -> bytes:
+    """A block of metadata; empty where there is none. ValueError for anything but bytes."""
+    if value is None:
+        return b""
+    if not isinstance(value, bytes):
+        raise ValueError(f"{name} is of type {type(value).__name__}; give bytes")
+    return value
 
 
 Image.register_open(FORMAT, McmImageFile, _accept)

@@ -157,7 +157,7 @@ def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[
     (folder / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
-TUNING = {"quantise_price": 0.05, "mask_price": 0.3}
+TUNING = {"rdoq_strength": 0.15, "mask_lambda": 0.3}
 """What the encoder's choices are tuned to until ``tune`` finds better."""
 
 

@@ -1,4 +1,4 @@
-"""After export: finds the encoder's two prices (quantise_price, mask_price) on validation pictures.
+"""After export: finds the encoder's two prices (rdoq_strength, mask_lambda) on validation pictures.
 
 Both change only what the encoder chooses, never what a file means, so they may be tuned after freezing.
 """
@@ -35,11 +35,11 @@ def cost(codec: Codec, pictures: list[np.ndarray], mask: str, decoder: str) -> t
 
 
 def tune(name: str, folder: Path, count: int, decoder: str, settings: list[tuple[str, float, float]]) -> None:
-    """Print the cost of each (mask mode, quantise_price, mask_price)."""
+    """Print the cost of each (mask mode, rdoq_strength, mask_lambda)."""
     codec = Codec(name, "cpu")
     pictures = load_folder(folder, count)
     for mask, quantise, price in settings:
-        codec.weights.card["tuning"] = {"quantise_price": quantise, "mask_price": price}
+        codec.weights.card["tuning"] = {"rdoq_strength": quantise, "mask_lambda": price}
         value, rows = cost(codec, pictures, mask, decoder)
         curve = "  ".join(f"{bpp:.4f}/{psnr:.2f}" for bpp, psnr in rows)
         print(f"{mask:5s} quantise {quantise:.2f} mask {price:.2f}  cost {value:.5f}  {curve}", flush=True)

@@ -5,7 +5,7 @@
     python tests/fuzz/run.py pixel 2000
     python tests/fuzz/run.py command 5000
     python tests/fuzz/run.py picture 20000      (pictures to encode; ``words`` and ``weights`` likewise)
-    python tests/fuzz/run.py exact 100000 --out benchmarks/results/fuzz.json
+    python tests/fuzz/run.py exact 100000 --out fuzz.json
 
 A file that brings anything but one of the codec's errors, a wrong result, a hang or a word of a panic is written to
 ``--found`` and ends the run with status 1. At the end stand the counts, the rate and the growth of memory; ``--out``

@@ -17,7 +17,7 @@ import numpy as np
 from mutate import Mutator
 from PIL import Image, ImageCms
 
-from mcmcodec.bitstream.file import opened, words_file
+from mcmcodec.bitstream.file import encode_caption_only, open_file
 from mcmcodec.caption import Words, sources
 from mcmcodec.caption.raw_bytes import MAX_BYTES
 from mcmcodec.codec import Codec
@@ -95,7 +95,7 @@ def png_repaired(data: bytes) -> bytes:
 
 
 def picture_level(data: bytes, codec: Codec) -> str:
-    """Opened, decoded, taken apart, and its metadata's words carried along."""
+    """Opened, decoded, taken apart; the captions of its metadata go through a file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -114,13 +114,13 @@ def picture_level(data: bytes, codec: Codec) -> str:
 
 
 def _carried(text: str, codec: Codec) -> None:
-    """Words that went into a file come out of it."""
+    """A caption that went into a file comes out of it."""
     try:
-        data = words_file(codec.weights, 16, 16, Words(text))
+        data = encode_caption_only(codec.weights, 16, 16, Words(text))
     except UsageError as error:
         assert len(text.encode(errors="surrogatepass")) > MAX_BYTES or not text.isprintable(), error
         return
-    assert opened(data).caption == text
+    assert open_file(data).caption == text
 
 
 def words_level(data: bytes, codec: Codec) -> str:

@@ -14,7 +14,7 @@ from types import FrameType
 
 from mcmcodec.bitstream import container
 from mcmcodec.bitstream.container import Header
-from mcmcodec.bitstream.file import with_caption, words_file
+from mcmcodec.bitstream.file import encode_caption_only, with_caption
 from mcmcodec.caption import Words
 from mcmcodec.codec import Codec, info
 from mcmcodec.errors import FormatError, McmError
@@ -53,7 +53,7 @@ def seeds(codec: Codec, picture: Callable[..., object]) -> list[bytes]:
         codec.encode(picture(50, 20), quality=95, mask="none", caption="κείμενο"),
         codec.encode(picture(1, 1), quality=0),
         codec.encode(picture(48, 48), quality=50, mode="base"),
-        words_file(codec.weights, 600, 400, Words("a boat")),
+        encode_caption_only(codec.weights, 600, 400, Words("a boat")),
     ]
     header, payload = container.unpack(made[0], codec.weights.fingerprint)
     fields = {name: getattr(header, name) for name in Header.__slots__} | {"extensions": ((2, b"x"), (100, b"yz"))}

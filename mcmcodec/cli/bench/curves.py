@@ -26,14 +26,13 @@ class Curve:
         """Value at `rate` bpp, linear in log rate (the best of the parts); None out of range."""
         if self.parts:
             found = [value for part in self.parts if (value := part.at(metric, rate)) is not None]
-            better = max if METRICS[metric].more else min
-            return better(found) if found else None
+            return max(found, key=METRICS[metric].score, default=None)
         return interpolate(self.points[metric], rate)
 
     def bd_rate(self, metric: str, anchor: Curve) -> float | None:
         """Per cent of rate needed beyond `anchor` at equal `metric`; None without a common range."""
-        sign = 1 if METRICS[metric].more else -1
-        both = [[(rate, sign * value) for rate, value in curve.points[metric]] for curve in (anchor, self)]
+        score = METRICS[metric].score
+        both = [[(rate, score(value)) for rate, value in curve.points[metric]] for curve in (anchor, self)]
         try:
             return bd_rate(*both)
         except ValueError:

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from ...bitstream.file import Painter
 from .run import Candidate, Decode
 
 QUALITIES = (5, 15, 25, 35, 45, 55, 65, 75)
@@ -24,13 +23,12 @@ class Coder(Protocol):
 
 
 def candidate(
-    coder: Coder, model: str, decoders: Sequence[str], qualities: Sequence[int], mode: str = "full",
-    painter: Painter | None = None, **options: Any,
-) -> Candidate:  # fmt: skip
+    coder: Coder, model: str, decoders: Sequence[str], qualities: Sequence[int], mode: str = "full", **options: Any
+) -> Candidate:
     """The candidate of a model at qualities, with curves named after model, decoder and, unless full, mode and size.
 
     `options` go to ``Codec.encode``. `mode` is ``full``; ``base``, for files without latents; or ``caption``, for files
-    of the words that stand in a text file beside the picture, which have a size, but metrics only with a `painter`.
+    of the caption in a text file beside the picture alone, which have a size and no picture to measure.
     """
     chosen = options if mode == "full" else options | {"mode": mode}
 
@@ -39,10 +37,9 @@ def candidate(
         return coder.encode(image, quality=int(setting), **chosen, **words)
 
     def reader(decoder: str) -> Decode:
-        if mode != "caption":
-            return lambda data, size: coder.decode(data, decoder=decoder)
-        # words alone make no picture without a painter
-        return lambda data, size: None if painter is None else coder.decode(data, painter=painter)
+        if mode == "caption":
+            return lambda data, size: None
+        return lambda data, size: coder.decode(data, decoder=decoder)
 
     tail = "" if mode == "full" else f", {mode}"
     tail += f", 1/{options['reduce']}" if options.get("reduce", 1) > 1 else ""

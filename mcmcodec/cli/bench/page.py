@@ -82,7 +82,7 @@ def _plot(metric: str, curves: Mapping[str, Any], points: Sequence[Mapping[str, 
         return None
     rates = rates or [rate for trace in traces for rate in trace["x"]]
     spread = [math.log10(min(rates)) - 0.1, math.log10(max(rates)) + 0.3]
-    return {"title": METRICS[metric].title, "more": METRICS[metric].more, "traces": traces, "range": spread}
+    return {"title": METRICS[metric].title, "better": METRICS[metric].better, "traces": traces, "range": spread}
 
 
 def _picture(reference: Reference, shown: Sequence[Shown]) -> dict[str, Any]:

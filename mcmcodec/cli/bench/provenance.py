@@ -1,4 +1,4 @@
-"""What a results file says first: machine, versions, commit; and how it is written."""
+"""The head of a results file: machine, versions, commit; and how the file is written."""
 
 from __future__ import annotations
 

@@ -25,12 +25,13 @@ from ...metrics.judge import Judge, Reference, Row
 from .peers import Peer
 
 # Digits that are worth keeping; seconds are not more exact than this either.
-DIGITS = {"bytes": 1, "bpp": 6, "psnr": 4, "msssim": 6, "lpips": 5, "dists": 5, "fd": 3, "encode_s": 4, "decode_s": 4}
+DIGITS = {"bytes": 1, "bpp": 6, "psnr": 4, "msssim": 6, "lpips": 5, "dists": 5, "ciede": 4, "chroma": 4, "fd": 3,
+          "encode_s": 4, "decode_s": 4}  # fmt: skip
 LANCZOS = Image.Resampling.LANCZOS
 
 
 class Clock:
-    """Seconds that say most: CPU time, this process's and its programs', or wall time where threads work together."""
+    """Seconds of work: CPU time of this process and the programs it ran, or wall time where threads work together."""
 
     read: Callable[[], float] = staticmethod(time.perf_counter)
 
@@ -62,7 +63,7 @@ class Candidate:
 
 
 def peer(one: Peer, scale: int, threads: int = 1) -> Candidate:
-    """A peer with sides divided by `scale` (Lanczos) before encoding; a file has to say so, which costs one byte."""
+    """A peer with sides divided by `scale` (Lanczos) before encoding; stating the scale costs one byte per file."""
 
     def encode(image: Image.Image, setting: float) -> bytes:
         if scale > 1:
@@ -168,7 +169,7 @@ def sweep(
 ) -> tuple[list[Row], list[Row]]:  # fmt: skip
     """Rows of all pictures at all settings of all candidates, and their points.
 
-    `advance` is told after each file what it was; what a codec refuses is said to `complain` and left out.
+    `advance` is called after each file with its name; what a codec refuses goes to `complain` and is left out.
     """
     originals: list[np.ndarray] = []
     patches: dict[tuple[str, float], list[np.ndarray]] = {}

@@ -35,13 +35,13 @@ MEGAPIXELS = (0.1, 1.0, 10.0, 50.0)
 FOLDERS = (1, 4, 16)
 OURS = "mcmcodec"
 
-# What a fresh process does, and says about itself: argv is codec, model, device, threads, picture, megapixels, count.
+# What a fresh process does and prints; argv is codec, model, device, threads, picture, megapixels, count.
 _PROGRAM = """
 import json, resource, sys, time
 start = time.perf_counter()
 name, model, device, threads, path, megapixels, count = sys.argv[1:]
-from mcmcodec.bench import speed
-from mcmcodec.image import open_image, to_rgb
+from mcmcodec.cli.bench import speed
+from mcmcodec.image.io import open_image, to_rgb
 with open_image(path) as opened:
     picture = to_rgb(opened)
 encode, decode = speed.doer(name, model or None, device, int(threads))
@@ -164,7 +164,7 @@ def fresh(
     watch.advance(f"{name}, {megapixels:g} megapixels" if megapixels else f"{name}, {count} times")
     if done.returncode:
         lines = done.stderr.strip().splitlines()
-        watch.say(f"{path.name} at {megapixels:g} megapixels failed ({lines[-1] if lines else done.returncode})")
+        watch.warn(f"{path.name} at {megapixels:g} megapixels failed ({lines[-1] if lines else done.returncode})")
         return {}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return {key: round(value, 3) for key, value in found.items()}

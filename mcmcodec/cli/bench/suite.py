@@ -18,11 +18,11 @@ SHOWN_BPP = 0.04
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told: `start(what, files)` before a part, `advance(what)` after each file, `say` of what went wrong."""
+    """Callbacks of a run: `start(part, files)` before a part, `advance(name)` after a file, `warn` of what failed."""
 
     start: Callable[[str, int], None]
     advance: Callable[[str], None]
-    say: Callable[[str], None]
+    warn: Callable[[str], None]
 
 
 def rate_distortion(
@@ -36,7 +36,7 @@ def rate_distortion(
     key |= {"metrics": judge.wanted, "versions": about["versions"], "model": about.get("model")}
     watch.start("files", len(paths) * sum(len(one.settings) for one in candidates))
     kept = run.Journal(journal, key)
-    rows, points = run.sweep(candidates, run.references(paths, judge, square), kept, watch.advance, watch.say)
+    rows, points = run.sweep(candidates, run.references(paths, judge, square), kept, watch.advance, watch.warn)
     if not points:
         raise UsageError("nothing could be measured", "see the messages above")
     content = {"set": title, "square": square, "images": len(paths), "metrics": judge.wanted} | about
@@ -56,7 +56,7 @@ def peer_candidates(found: Sequence[peers.Peer], scales: Sequence[int], threads:
 
 def pictures(
     paths: Sequence[Path], mine: Sequence[Candidate], others: Sequence[Candidate], rows: Sequence[Row], judge: Judge,
-    watch: Watch,
+    watch: Watch, square: int = 0,
 ) -> list[tuple[Reference, list[equal_bytes.Shown]]]:  # fmt: skip
     """Every picture, ours at the setting closest to SHOWN_BPP, and each peer's best variant at the same bytes."""
     families: dict[str, list[Candidate]] = {}
@@ -64,7 +64,7 @@ def pictures(
         families.setdefault(one.facts["family"], []).append(one)
     watch.start("at equal bytes", len(paths) * (1 + len(families)))
     found = []
-    for reference in run.references(paths, judge):
+    for reference in run.references(paths, judge, square):
         shown = []
         target = int(SHOWN_BPP * reference.pixels / 8)
         for candidate in mine:
@@ -75,8 +75,8 @@ def pictures(
             target = shown[0].size
         watch.advance(reference.name)
         for family, variants in families.items():
-            rival = equal_bytes.closest(variants, rows, reference, target)
-            shown += [rival] if rival else []
+            other = equal_bytes.closest(variants, rows, reference, target)
+            shown += [other] if other else []
             watch.advance(f"{reference.name}, {family}")
         reference.release()
         found.append((reference, shown))

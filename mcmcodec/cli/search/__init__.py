@@ -1,1 +1,1 @@
-"""Search in archives of .mcm files: an index of headers and captions, which never decodes a picture."""
+"""Search in archives of .mcm files by their captions, meaning or similarity; pictures are not decoded."""

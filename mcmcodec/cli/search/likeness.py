@@ -1,8 +1,9 @@
-"""Likeness of pictures by what is coded of them: statistics of the base layer and the mask. Exact half only, no torch.
+"""Similarity of pictures by their coded data: statistics of the base layer and the mask. Nothing is drawn, no torch.
 
-A descriptor lays a 4x4 grid over the picture. Of each cell it has the mean and the spread of every base channel (the
-lowest frequencies of the patches), and how much of the mask lies in it. Compared are descriptors of one stream
-model, each number in units of its spread over the archive.
+A descriptor divides the picture into 4x4 cells. For each cell it holds the mean and the logarithm of the standard
+deviation of every base channel (the lowest frequencies of the patches), and the share of visible patches relative to
+the whole picture's.
+Descriptors of one stream model are compared, each number standardised over the archive.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from ...bitstream.file import Opened, opened
+from ...bitstream.file import OpenedFile, open_file
 from ...entropy.fixed_point import ACT_BITS
 from ...errors import McmError
 from ...model.weights import Weights
@@ -23,14 +24,14 @@ CELLS: Final = 4
 _BATCH: Final = 100
 
 
-def descriptor(file: Opened) -> Vectors:
-    """The descriptor (n,) of a file; empty where it holds words alone. Its symbols are read.
+def descriptor(file: OpenedFile) -> Vectors:
+    """The descriptor (n,) of a file; empty for a file with a caption only. Its symbols are decoded.
 
     Raises:
         FormatError: the payload is damaged.
         InputError: the picture is over the limit of pixels.
     """
-    if file.header.words_only:
+    if file.header.caption_only:
         return np.zeros(0, np.float32)
     decoded, _ = file.symbols(coarse=True)
     base = file.weights.config.low
@@ -45,7 +46,7 @@ def descriptor(file: Opened) -> Vectors:
 
 
 def similarity(vectors: Vectors, wanted: Vectors) -> Vectors:
-    """Cosines (files,) of descriptors (files, n) with another (n,), about the mean and in the spread of all of them."""
+    """Cosine similarities (files,) of descriptors (files, n) and another (n,), standardised over all of them."""
     every = np.vstack([vectors, wanted])
     every = (every - every.mean(0)) / (every.std(0) + 1e-6)
     every /= np.linalg.norm(every, axis=1, keepdims=True) + 1e-9
@@ -55,10 +56,10 @@ def similarity(vectors: Vectors, wanted: Vectors) -> Vectors:
 
 def _gains(weights: Weights, quality: int) -> Vectors:
     """The gain of each latent (specification, section 5.7)."""
-    knots = weights.stream["analysis.log_gain"].astype(np.float64)
-    where = quality * (len(knots) - 1) / 100
-    left = min(int(where), len(knots) - 2)
-    found: Vectors = np.exp(knots[left] * (left + 1 - where) + knots[left + 1] * (where - left))
+    log_gains = weights.stream["analysis.log_gain"].astype(np.float64)
+    position = quality * (len(log_gains) - 1) / 100
+    left = min(int(position), len(log_gains) - 2)
+    found: Vectors = np.exp(log_gains[left] * (left + 1 - position) + log_gains[left + 1] * (position - left))
     return found
 
 
@@ -69,19 +70,19 @@ def _spans(count: int) -> list[slice]:
 
 
 def complete(index: Index, read: Callable[[str], bytes]) -> None:
-    """Describe the files of an index that have no descriptor yet; one that cannot be described gets an empty one.
+    """Add the descriptors that an index lacks; a file that cannot be decoded gets an empty one.
 
     Args:
         index: the index.
         read: the bytes of a file, by its path in the index.
     """
-    waiting = index.lacking(KIND)
-    for start in range(0, len(waiting), _BATCH):
-        index.store(KIND, ((number, _described(read, path)) for number, path, _ in waiting[start : start + _BATCH]))
+    missing = index.lacking(KIND)
+    for start in range(0, len(missing), _BATCH):
+        index.store(KIND, ((number, _described(read, path)) for number, path, _ in missing[start : start + _BATCH]))
 
 
 def _described(read: Callable[[str], bytes], path: str) -> Vectors:
     try:
-        return descriptor(opened(read(path)))
+        return descriptor(open_file(read(path)))
     except (McmError, OSError):
         return np.zeros(0, np.float32)

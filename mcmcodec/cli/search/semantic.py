@@ -1,6 +1,6 @@
 """Search by meaning: sentence embeddings of captions and queries (MiniLM, Wang et al. 2020); the extra ``semantic``.
 
-Brings torch, so it is loaded only when it is asked for. The weights come in a package; nothing is fetched.
+Needs torch, so it is imported only for ``--semantic``. The weights come in a package; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -19,29 +19,28 @@ _BATCH: Final = 256
 
 
 def embed(texts: Sequence[str]) -> Vectors:
-    """Embeddings (texts, 384) of length one. UsageError when the extra is not installed."""
+    """Embeddings (texts, 384) of unit length. UsageError when the extra is not installed."""
     found = _model().encode(list(texts), batch_size=64, normalize_embeddings=True, show_progress_bar=False)
     return np.asarray(found, np.float32)
 
 
 def complete(index: Index) -> None:
-    """Embed the captions of an index that have no embedding yet; errors as :func:`embed`."""
-    waiting = index.lacking(KIND)
-    index.store(KIND, ((number, np.zeros(0, np.float32)) for number, _, caption in waiting if not caption))
-    waiting = [one for one in waiting if one[2]]
-    for start in range(0, len(waiting), _BATCH):
-        part = waiting[start : start + _BATCH]
+    """Add the embeddings that an index lacks; errors as :func:`embed`."""
+    missing = index.lacking(KIND)
+    index.store(KIND, ((number, np.zeros(0, np.float32)) for number, _, caption in missing if not caption))
+    missing = [one for one in missing if one[2]]
+    for start in range(0, len(missing), _BATCH):
+        part = missing[start : start + _BATCH]
         vectors = embed([caption for _, _, caption in part])
         index.store(KIND, ((number, vector) for (number, _, _), vector in zip(part, vectors, strict=True)))
 
 
-def search(index: Index, query: str, limit: int, *, deep: bool = True) -> list[Hit]:
-    """Files whose captions mean the like, best first.
+def search(index: Index, query: str, limit: int, *, recursive: bool = True) -> list[Hit]:
+    """Files whose captions are nearest in meaning, best first by cosine similarity.
 
-    Fusing with the hits by words was measured and lowers the recall (``benchmarks/results/search.md``).
+    Combining them with the hits by words lowers the recall.
     """
-    wanted = embed([query])[0]
-    return index.nearest(KIND, lambda vectors: vectors @ wanted, limit, deep=deep)
+    return index.nearest(KIND, embed([query])[0], np.matmul, limit, recursive=recursive)
 
 
 @cache

@@ -1,0 +1,389 @@
+"""Puts measured numbers where people read them: docs/results.md, README.md, the model's card, and the plots.
+
+What stands between ``<!-- numbers: NAME -->`` and ``<!-- end -->`` is written anew from the results files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mcmcodec.cli.bench import curves, speed
+from mcmcodec.cli.bench.curves import Curve
+from mcmcodec.cli.bench.table import CONSISTENCY, PERCEPTION, markdown
+from mcmcodec.metrics.judge import METRICS, QUICK
+
+from . import plots
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"(<!-- numbers: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+RATES = (0.01, 0.02, 0.03, 0.05, 0.075, 0.10, 0.15)
+SHORT_RATES = (0.01, 0.02, 0.03, 0.05, 0.1)
+COMPARED = ("VVC", "AVIF", "JPEG XL", "WebP")
+ANCHORS = ("VVC", "AVIF")
+LINE_RATE = 0.03
+"""The rate of the first page's line, in bits per pixel."""
+MCM = {0.032: 0.385, 0.057: 0.298, 0.075: 0.239, 0.091: 0.205}
+"""LPIPS of MCM-base by bits per pixel, on pictures of COCO at 256x256: Li, Li, Han, Bai et al., "You Can Mask More For
+Extremely Low-Bitrate Image Compression" (2023)."""
+MODES = {"caption": "caption only", "base": "base layer only", "full": "full"}
+NOTHING = ["Not measured."]
+
+
+class Results:
+    """The results files of a folder, and the curves in them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._read: dict[str, dict[str, Any] | None] = {}
+
+    def __getitem__(self, name: str) -> dict[str, Any] | None:
+        """The content of ``NAME.json``; None if there is none."""
+        if name not in self._read:
+            path = self.folder / f"{name}.json"
+            self._read[name] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return self._read[name]
+
+    def need(self, name: str) -> dict[str, Any]:
+        """As ``[]``; raises Missing where there is none."""
+        content = self[name]
+        if content is None:
+            raise Missing(name)
+        return content
+
+    @cached_property
+    def ours(self) -> list[Curve]:
+        """Our curves on Kodak, whole pictures."""
+        return _curves(self.need("kodak"))
+
+    @cached_property
+    def variants(self) -> list[Curve]:
+        """The best of our whole and reduced pictures, for each decoder; nothing if none were reduced."""
+        smaller = [content for name in ("kodak_half", "kodak_quarter") if (content := self[name])]
+        parts = [*self.ours, *(curve for content in smaller for curve in _curves(content))]
+        found = {one.name: [curve for curve in parts if curve.name.split(",")[0] == one.name] for one in self.ours}
+        return [curves.best(name, some) for name, some in found.items() if len(some) > 1]
+
+    @cached_property
+    def peers(self) -> list[Curve]:
+        """Other codecs on Kodak."""
+        return peers_of(self.need("kodak_peers"))
+
+    @cached_property
+    def model(self) -> dict[str, Any]:
+        """Name and hashes of the model that was measured."""
+        model: dict[str, Any] = self.need("kodak")["model"]
+        return model
+
+
+class Missing(Exception):
+    """There is no results file of that name."""
+
+
+def _curves(content: Mapping[str, Any]) -> list[Curve]:
+    return [curve for family in curves.of(content).values() for curve in family]
+
+
+def peers_of(content: Mapping[str, Any]) -> list[Curve]:
+    """Every codec's full-size curve and, if it has scaled variants, the best variant at every rate."""
+    found = []
+    for family, variants in curves.of(content).items():
+        found += [one for one in variants if content["curves"][one.name]["scale"] == 1]
+        if len(variants) > 1:
+            found.append(curves.best(family, variants))
+    return found
+
+
+def title(curve: Curve) -> str:
+    """``mcm medium fidelity, 1/2`` becomes ``mcmcodec `fidelity`, 1/2``."""
+    name, _, variant = curve.name.partition(", ")
+    words = name.split()
+    if words[0] != "mcm":
+        return curve.name
+    return f"mcmcodec `{words[2]}`" + (f", {variant}" if variant else "")
+
+
+def grid(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join('' if cell is None else str(cell) for cell in line)} |" for line in lines]
+
+
+def number(metric: str, value: float | None) -> str:
+    """A metric's value in its digits; a dash for None."""
+    return "–" if value is None else f"{value:.{METRICS[metric].digits}f}"
+
+
+def triple(values: Sequence[float | None]) -> str:
+    """``24.81 / .830 / .537``."""
+    return " / ".join(number(m, v).removeprefix("0") for m, v in zip(QUICK, values, strict=True))
+
+
+def line(results: Results) -> list[str]:
+    """Both sides of the comparison in two sentences, for the first page."""
+    ours = {curve.name.split()[2]: curve for curve in results.ours}
+    others = {name: next(one for one in results.peers if one.name == f"{name}, best variant") for name in ANCHORS}
+    full = next(one for one in results.peers if one.name == ANCHORS[0])
+
+    def beside(metric: str, decoder: str) -> str:
+        them = ", ".join(f"{name} {number(metric, one.at(metric, LINE_RATE))}" for name, one in others.items())
+        return f"{number(metric, ours[decoder].at(metric, LINE_RATE))} ({them})"
+
+    def change(metric: str, decoder: str) -> str:
+        rate = ours[decoder].bd_rate(metric, full)
+        return "–" if rate is None else f"{abs(rate):.0f} % {'fewer' if rate < 0 else 'more'}"
+
+    return [
+        f"At {LINE_RATE} bits per pixel, mean of the {results.need('kodak')['images']} Kodak pictures, LPIPS is "
+        f"{beside('lpips', 'perceptual')}, lower is better; PSNR is {beside('psnr', 'fidelity')} dB, higher is better. "
+        f"At equal LPIPS a file takes {change('lpips', 'perceptual')} bytes than VVC's, at equal PSNR "
+        f"{change('psnr', 'fidelity')}."
+    ]
+
+
+def model(results: Results) -> list[str]:
+    """Which model was measured."""
+    return [f"Model `{results.model['name']}`, fingerprint `{results.model['fingerprint'][:16]}`."]
+
+
+def reach(results: Results) -> list[str]:
+    """Ours beside the best variants of others, three metrics a cell."""
+    others = [one for name in COMPARED for one in results.peers if one.name == f"{name}, best variant"]
+    rows = [
+        [title(curve), *(triple([curve.at(metric, rate) for metric in QUICK]) for rate in SHORT_RATES)]
+        for curve in [*results.ours, *results.variants, *others]
+    ]
+    return grid(["bpp", *(f"{rate:g}" for rate in SHORT_RATES)], rows)
+
+
+def metric_table(metric: str, lines: Sequence[Curve]) -> list[str]:
+    """One metric at RATES, the best value in bold; a dash where a codec cannot go."""
+    values = [[curve.at(metric, rate) for rate in RATES] for curve in lines]
+    best = [max((v for v in column if v is not None), key=METRICS[metric].score, default=None)
+            for column in zip(*values, strict=True)]  # fmt: skip
+    rows = []
+    for curve, row in zip(lines, values, strict=True):
+        cells = [number(metric, value) for value in row]
+        tops = [number(metric, value) for value in best]
+        marked = [f"**{c}**" if v is not None and c == top else c for c, v, top in zip(cells, row, tops, strict=True)]
+        rows.append([title(curve), *marked])
+    return grid(["bpp", *(f"{rate:g}" for rate in RATES)], rows)
+
+
+def on_kodak(metric: str) -> Callable[[Results], list[str]]:
+    """The block of one metric on Kodak."""
+    return lambda results: metric_table(metric, [*results.ours, *results.variants, *results.peers])
+
+
+def rates(results: Results) -> list[str]:
+    """Bjontegaard's rate difference to full-size anchors."""
+    anchors = [one for one in results.peers if one.name in ANCHORS]
+    rows = []
+    for anchor in anchors:
+        for curve in results.ours:
+            found = [curve.bd_rate(metric, anchor) for metric in QUICK]
+            rows.append([anchor.name, title(curve), *("–" if rate is None else f"{rate:+.0f} %" for rate in found)])
+    return grid(["against", "decoder", *(METRICS[m].title for m in QUICK)], rows)
+
+
+def points(results: Results) -> list[str]:
+    """All points of our curves on Kodak, a row per quality."""
+    content = results.need("kodak")
+    names = list(content["curves"])
+    rows = []
+    for setting in dict.fromkeys(row["setting"] for row in content["points"]):
+        some = [next(r for r in content["points"] if (r["curve"], r["setting"]) == (name, setting)) for name in names]
+        cells = [triple([row[metric] for metric in QUICK]) for row in some]
+        rows.append([f"{setting:g}", f"{some[0]['bytes']:.0f}", f"{some[0]['bpp']:.4f}", *cells])
+    return grid(["quality", "bytes", "bpp", *(f"`{n.split()[2]}`: PSNR / MS-SSIM / LPIPS" for n in names)], rows)
+
+
+def small(results: Results) -> list[str]:
+    """LPIPS of pictures of 256x256 at the published rates of MCM."""
+    lines = [*_curves(results.need("small")), *peers_of(results.need("small_peers"))]
+    rows = [["MCM-base, published", *(f"{value:.3f}" for value in MCM.values())]]
+    rows += [[title(curve), *(number("lpips", curve.at("lpips", rate)) for rate in MCM)] for curve in lines]
+    return grid(["LPIPS at bpp", *(f"{rate:g}" for rate in MCM)], rows)
+
+
+def on_small(metric: str) -> Callable[[Results], list[str]]:
+    """The block of one metric on pictures of 256x256."""
+    return lambda results: metric_table(
+        metric, [*_curves(results.need("small")), *peers_of(results.need("small_peers"))]
+    )
+
+
+def perception(results: Results) -> list[str]:
+    """All points of the benchmark of that name."""
+    content = results.need("perception")
+    return [*markdown(content["curves"], content["points"]), "", f"Means over {content['images']} pictures."]
+
+
+def decoders(results: Results) -> list[str]:
+    """Cost, then metrics at every quality."""
+    content = results.need("decoders")
+    qualities = list(content["decoders"][0]["metrics"])
+    head = ["decoder", "operations per pixel", "seconds, 768x512"]
+    head += [f"quality {q}: PSNR / MS-SSIM / LPIPS (off the grid), CIEDE2000, chroma" for q in qualities]
+    rows = []
+    for one in content["decoders"]:
+        cells = [
+            f"{triple([found[m] for m in QUICK])} ({number('lpips', found['off_grid']).removeprefix('0')}), "
+            f"{number('ciede', found['ciede'])}, {number('chroma', found['chroma'])}"
+            for found in one["metrics"].values()
+        ]
+        seconds = f"{one['seconds']:.3f}" if "seconds" in one else None
+        rows.append([one["name"], one.get("operations"), seconds, *cells])
+    return [*grid(head, rows), "", f"Means over {content['pictures']} pictures of 256x256, one stream for all."]
+
+
+def effort(results: Results) -> list[str]:
+    """Rate difference and time of every level, against the highest."""
+    content = results.need("effort")
+    top = content["levels"][-1]
+    rows = []
+    for one in content["levels"]:
+        change = curves.bd_rate([tuple(p) for p in top["points"]], [tuple(p) for p in one["points"]])
+        rows.append([one["effort"], f"{change:+.1f} %", f"{one['seconds'] / top['seconds']:.2f} x"])
+    head = ["effort", f"bytes at equal PSNR, against {top['effort']}", "time of encoding"]
+    return [*grid(head, rows), "", f"{content['pictures']} pictures, decoder `{content['decoder']}`."]
+
+
+def modes(results: Results) -> list[str]:
+    """A row per mode, quality and decoder, with columns of consistency and of perception."""
+    content = results.need("modes")
+    groups = {"consistency": CONSISTENCY, "perception": PERCEPTION}
+    shown = [(group, name) for group, names in groups.items() for name in names if name in content["metrics"]]
+    head = ["mode", "decoder", "quality", "bytes", "bpp"]
+    head += [f"{group}: {METRICS[name].title.partition(' (')[0]}" for group, name in shown]
+    rows = []
+    for mode, words in MODES.items():
+        for point in content["points"]:
+            if content["curves"][point["curve"]]["mode"] != mode:
+                continue
+            decoder = "–" if mode == "caption" else f"`{point['curve'].split(',')[0].split()[-1]}`"
+            quality = "–" if mode == "caption" else f"{point['setting']:g}"
+            row = [words, decoder, quality, f"{point['bytes']:.0f}", f"{point['bpp']:.4f}"]
+            rows.append(row + [number(name, point.get(name)) for _, name in shown])
+    return [*grid(head, rows), "", f"Means over {content['images']} pictures that people described."]
+
+
+def rows_of(name: str, part: str) -> Callable[[Results], list[str]]:
+    """The block of a list of rows with the same keys."""
+
+    def block(results: Results) -> list[str]:
+        rows = results.need(name)[part]
+        head = list(dict.fromkeys(key for row in rows for key in row))
+        return grid([key.replace("_", " ") for key in head], [[row.get(key) for key in head] for row in rows])
+
+    return block
+
+
+def search_speed(results: Results) -> list[str]:
+    """Seconds of the steps, and of a query."""
+    s = results.need("search")["speed"]
+    names = {"index": f"index {s['files']:,} files", "index_again": "index again, nothing changed", "search": "search"}
+    rows = [[text, s[key]["seconds"], s[key]["cpu"]] for key, text in names.items()]
+    query = s["query_ms"]
+    return [
+        *grid(["command, start included", "seconds", "CPU seconds"], rows), "",
+        f"Files hold a caption only, {s['bytes_per_file']} bytes each, {s['distinct']:,} different ones. A further "
+        f"query in the same process takes {query['median']} ms of CPU time (median; 95 %: {query['p95']} ms).",
+    ]  # fmt: skip
+
+
+def seconds(results: Results) -> list[str]:
+    """All tables of the benchmark of speed, under headings."""
+    content = results.need("speed")
+    lines = []
+    for head, columns, rows in speed.texts(content):
+        lines += [f"**{head}**", "", *grid(columns, rows), ""]
+    return lines[:-1]
+
+
+def exactness(results: Results) -> list[str]:
+    """How many environments agree."""
+    content = results.need("exactness")
+    rows, settings = content["rows"], content["settings"]
+    other = sum(row["other_symbols"] for row in rows)
+    return [
+        f"{rows[0]['files']} files ({settings['images']} pictures at qualities "
+        f"{', '.join(map(str, settings['qualities']))}) in {len(rows)} environments: {other} files with other symbols, "
+        f"pixel values at most {max(row['pixel_difference'] for row in rows)} apart. The largest sum that the model's "
+        f"integers allow stays {settings['headroom_bits']} bits below 2^53."
+    ]
+
+
+def fuzz(results: Results) -> list[str]:
+    """Sums over all levels."""
+    sums = results.need("fuzz")["sums"]
+    right = sums["checksum_right"]
+    return [f"{sums['files']:,} files, {right:,} of them with a right checksum: {sums['failures']} failures."]
+
+
+def sources(results: Results) -> list[str]:
+    """Machine, versions and commit of every results file, and the settings of other codecs."""
+    out = []
+    for path in sorted(results.folder.glob("*.json")):
+        content = results.need(path.stem)
+        if "machine" not in content or "versions" not in content:
+            continue
+        machine, versions = content["machine"], content["versions"]
+        listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+        facts = [f"{machine['cpu']}, {machine['threads']} thread(s)"]
+        facts += [f"{content['seconds']} seconds"] if isinstance(content.get("seconds"), str) else []
+        facts += [f"commit {content['commit'] or 'unknown'}"] if "commit" in content else []
+        out.append(f"- `{path.name}`: {', '.join(facts)}; {listed}.")
+    peers = results["kodak_peers"]
+    if peers:
+        about = {(c["family"], f"{c['about']}; {c['version']}; {c['setting']}") for c in peers["curves"].values()}
+        out += [f"- {family}: {text}." for family, text in sorted(about)]
+        out += [f"- {note}." for note in peers.get("notes", [])]
+    return out
+
+
+BLOCKS: dict[str, Callable[[Results], list[str]]] = {
+    "line": line, "model": model, "reach": reach, "rates": rates, "points": points,
+    **{metric: on_kodak(metric) for metric in QUICK},
+    "small": small, **{f"small_{metric}": on_small(metric) for metric in QUICK},
+    "perception": perception, "decoders": decoders, "effort": effort, "modes": modes,
+    "captions": rows_of("captions", "coders"), "languages": rows_of("captions", "languages"),
+    "search_words": rows_of("search", "words"), "search_likeness": rows_of("search", "likeness"),
+    "search_speed": search_speed, "speed": seconds, "exactness": exactness, "fuzz": fuzz, "sources": sources,
+}  # fmt: skip
+
+
+def rendered(text: str, results: Results) -> str:
+    """A page's text with its blocks made anew; KeyError for a block of an unknown name."""
+
+    def block(found: re.Match[str]) -> str:
+        try:
+            lines = BLOCKS[found[2]](results)
+        except Missing:
+            lines = NOTHING
+        return found[1] + "\n".join(lines) + "\n" + found[3]
+
+    return BLOCK.sub(block, text)
+
+
+def pages(results: Results, root: Path = ROOT) -> list[Path]:
+    """The pages that hold blocks."""
+    card = root / "weights" / f"{results.model['name']}.md"
+    return [path for path in (root / "README.md", root / "docs/results.md", card) if path.exists()]
+
+
+def write(folder: Path, root: Path = ROOT) -> None:
+    """Write the blocks of all pages and the plots anew."""
+    results = Results(folder)
+    for path in pages(results, root):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(rendered(text, results), encoding="utf-8")
+        click.echo(f"{path.relative_to(root)}: {len(BLOCK.findall(text))} blocks written")
+    for metric in QUICK:
+        plots.plot(metric, [*results.ours], results.peers, folder / f"kodak_{metric}.png")

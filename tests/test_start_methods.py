@@ -1,0 +1,80 @@
+"""A process that has encoded and decoded starts others by fork, forkserver or spawn, or threads: all of them work."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mcmcodec
+from mcmcodec.model.weights import FOLDER_VARIABLE
+
+SCRIPT = """
+import multiprocessing, queue, sys, threading
+import numpy as np
+from mcmcodec.codec import Codec
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
+
+
+def work(answers):
+    codec = Codec("tiny", "cpu")
+    data = codec.encode(PICTURE, quality=50)
+    answers.put((len(data), codec.decode(data).size))
+
+
+if __name__ == "__main__":
+    import torch
+
+    torch.set_num_threads(2)  # with one, torch starts no threads, and there is nothing to test
+    here = queue.Queue()
+    work(here)
+    if sys.argv[1] == "threads":
+        answers, start = queue.Queue(), threading.Thread
+    else:
+        context = multiprocessing.get_context(sys.argv[1])
+        answers, start = context.Queue(), context.Process
+    workers = [start(target=work, args=(answers,), daemon=True) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    found = [answers.get(timeout=60) for _ in workers]
+    assert found == [here.get()] * 2, found
+    # and the parent goes on as before
+    work(here)
+    assert here.get() == found[0] and torch.get_num_threads() == 2
+    print("worked")
+"""
+METHODS = [*multiprocessing.get_all_start_methods(), "threads"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_others_work_after_use(tiny: Path, tmp_path: Path, method: str) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": str(Path(mcmcodec.__file__).parents[1]), FOLDER_VARIABLE: str(tiny)}
+    done = subprocess.run(
+        [sys.executable, str(script), method], env=environment, capture_output=True, text=True, timeout=150
+    )
+    assert (done.returncode, done.stdout) == (0, "worked\n"), done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_lock_that_was_held_at_the_fork_is_no_matter(tiny: Path, tmp_path: Path) -> None:
+    """Another thread was loading a model when the process forked."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, signal\n"
+        "from mcmcodec.codec import Codec\n"
+        "from mcmcodec.model import transforms\n"
+        "transforms._lock.acquire()\n"
+        "if child := os.fork():\n"
+        "    print(os.waitpid(child, 0)[1])\n"
+        "else:\n"
+        "    signal.alarm(30)\n"
+        "    Codec('tiny', 'cpu').transforms()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(mcmcodec.__file__).parents[1]), FOLDER_VARIABLE: str(tiny)}
+    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=100)
+    assert done.stdout == "0\n", done.stderr
