@@ -143,7 +143,7 @@ class ContextNet:
 
 
 class HyperDecoder:
-    """Computes the features psi of every patch and of every coarse cell from the hyper-latent (h_s of Balle et al. 2018)."""
+    """Computes the features psi of patches and of coarse cells from the hyper-latent (h_s of Balle et al. 2018)."""
 
     def __init__(self, arrays: Arrays) -> None:
         self.weight1 = taps(arrays["hyper.weight1"])

@@ -56,9 +56,10 @@ def timed(**options: Any) -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of frozen models.")
 @click.option("--name", default="medium", show_default=True)
 @click.option("--number", default=7, show_default=True, help="Model id in the file header.")
-@click.option("--rdoq-strength", default=0.05, show_default=True,
+@click.option("--rdoq-strength", default=0.15, show_default=True,
               help="Share of the theoretical price of a bit in choosing symbols.")  # fmt: skip
-@click.option("--mask-lambda", default=0.3, show_default=True, help="Bits that a patch must save for each bit it costs.")
+@click.option("--mask-lambda", default=0.3, show_default=True,
+              help="Bits that a patch must save for each bit it costs.")  # fmt: skip
 def export(checkpoint: Path, decoders: tuple[str, ...], out: Path, name: str, number: int, rdoq_strength: float,
            mask_lambda: float) -> None:  # fmt: skip
     """Freeze a stream model and its decoders: integers, tables, hashes, card."""
