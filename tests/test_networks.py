@@ -16,11 +16,11 @@ from mcmcodec.entropy.adaptive import AdaptiveBit
 from mcmcodec.entropy.fixed_point import ACT_BITS, WEIGHT_BITS
 from mcmcodec.entropy.latent_coder import Decoded, EntropyModel, SymbolReader, code_latents
 from mcmcodec.entropy.rangecoder import RangeDecoder, RangeEncoder
+from mcmcodec.model import entropy_nets
 from mcmcodec.model.config import PRESETS
+from mcmcodec.model.entropy_nets import Coded, EntropyNets, from_integers, integers
 from mcmcodec.model.layers import quality_weights
-from mcmcodec.training import entropy as training
-from mcmcodec.training.entropy import Coded, EntropyNets
-from mcmcodec.training.export import frequencies, integers, logistic_tables
+from mcmcodec.training.export import frequencies, logistic_tables, mask_probabilities
 
 CONFIG = PRESETS["tiny"]
 UNIT = 1 << ACT_BITS
@@ -52,6 +52,7 @@ def model(nets: EntropyNets) -> EntropyModel:
     reach, probabilities = logistic_tables()
     tables = {"tables.reach": reach, "tables.frequencies": frequencies(reach, probabilities)}
     units, gains = (np.array(every) for every in zip(*(factors(quality) for quality in range(101)), strict=True))
+    tables["mask.p1"] = mask_probabilities()
     tables["expect_from"] = np.rint(units / UNIT * 2**25).astype(np.int32)
     tables["expect_to"] = np.rint(gains * UNIT * 2**7).astype(np.int32)
     return EntropyModel(integers(nets) | tables, CONFIG.coarse_slices, CONFIG.slices)
@@ -168,6 +169,15 @@ class Listener(RdoqQuantizer):
         return super().latents(where, start, mu, index)
 
 
+def test_integers_survive_the_way_to_floats_and_back(nets: EntropyNets) -> None:
+    frozen = integers(nets)
+    again = integers(from_integers(CONFIG, {f"entropy.{name}": values for name, values in frozen.items()}))
+    assert len(frozen) == len(list(nets.parameters()))
+    for name, values in frozen.items():
+        np.testing.assert_array_equal(again[name], values)
+        assert values.any(), name
+
+
 @pytest.mark.parametrize("quality", [0, 47, 100])
 def test_both_forms_predict_the_same(
     nets: EntropyNets, model: EntropyModel, quality: int, monkeypatch: pytest.MonkeyPatch
@@ -178,8 +188,8 @@ def test_both_forms_predict_the_same(
         said.append((np.rint(mu[0].numpy() * UNIT), np.floor(index[0].numpy().clip(0, fixed_point.SCALES - 1))))
         return original(v, mu, index, worth)
 
-    original = training.code
-    monkeypatch.setattr(training, "code", code)
+    original = entropy_nets.code
+    monkeypatch.setattr(entropy_nets, "code", code)
     case = Case(quality, 0.55, EVEN)
     case.trained(nets)
     listener = case.quantizer(model, Listener)

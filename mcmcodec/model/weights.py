@@ -23,7 +23,7 @@ from ..entropy.latent_coder import EntropyModel
 from ..errors import ModelError
 from .config import ModelConfig
 
-DEFAULT = "medium-5"
+DEFAULT = "medium"
 FOLDER_VARIABLE = "MCMCODEC_WEIGHTS"
 Arrays = dict[str, NDArray[Any]]
 

@@ -21,49 +21,18 @@ from ..entropy.fixed_point import (
     SCALE_MIN,
     SCALE_STEP,
     SCALES,
-    WEIGHT_BITS,
-    WEIGHT_MAX,
 )
 from ..entropy.rangecoder import Table
 from ..model.config import QUALITY_MAX
+from ..model.entropy_nets import from_integers, integers
 from ..model.layers import quality_weights
 from ..model.synthesis import Synthesis
 from ..model.weights import Weights
-from .entropy import EntropyNets
 from .loop import load
 from .network import Network
 
-BIAS_BITS = ACT_BITS + WEIGHT_BITS
 MAX_REACH = 255
-ON_WEIGHT_GRID = (".context", ".current", "weight1", "weight2", "weight3", "offset_weight", "expect_weight")
 Arrays = dict[str, NDArray[Any]]
-
-
-def key_of(parameter: str) -> str:
-    """Name in the file of a parameter of ``EntropyNets``: ``hyper_loc`` is ``hyper.loc``, others keep theirs."""
-    return parameter.replace("hyper_", "hyper.", 1)
-
-
-def bits_of(parameter: str) -> int:
-    """Fractional bits of a parameter's integers: biases lie on the grid of the sums, weights on a coarser one."""
-    if parameter == "expect_bias":
-        return REAL_BITS + WEIGHT_BITS
-    return WEIGHT_BITS if parameter.endswith(ON_WEIGHT_GRID) else BIAS_BITS
-
-
-def integers(nets: EntropyNets) -> Arrays:
-    """The trained networks as the integers that the codec runs; tables not included."""
-    arrays: Arrays = {}
-    for name, values in nets.named_parameters():
-        bits = bits_of(name)
-        scaled = np.rint(values.detach().cpu().double().numpy() * (1 << bits))
-        if bits == WEIGHT_BITS:
-            arrays[key_of(name)] = np.clip(scaled, -WEIGHT_MAX, WEIGHT_MAX).astype(np.int16)
-        else:
-            arrays[key_of(name)] = scaled.astype(np.int32)
-    log_odds = (np.arange(2 * MASK_CENTRE) - MASK_CENTRE + 0.5) / 4
-    arrays["mask.p1"] = np.clip(np.rint(4096 / (1 + np.exp(-log_odds))), 1, 4095).astype(np.int16)
-    return arrays
 
 
 def load_frozen(card: Path, decoder: str | None = None) -> tuple[Network, dict[str, Any]]:
@@ -77,9 +46,8 @@ def load_frozen(card: Path, decoder: str | None = None) -> tuple[Network, dict[s
     decoder = decoder or weights.decoders[0]
     network = Network(weights.config, weights.decoder_config(decoder))
     state = {k: torch.from_numpy(v).float() for k, v in weights.stream.items() if k.startswith("analysis.")}
-    for name, _ in network.entropy.named_parameters():
-        values = weights.stream[f"entropy.{key_of(name)}"].astype(np.float64) / (1 << bits_of(name))
-        state[f"entropy.{name}"] = torch.from_numpy(values).float()
+    nets = from_integers(weights.config, weights.stream)
+    state |= {f"entropy.{k}": v for k, v in nets.state_dict().items()}
     painted = weights.decoder(decoder)
     state |= {f"synthesis.{k}": torch.from_numpy(v).float() for k, v in painted.items()}
     network.load_state_dict(state)
@@ -112,6 +80,12 @@ def frequencies(reach: NDArray[np.int16], probabilities: NDArray[np.float64]) ->
     return np.concatenate(out).astype(np.uint16)
 
 
+def mask_probabilities() -> NDArray[np.int16]:
+    """Probability of a visible patch (64,) in 1/4096, by the index that the mask network predicts."""
+    log_odds = (np.arange(2 * MASK_CENTRE) - MASK_CENTRE + 0.5) / 4
+    return np.clip(np.rint(4096 / (1 + np.exp(-log_odds))), 1, 4095).astype(np.int16)
+
+
 def stream_arrays(network: Network) -> Arrays:
     """Everything in a stream model's file: entropy integers with tables, and the analysis in float16."""
     arrays = integers(network.entropy)
@@ -123,6 +97,7 @@ def stream_arrays(network: Network) -> Arrays:
     arrays["expect_to"] = np.rint(gain * 2.0 ** (FACTOR_BITS + ACT_BITS - REAL_BITS)).astype(np.int32)
     reach, prior = logistic_tables()
     arrays |= {"tables.reach": reach, "tables.frequencies": frequencies(reach, prior)}
+    arrays["mask.p1"] = mask_probabilities()
     out: Arrays = {f"entropy.{k}": np.ascontiguousarray(v) for k, v in arrays.items()}
     return out | {f"analysis.{k}": _half(k, v) for k, v in network.analysis.state_dict().items()}
 

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..model.config import ModelConfig
+from ..model.entropy_nets import bits_of, key_of
 from ..model.synthesis import Synthesis
-from .export import bits_of, key_of
 from .network import Network
 
 Arrays = dict[str, Any]

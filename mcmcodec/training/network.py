@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from ..model.analysis import Analysis
 from ..model.config import KNOTS, LAMBDA_LOW, LAMBDA_RATIO, QUALITY_MAX, ModelConfig
+from ..model.entropy_nets import Coarse, Coded, EntropyNets
 from ..model.layers import patchify, quality_weights, to_cells
 from ..model.synthesis import Synthesis
-from .entropy import Coarse, Coded, EntropyNets
 
 
 def lagrange_lambda(quality: Tensor) -> Tensor:

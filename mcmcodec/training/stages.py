@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, UsageError
+from ..model.entropy_nets import Coded
 from .data import Crops, load_folder
-from .entropy import Coded
 from .losses import (
     SMALLEST,
     Adversary,

@@ -1,7 +1,9 @@
-"""The entropy model as it is trained: the integer networks of ``mcmcodec.entropy`` with rounding in the loop.
+"""The differentiable form of the entropy model: the integer networks of ``mcmcodec.entropy``, with gradients.
 
-Everything is in real units, but every value lies on the grid that the integers will have (activations in 1/64,
-weights in 1/4096, floor after each layer), with straight-through gradients. What is exported is what was trained.
+Training and the refinement of latents use it. No decoder does: it computes in floating point. Everything is in real
+units, but every value lies on the grid of the integers (activations in 1/64, weights in 1/4096, floor after each
+layer), and rounding passes gradients straight through. :func:`integers` and :func:`from_integers` convert between the
+two forms.
 
 The order of the stream: hyper-latent z, coarse latents, mask, fine latents of visible patches. The coarse latents say
 what to expect of every patch, by a linear prediction from 3x3 cells, which is an input of the later networks. A hidden
@@ -11,10 +13,14 @@ patch has the means that the networks predict: it is a patch all of whose symbol
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..entropy.fixed_point import (
@@ -30,13 +36,17 @@ from ..entropy.fixed_point import (
     WEIGHT_MAX,
     scale_of,
 )
-from ..model.config import COARSE, HYPER, KNOTS, ModelConfig
+from .config import COARSE, HYPER, KNOTS, ModelConfig
 
+Arrays = dict[str, NDArray[Any]]
 UNIT = 1.0 / (1 << ACT_BITS)
 NOISE_SCALE_MIN = 0.12
 HIGH = ACT_MAX * UNIT
 IN_HIGH = INPUT_MAX * UNIT
 REAL_HIGH, REAL_IN_HIGH = ACT_MAX / (1 << REAL_BITS), INPUT_MAX / (1 << REAL_BITS)
+BIAS_BITS = ACT_BITS + WEIGHT_BITS
+ON_WEIGHT_GRID = (".context", ".current", "weight1", "weight2", "weight3", "offset_weight", "expect_weight")
+"""Ends of the names of parameters that are weights; the others are biases."""
 
 
 def snap(x: Tensor, bits: int) -> Tensor:
@@ -359,3 +369,51 @@ def logistic_bits(r: Tensor, scale: Tensor) -> Tensor:
     # beyond float32's reach the mass falls off exponentially: continue the line so that gradients stay alive
     tail = ((a - 0.5) / scale).clamp(min=0)
     return torch.where(p > 1e-5, -torch.log2(p.clamp(min=1e-5)), (tail / math.log(2)).clamp(min=16.6))
+
+
+def key_of(parameter: str) -> str:
+    """Name in the file of a parameter of :class:`EntropyNets`: ``hyper_loc`` is ``hyper.loc``, others keep theirs."""
+    return parameter.replace("hyper_", "hyper.", 1)
+
+
+def bits_of(parameter: str) -> int:
+    """Fractional bits of a parameter's integers: biases lie on the grid of the sums, weights on a coarser one."""
+    if parameter == "expect_bias":
+        return REAL_BITS + WEIGHT_BITS
+    return WEIGHT_BITS if parameter.endswith(ON_WEIGHT_GRID) else BIAS_BITS
+
+
+def integers(nets: EntropyNets) -> Arrays:
+    """The parameters as the integers that the codec computes with, by their names in the file.
+
+    The factors ``expect_from`` and ``expect_to``, the tables and ``mask.p1`` are not parameters and not among them.
+    """
+    arrays: Arrays = {}
+    for name, values in nets.named_parameters():
+        bits = bits_of(name)
+        scaled = np.rint(values.detach().cpu().double().numpy() * (1 << bits))
+        if bits == WEIGHT_BITS:
+            arrays[key_of(name)] = np.clip(scaled, -WEIGHT_MAX, WEIGHT_MAX).astype(np.int16)
+        else:
+            arrays[key_of(name)] = scaled.astype(np.int32)
+    return arrays
+
+
+def from_integers(config: ModelConfig, arrays: Mapping[str, NDArray[Any]]) -> EntropyNets:
+    """The networks of frozen integers, in float32.
+
+    Args:
+        config: sizes of the model.
+        arrays: tensors of the stream model, by their names in its file (``entropy.*`` with that prefix).
+
+    Raises:
+        KeyError: a tensor is missing.
+        RuntimeError: a tensor has another shape.
+    """
+    nets = EntropyNets(config)
+    state = {}
+    for name, _ in nets.named_parameters():
+        values = arrays[f"entropy.{key_of(name)}"].astype(np.float64) / (1 << bits_of(name))
+        state[name] = torch.from_numpy(values).float()
+    nets.load_state_dict(state)
+    return nets
