@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..entropy.fixed_point import ACT_BITS
 from ..entropy.integer_networks import Reals
 from ..entropy.latent_coder import code_latents
 from ..entropy.rangecoder import RangeEncoder
@@ -55,12 +56,12 @@ class Plan:
         """Share of visible patches as the header states it, 0..255."""
         return keep_of(self.visible)
 
-    def cost(self) -> float:
-        """The Lagrangian cost in bits: those of the symbols, and those that their squared error is worth."""
+    def cost(self, mask_lambda: float) -> float:
+        """The Lagrangian cost in bits: ``mask_lambda`` times those coded, and those that their error is worth."""
         encoder = RangeEncoder()
         self.symbols.encode(encoder)
         error = float(weighted(self.symbols.error, self.distortion_weight).sum())
-        return 8 * len(encoder.finish()) + self.hidden_loss + error
+        return mask_lambda * 8 * len(encoder.finish()) + self.hidden_loss + error
 
 
 def keep_of(visible: Mask) -> int:
@@ -102,9 +103,9 @@ def plan_picture(
     whole = _quantize(transforms, visible, analysis, options)
     if not options.weighs_masks:
         return whole
-    weight = whole.distortion_weight
-    hidden = weighted(whole.symbols.unsaid, weight)
-    gain = hidden - weighted(whole.symbols.error, weight)
+    base, weight = transforms.weights.config.base, whole.distortion_weight
+    hidden = weighted(whole.symbols.unsaid[..., base:], weight[base:])
+    gain = hidden - weighted(whole.symbols.error[..., base:], weight[base:])
     if roi is not None:
         gain = gain * roi
     mask_lambda = float(transforms.weights.card["tuning"]["mask_lambda"])
@@ -114,14 +115,14 @@ def plan_picture(
     if shown.all() or (free and -score[~shown].sum() < MASK_BITS * shown.size):
         return whole
     analysis = transforms.analyse(padded, shown, options.quality)
-    masked = _quantize(transforms, shown, analysis, options, float(hidden[~shown].sum()))
-    return whole if free and whole.cost() <= masked.cost() else masked
+    masked = _quantize(transforms, shown, analysis, options, whole.symbols.v)
+    return whole if free and whole.cost(mask_lambda) <= masked.cost(mask_lambda) else masked
 
 
 def _quantize(
-    transforms: Transforms, visible: Mask, analysis: Analysis, options: EncodeOptions, hidden_loss: float = 0.0
+    transforms: Transforms, visible: Mask, analysis: Analysis, options: EncodeOptions, wanted: Reals | None = None
 ) -> Plan:
-    """The plan with these patches visible."""
+    """The plan with these patches visible; ``wanted``, all patches' latents, tells what hiding some loses."""
     weights = transforms.weights
     error = error_per_bit(options.quality, transforms.gains(options.quality))
     strength = float(weights.card["tuning"]["rdoq_strength"]) if options.effort > 1 else 0.0
@@ -129,8 +130,12 @@ def _quantize(
     symbols = RdoqQuantizer(*analysis, visible, weights.entropy.tables, strength * error, strength * coarse)
     every, none = bool(visible.all()), not visible.any()
     rows, cols = visible.shape
-    code_latents(weights.entropy, symbols, (rows, cols), options.quality, keep_of(visible), every, none)
-    return Plan(visible, symbols, 1 / error, hidden_loss)
+    decoded = code_latents(weights.entropy, symbols, (rows, cols), options.quality, keep_of(visible), every, none)
+    lost, base = 0.0, weights.config.base
+    if wanted is not None:
+        missed = wanted[~visible, base:] - decoded.v_hat[~visible, base:] / (1 << ACT_BITS)
+        lost = float((np.square(missed) @ (1 / error[base:])).sum())
+    return Plan(visible, symbols, 1 / error, lost)
 
 
 def weighted(error: Reals, weight: NDArray[np.float64]) -> NDArray[np.float64]:

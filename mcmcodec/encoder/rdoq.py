@@ -52,7 +52,7 @@ class RdoqQuantizer:
         coarse_lambda: the same per coarse channel (coarse,).
 
     Attributes:
-        bits: of each patch's fine latents (h, w).
+        bits: of each patch's fine latents beyond the base slices (h, w).
         error: latent minus what is decoded, in the gained domain (h, w, channels); zero where nothing was coded.
         unsaid: latent minus its predicted mean, likewise: the error if the patch were hidden.
     """
@@ -67,9 +67,11 @@ class RdoqQuantizer:
         self.error = np.zeros(v.shape, np.float32)
         self.unsaid = np.zeros(v.shape, np.float32)
         self._coded: list[_Symbols | _Flags] = []
+        self._beyond_base = False
 
     def begin(self, part: str) -> None:
-        """See ``SymbolIO``."""
+        """See ``SymbolIO``. The base is coded whatever is visible, so ``bits`` starts after it."""
+        self._beyond_base = part == "latents"
 
     def hyper(self, loc: Ints, index: Ints) -> Ints:
         """See ``SymbolIO``: the hyper-latent, rounded around ``loc``."""
@@ -100,7 +102,8 @@ class RdoqQuantizer:
             at, channels = (where[0][part], where[1][part]), slice(start, start + mu.shape[1])
             r = self.v[at[0], at[1], channels] - mu[part] / (1 << ACT_BITS)
             symbols[part], bits = self._choose(r, index[part], self.rdoq_lambda[channels])
-            self.bits[at] += bits
+            if self._beyond_base:
+                self.bits[at] += bits
             self.error[at[0], at[1], channels] = r - symbols[part]
             self.unsaid[at[0], at[1], channels] = r
         self._keep(symbols, index)

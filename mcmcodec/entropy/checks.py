@@ -36,13 +36,14 @@ PASSES = 4
 _MAX_REACH = (1 << 15) - 1
 
 
-def check(arrays: Arrays, coarse_slices: Sequence[int], slices: Sequence[int]) -> int:
+def check(arrays: Arrays, coarse_slices: Sequence[int], slices: Sequence[int], base_slices: int) -> int:
     """Check every integer of a stream model, once, when it is loaded.
 
     Args:
         arrays: the tensors ``entropy.*`` without that prefix (specification, section 7).
         coarse_slices: channels of the slices of the coarse latents.
         slices: channels of the slices of the fine latents.
+        base_slices: how many of these are coded for every patch.
 
     Returns:
         The largest magnitude that a sum can have.
@@ -53,9 +54,9 @@ def check(arrays: Arrays, coarse_slices: Sequence[int], slices: Sequence[int]) -
     hyper = _integers(arrays, "hyper.loc", (KNOTS, -1)).shape[1]
     _integers(arrays, "hyper.index", (KNOTS, hyper))
     hidden = _integers(arrays, "hyper.bias1", (KNOTS, -1)).shape[1]
-    features = _integers(arrays, "coarse_slices.0.context", (-1, -1, 3, 3)).shape[1]
+    features = _integers(arrays, "hyper.bias2", (-1,)).size // HYPER**2
     sums = [_layer(arrays, ["hyper.bias1"], _integers(arrays, "hyper.weight1", (hidden, hyper, 3, 3)))]
-    for number, cells in ((2, HYPER * HYPER), (3, (HYPER // COARSE) ** 2)):
+    for number, cells in ((2, HYPER * HYPER), (3, (HYPER // COARSE) ** 2))[: 1 + bool(coarse_slices)]:
         outputs = cells * features
         _integers(arrays, f"hyper.bias{number}", (outputs,))
         weight = _integers(arrays, f"hyper.weight{number}", (outputs, hidden))
@@ -63,8 +64,24 @@ def check(arrays: Arrays, coarse_slices: Sequence[int], slices: Sequence[int]) -
     for k, channels in enumerate(coarse_slices):
         known = features + sum(coarse_slices[:k])
         sums.append(_network(arrays, f"coarse_slices.{k}", known, channels, 2 * channels))
-    coarse, expected = sum(coarse_slices), _integers(arrays, "offset_weight", (-1,)).size
-    ends = [sum(slices[: k + 1]) for k in range(len(slices))]
+    expected, ends = 0, [sum(slices[: k + 1]) for k in range(len(slices))]
+    if coarse_slices:
+        expected = _integers(arrays, "offset_weight", (-1,)).size
+        sums.append(_expectation(arrays, sum(coarse_slices), expected, ends))
+    sums.append(_network(arrays, "mask", features + expected + sum(slices[:base_slices]) + 1, 1, 1))
+    for k, channels in enumerate(slices):
+        known = features + expected + sum(slices[:k]) + (k >= base_slices)
+        both = channels * (1 + (ends[k] <= expected))
+        sums.append(_network(arrays, f"slices.{k}", known, both, 2 * channels))
+    p1 = _integers(arrays, "mask.p1", (SCALES,))
+    if p1.min() < 1 or p1.max() > 4095:
+        raise _not_a_model("mask.p1 is not 1 to 4095")
+    _tables(arrays)
+    return max(sums)
+
+
+def _expectation(arrays: Arrays, coarse: int, expected: int, ends: Sequence[int]) -> int:
+    """The largest sum of what coarse latents say of patches: of ``expected`` channels, which end where a slice does."""
     if expected not in ends:
         raise _not_a_model("what is expected is not of whole slices")
     if _integers(arrays, "expect_from", (QUALITIES, coarse)).min() < 0:
@@ -73,17 +90,7 @@ def check(arrays: Arrays, coarse_slices: Sequence[int], slices: Sequence[int]) -
         raise _not_a_model("expect_to is below zero")
     outputs = COARSE * COARSE * expected
     _integers(arrays, "expect_bias", (outputs,))
-    sums.append(_layer(arrays, ["expect_bias"], _integers(arrays, "expect_weight", (outputs, coarse, 3, 3))))
-    sums.append(_network(arrays, "mask", features + expected + 1, 1, 1))
-    for k, channels in enumerate(slices):
-        known = features + expected + 1 + sum(slices[:k])
-        both = channels * (1 + (ends[k] <= expected))
-        sums.append(_network(arrays, f"slices.{k}", known, both, 2 * channels))
-    p1 = _integers(arrays, "mask.p1", (SCALES,))
-    if p1.min() < 1 or p1.max() > 4095:
-        raise _not_a_model("mask.p1 is not 1 to 4095")
-    _tables(arrays)
-    return max(sums)
+    return _layer(arrays, ["expect_bias"], _integers(arrays, "expect_weight", (outputs, coarse, 3, 3)))
 
 
 def _network(arrays: Arrays, name: str, known: int, current: int, outputs: int) -> int:

@@ -148,13 +148,18 @@ class HyperDecoder:
     def __init__(self, arrays: Arrays) -> None:
         self.weight1 = taps(arrays["hyper.weight1"])
         self.bias1 = arrays["hyper.bias1"].astype(np.int64)
-        both = np.concatenate([arrays["hyper.weight2"], arrays["hyper.weight3"]])
+        # one product for both: the features of patches, and those of coarse cells if the model has any
+        layers = [number for number in (2, 3) if f"hyper.weight{number}" in arrays]
         self.fine = len(arrays["hyper.weight2"])
-        self.weight2 = np.ascontiguousarray(both.astype(np.float64).T)
-        self.bias2 = np.concatenate([arrays["hyper.bias2"], arrays["hyper.bias3"]]).astype(np.int64)
+        self.features_per_patch = self.fine // HYPER**2
+        weight = np.concatenate([arrays[f"hyper.weight{number}"] for number in layers])
+        self.weight2 = np.ascontiguousarray(weight.astype(np.float64).T)
+        self.bias2 = np.concatenate([arrays[f"hyper.bias{number}"] for number in layers]).astype(np.int64)
 
     def features(self, z_hat: Ints, quality: int, rows: int, cols: int) -> tuple[Ints, Ints]:
         """Features psi of the patches (rows, cols, n) and of the coarse cells (ceil(rows/2), ceil(cols/2), n), in 1/64.
+
+        Those of the coarse cells have no channels where the model has no coarse latents.
 
         Args:
             z_hat: (ceil(rows/4), ceil(cols/4), hyper) in 1/64.
@@ -179,4 +184,5 @@ class HyperDecoder:
 
 def spread(values: Ints, zh: int, zw: int, side: int) -> Ints:
     """Cells (zh * zw, side * side * n) to positions (zh * side, zw * side, n)."""
-    return values.reshape(zh, zw, side, side, -1).transpose(0, 2, 1, 3, 4).reshape(zh * side, zw * side, -1)
+    n = values.shape[1] // side**2
+    return values.reshape(zh, zw, side, side, n).transpose(0, 2, 1, 3, 4).reshape(zh * side, zw * side, n)

@@ -1,4 +1,7 @@
-"""The order in which everything is coded: hyper-latent, coarse latents, mask, fine latents of visible patches.
+"""The order in which everything is coded: hyper-latent, coarse latents, base slices, mask, latents of visible patches.
+
+A model has coarse latents (one column for 2x2 patches), or base slices (the first slices of the fine latents, coded for
+every patch), or both: they are what is known of hidden patches.
 
 Encoder and decoder run the same function, :func:`code_latents`; a ``SymbolIO`` stands where they differ: the decoder's
 reads symbols, the encoder's chooses and remembers them. numpy only, exact.
@@ -56,26 +59,31 @@ class EntropyModel:
         arrays: the tensors ``entropy.*`` without that prefix.
         coarse_slices: channels of the slices of the coarse latents.
         slices: channels of the slices of the fine latents.
+        base_slices: how many of these are coded for every patch.
     """
 
-    def __init__(self, arrays: Arrays, coarse_slices: tuple[int, ...], slices: tuple[int, ...]) -> None:
-        check(arrays, coarse_slices, slices)
-        self.coarse_slices, self.slices = coarse_slices, slices
+    def __init__(
+        self, arrays: Arrays, coarse_slices: tuple[int, ...], slices: tuple[int, ...], base_slices: int
+    ) -> None:
+        check(arrays, coarse_slices, slices, base_slices)
+        self.coarse_slices, self.slices, self.base_slices = coarse_slices, slices, base_slices
         self.hyper = HyperDecoder(arrays)
         self.hyper_loc = arrays["hyper.loc"].astype(np.int64)
         self.hyper_index = arrays["hyper.index"].astype(np.int64)
         self.tables = SymbolTables(arrays["tables.reach"], arrays["tables.frequencies"])
-        self.expect_weight = taps(arrays["expect_weight"])
-        self.expect_bias = arrays["expect_bias"].astype(np.int64)
-        self.expect_from = arrays["expect_from"].astype(np.int64)
-        self.expect_to = arrays["expect_to"].astype(np.int64)
-        self.offset_weight = arrays["offset_weight"].astype(np.int64)
+        self.coarse, self.channels, self.expected = sum(coarse_slices), sum(slices), 0
+        if coarse_slices:
+            self.expect_weight = taps(arrays["expect_weight"])
+            self.expect_bias = arrays["expect_bias"].astype(np.int64)
+            self.expect_from = arrays["expect_from"].astype(np.int64)
+            self.expect_to = arrays["expect_to"].astype(np.int64)
+            self.offset_weight = arrays["offset_weight"].astype(np.int64)
+            self.expected = len(self.offset_weight)
         self.mask = ContextNet(arrays, "mask")
         self.mask_p1 = arrays["mask.p1"].astype(np.int64).tolist()
         self.coarse_nets = [ContextNet(arrays, f"coarse_slices.{k}") for k in range(len(coarse_slices))]
         self.nets = [ContextNet(arrays, f"slices.{k}") for k in range(len(slices))]
-        self.features = self.coarse_nets[0].inputs
-        self.coarse, self.channels, self.expected = sum(coarse_slices), sum(slices), len(self.offset_weight)
+        self.features = self.hyper.features_per_patch
 
     def expect(self, c_hat: Ints, quality: int, rows: int, cols: int) -> NDArray[np.int32]:
         """What coarse latents say of the first latents of every patch: a linear prediction from 3x3 cells.
@@ -189,19 +197,27 @@ def code_latents(
     z_hat = (io.hyper(loc, index) << ACT_BITS) + loc
     psi, psi_coarse = model.hyper.features(z_hat.reshape(*cells, -1), quality, rows, cols)
 
-    coarse_grid = (-(-rows // COARSE), -(-cols // COARSE))
-    known = Neighbours(*coarse_grid, model.features + model.coarse)
-    known.cells[1:-1, 1:-1, : model.features] = psi_coarse
-    c_hat = np.zeros((*coarse_grid, model.coarse), np.int32)
-    every = [_positions(*coarse_grid, parity) for parity in PARITIES]
-    _code_slices(model.coarse_nets, model.coarse_slices, known, model.features, every, quality, io.coarse, c_hat, None)
-    expected = model.expect(c_hat, quality, rows, cols)
+    given, expected = None, np.zeros((rows, cols, 0), np.int32)
+    if model.coarse:
+        grid = (-(-rows // COARSE), -(-cols // COARSE))
+        known = Neighbours(*grid, model.features + model.coarse)
+        known.cells[1:-1, 1:-1, : model.features] = psi_coarse
+        c_hat = np.zeros((*grid, model.coarse), np.int32)
+        every = [_positions(*grid, parity) for parity in PARITIES]
+        _code_slices(model.coarse_nets, model.coarse_slices, known, model.features, every, quality, io.coarse, c_hat)
+        expected = model.expect(c_hat, quality, rows, cols)
+        given = (scaled(expected, model.offset_weight, WEIGHT_BITS), expected)
 
     at = model.features + model.expected
     known = Neighbours(rows, cols, at + 1 + model.channels)
     known.cells[1:-1, 1:-1, : model.features] = psi
     known.cells[1:-1, 1:-1, model.features : at] = expected
     every = [_positions(rows, cols, parity) for parity in PARITIES]
+    v_hat = np.zeros((rows, cols, model.channels), np.int32)
+    first = model.base_slices
+    _code_slices(model.nets[:first], model.slices[:first], known, at, every, quality, io.latents, v_hat, given)
+    base = sum(model.slices[:first])
+    at += base
     mask = np.full((rows, cols), not none_visible)
     if not all_visible and not none_visible:
         io.begin("mask")
@@ -209,9 +225,7 @@ def code_latents(
         mask = _code_mask(model, io, known, every, quality, (rows, cols))
     io.begin("latents")
     known.cells[1:-1, 1:-1, at] = mask << ACT_BITS
-    v_hat = np.zeros((rows, cols, model.channels), np.int32)
-    given = (scaled(expected, model.offset_weight, WEIGHT_BITS), expected)
-    nets, slices = model.nets[:last], model.slices[:last]
+    nets, slices = model.nets[first:last], model.slices[first:last]
 
     def visible_latents(where: Positions, start: int, mu: Ints, index: Ints) -> Ints:
         """Symbols of visible positions; those of hidden ones are zero."""
@@ -223,14 +237,15 @@ def code_latents(
             symbols[shown] = io.latents((where[0][shown], where[1][shown]), start, mu[shown], index[shown])
         return symbols
 
-    _code_slices(nets, slices, known, at + 1, every, quality, visible_latents, v_hat, given)
+    _code_slices(nets, slices, known, at + 1, every, quality, visible_latents, v_hat, given, base)
     io.begin("tail")
     return Decoded(v_hat, psi, mask, expected)
 
 
 def _code_slices(
     nets: Sequence[ContextNet], slices: Sequence[int], known: Neighbours, at: int, every: list[Positions], quality: int,
-    code: Callable[[Positions, int, Ints, Ints], Ints], values: NDArray[np.int32], given: tuple[Ints, Ints] | None,
+    code: Callable[[Positions, int, Ints, Ints], Ints], values: NDArray[np.int32],
+    given: tuple[Ints, Ints] | None = None, start: int = 0,
 ) -> None:  # fmt: skip
     """Code slice after slice, each in four passes.
 
@@ -245,8 +260,8 @@ def _code_slices(
         values: dequantised latents (rows, cols, channels) in 1/64, filled here.
         given: what is added to the means of the first channels, and what is expected of them, (rows, cols, n) each in
             1/64; the networks of those slices see the latter beside the slice itself.
+        start: first channel of the first slice in ``values``.
     """
-    start = 0
     for net, channels in zip(nets, slices, strict=True):
         part = values[..., start : start + channels]
         beside = given is not None and start < given[0].shape[2]
@@ -265,8 +280,8 @@ def _code_slices(
             symbols = code(where, start, mu, index)
             part[where] = (symbols << ACT_BITS) + mu
             current.put(where, np.clip(part[where], -INPUT_MAX, INPUT_MAX))
-        known.cells[1:-1, 1:-1, at + start : at + start + channels] = np.clip(part, -ACT_MAX, ACT_MAX)
-        start += channels
+        known.cells[1:-1, 1:-1, at : at + channels] = np.clip(part, -ACT_MAX, ACT_MAX)
+        at, start = at + channels, start + channels
 
 
 def _code_mask(

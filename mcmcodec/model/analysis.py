@@ -27,19 +27,20 @@ class Analysis(nn.Module):
         self.embed = nn.Linear(3 * PATCH * PATCH, d)
         self.scale = nn.Parameter(torch.ones(d))
         self.log_gain = nn.Parameter(torch.zeros(KNOTS, n))
-        self.coarse_log_gain = nn.Parameter(torch.zeros(KNOTS, config.coarse))
         self.low_in = nn.Conv2d(near, 32, 3, padding=1)
         self.low_out = zero(nn.Linear(32, config.low))
         self.quality = nn.Parameter(torch.zeros(KNOTS, d))
         self.blocks = nn.ModuleList(block(kind, config, d) for kind in config.encoder_plan)
         self.norm = nn.LayerNorm(d)
         self.out = zero(nn.Linear(d, n))
-        self.coarse_basis = nn.Linear(COARSE * COARSE * self.seen, config.coarse)
-        self.coarse_in = nn.Linear(COARSE * COARSE * near, config.coarse_width)
-        self.coarse_quality = nn.Parameter(torch.zeros(KNOTS, config.coarse_width))
-        self.coarse_stack = nn.ModuleList(Depthwise(config.coarse_width) for _ in range(config.coarse_blocks))
-        self.coarse_norm = nn.LayerNorm(config.coarse_width)
-        self.coarse_out = zero(nn.Linear(config.coarse_width, config.coarse))
+        if config.coarse:
+            self.coarse_log_gain = nn.Parameter(torch.zeros(KNOTS, config.coarse))
+            self.coarse_basis = nn.Linear(COARSE * COARSE * self.seen, config.coarse)
+            self.coarse_in = nn.Linear(COARSE * COARSE * near, config.coarse_width)
+            self.coarse_quality = nn.Parameter(torch.zeros(KNOTS, config.coarse_width))
+            self.coarse_stack = nn.ModuleList(Depthwise(config.coarse_width) for _ in range(config.coarse_blocks))
+            self.coarse_norm = nn.LayerNorm(config.coarse_width)
+            self.coarse_out = zero(nn.Linear(config.coarse_width, config.coarse))
         self.hyper_quality = nn.Parameter(torch.zeros(KNOTS, 64))
         self.hyper1 = nn.Conv2d(near, 64, 3, stride=2, padding=1)
         self.hyper2 = nn.Conv2d(64, 64, 3, stride=2, padding=1)
@@ -51,7 +52,7 @@ class Analysis(nn.Module):
 
     def coarse_gains(self, weights: Tensor) -> Tensor:
         """Gain per coarse channel (B, coarse)."""
-        return torch.exp(weights @ self.coarse_log_gain)
+        return torch.exp(weights @ self.coarse_log_gain) if self.config.coarse else weights[:, :0]
 
     def tokens(self, x: Tensor) -> Tensor:
         """Pixels (B, 3, 16h, 16w) in [0, 1] to embeddings (B, h, w, D), float32 even under autocast."""
@@ -73,6 +74,8 @@ class Analysis(nn.Module):
     def coarse(self, t: Tensor, weights: Tensor) -> Tensor:
         """Coarse latents (B, ceil(h/2), ceil(w/2), coarse): a linear basis (PCA of 32x32 pixels) plus a residual."""
         cells = to_cells(t)
+        if not self.config.coarse:
+            return cells[..., 0, 0, :0]
         with torch.autocast(t.device.type, enabled=False):
             low = self.coarse_basis(cells[..., : self.seen].flatten(3))
         u = (cells * self.scale)[..., : self.near].flatten(3)

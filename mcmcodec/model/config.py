@@ -32,6 +32,7 @@ class ModelConfig:
             picture; they sum to ``coarse``.
         slices: channels per slice of the fine latents y (one column per visible patch), coded in this order; they
             sum to ``latents``.
+        base_slices: how many of the fine slices are coded for every patch, before the mask.
         expected_slices: how many fine slices the coarse latents say something of, by a linear prediction.
         embed: width of the patch embedding, hence of the encoder's tokens.
         encoder_plan: the encoder's blocks on visible tokens, one letter each (see :mod:`.blocks`): ``a`` windowed
@@ -58,6 +59,7 @@ class ModelConfig:
     name: str
     coarse_slices: tuple[int, ...] = (2, 6, 16)
     slices: tuple[int, ...] = (1, 5, 10, 24, 56)
+    base_slices: int = 0
     expected_slices: int = 3
     embed: int = 192
     encoder_plan: str = "dadadadad"
@@ -82,6 +84,11 @@ class ModelConfig:
     def latents(self) -> int:
         """Channels of y."""
         return sum(self.slices)
+
+    @property
+    def base(self) -> int:
+        """Channels of y that are coded for every patch, visible or not: the first ones."""
+        return sum(self.slices[: self.base_slices])
 
     @property
     def coarse(self) -> int:

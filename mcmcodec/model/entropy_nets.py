@@ -153,25 +153,27 @@ class EntropyNets(nn.Module):
         self.hyper_bias1 = nn.Parameter(torch.zeros(KNOTS, 64))
         self.hyper_weight2 = nn.Parameter(torch.randn(cells * f, 64) * math.sqrt(1 / 64))
         self.hyper_bias2 = nn.Parameter(torch.zeros(cells * f))
-        self.hyper_weight3 = nn.Parameter(torch.randn(cells // COARSE**2 * f, 64) * math.sqrt(1 / 64))
-        self.hyper_bias3 = nn.Parameter(torch.zeros(cells // COARSE**2 * f))
+        if c:
+            self.hyper_weight3 = nn.Parameter(torch.randn(cells // COARSE**2 * f, 64) * math.sqrt(1 / 64))
+            self.hyper_bias3 = nn.Parameter(torch.zeros(cells // COARSE**2 * f))
         nets, known = [], f
         for channels in config.coarse_slices:
             nets.append(ContextNet(known, channels, 2 * channels, config.coarse_context))
             known += channels
         self.coarse_slices = nn.ModuleList(nets)
-        # from 3x3 cells to the first latents of a cell's patches, in real units
-        self.expect_weight = nn.Parameter(torch.zeros(COARSE * COARSE * e, c, 3, 3))
-        self.expect_bias = nn.Parameter(torch.zeros(COARSE * COARSE * e))
-        self.mask = ContextNet(f + e + 1, 1, 1, config.context)
-        nets, known = [], f + e + 1
+        if c:
+            # from 3x3 cells to the first latents of a cell's patches, in real units
+            self.expect_weight = nn.Parameter(torch.zeros(COARSE * COARSE * e, c, 3, 3))
+            self.expect_bias = nn.Parameter(torch.zeros(COARSE * COARSE * e))
+            # how much of the expected value a fine mean starts from, beside what its network says
+            self.offset_weight = nn.Parameter(torch.ones(e))
+        self.mask = ContextNet(f + e + config.base + 1, 1, 1, config.context)
+        nets, known = [], f + e
         for k, channels in enumerate(config.slices):
             both = channels * (1 + (k < config.expected_slices))
-            nets.append(ContextNet(known, both, 2 * channels, config.context))
+            nets.append(ContextNet(known + (k >= config.base_slices), both, 2 * channels, config.context))
             known += channels
         self.slices = nn.ModuleList(nets)
-        # how much of the expected value a fine mean starts from, beside what its network says
-        self.offset_weight = nn.Parameter(torch.ones(e))
 
     def hyper(self, z: Tensor, weights: Tensor, h: int, w: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Quantise z (B, zh, zw, hyper): psi (B, h, w, features), psi of the coarse cells, bits and loss bits (B,)."""
@@ -181,8 +183,10 @@ class EntropyNets(nn.Module):
         u = F.conv2d(z_hat.permute(0, 3, 1, 2).clamp(-IN_HIGH, IN_HIGH), weight(self.hyper_weight1), padding=1)
         u = settle(u.permute(0, 2, 3, 1) + (weights @ self.hyper_bias1)[:, None, None, :], 0, HIGH)
         fine = settle(F.linear(u, weight(self.hyper_weight2), self.hyper_bias2), -HIGH, HIGH)
-        coarse = settle(F.linear(u, weight(self.hyper_weight3), self.hyper_bias3), -HIGH, HIGH)
         psi = spread(fine, HYPER)[:, :h, :w]
+        if not self.config.coarse:
+            return psi, psi[:, ::COARSE, ::COARSE, :0], total(hard), total(soft)
+        coarse = settle(F.linear(u, weight(self.hyper_weight3), self.hyper_bias3), -HIGH, HIGH)
         psi_coarse = spread(coarse, HYPER // COARSE)[:, : -(-h // COARSE), : -(-w // COARSE)]
         return psi, psi_coarse, total(hard), total(soft)
 
@@ -210,6 +214,9 @@ class EntropyNets(nn.Module):
         """
         psi, known, hard, loss = self.hyper(z, weights, h, w)
         bits = {"hyper": hard, "coarse": torch.zeros_like(hard)}
+        if not self.config.coarse:
+            nothing = psi[..., :0]
+            return Coarse(psi, nothing, nothing, bits, loss)
         every = torch.ones_like(c[..., :1])
         start, decoded = 0, []
         for net, channels in zip(self.coarse_slices, self.config.coarse_slices, strict=True):
@@ -249,20 +256,24 @@ class EntropyNets(nn.Module):
             rdoq_lambda: squared error of gained latents that a bit is worth (B, latents); None rounds to nearest.
         """
         visible = mask[..., None].to(v.dtype)
-        keep = visible.mean((1, 2, 3))
-        level = (torch.round(keep * 255) * UNIT)[:, None, None, None].expand_as(visible)
-        cost = self.mask_bits(torch.cat([coarse.psi, coarse.expected, level], -1), mask, weights)
-        cost = cost * ((keep < 1) & (keep > 0))
-        bits = dict(coarse.bits) | {"mask": cost, "fine": torch.zeros_like(cost)}
-        loss = coarse.loss_bits + cost
-        offset = settle(coarse.expected * snap(self.offset_weight, WEIGHT_BITS), -IN_HIGH, IN_HIGH)
-        known = torch.cat([coarse.psi, coarse.expected, visible], -1)
+        every = torch.ones_like(visible)
+        bits, loss = dict(coarse.bits), coarse.loss_bits
+        bits["fine"] = torch.zeros_like(loss)
+        offset = coarse.expected
+        if self.config.expected:
+            offset = settle(coarse.expected * snap(self.offset_weight, WEIGHT_BITS), -IN_HIGH, IN_HIGH)
+        known = torch.cat([coarse.psi, coarse.expected], -1)
         start, decoded = 0, []
-        for net, channels in zip(self.slices, self.config.slices, strict=True):
+        for k, (net, channels) in enumerate(zip(self.slices, self.config.slices, strict=True)):
+            if k == self.config.base_slices:
+                bits["mask"] = self._mask_cost(known, mask, visible, weights)
+                loss = loss + bits["mask"]
+                known = torch.cat([known, visible], -1)
             part = slice(start, start + channels)
             given = (offset[..., part], coarse.expected[..., part]) if start < self.config.expected else None
-            worth = None if rdoq_lambda is None else rdoq_lambda[:, None, None, part]
-            here, hard, soft = self._slice(net, known, v[..., part], visible, given, weights, worth)
+            rdoq = None if rdoq_lambda is None else rdoq_lambda[:, None, None, part]
+            shown = visible if k >= self.config.base_slices else every
+            here, hard, soft = self._slice(net, known, v[..., part], shown, given, weights, rdoq)
             known = torch.cat([known, here], -1)
             decoded.append(here)
             bits["fine"] = bits["fine"] + hard
@@ -310,6 +321,13 @@ class EntropyNets(nn.Module):
             current[:, i::2, j::2] = v_hat
             filled[:, i::2, j::2] = 1
         return current, bits, loss
+
+    def _mask_cost(self, known: Tensor, mask: Tensor, visible: Tensor, weights: Tensor) -> Tensor:
+        """Bits (B,) of the mask, none where all patches are visible, or none are."""
+        keep = visible.mean((1, 2, 3))
+        level = (torch.round(keep * 255) * UNIT)[:, None, None, None].expand_as(visible)
+        cost = self.mask_bits(torch.cat([known, level], -1), mask, weights)
+        return cost * ((keep < 1) & (keep > 0))
 
     def mask_bits(self, u: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
         """Bits (B,) of the visible set, four passes, conditioned on hyper-latent and coarse latents."""

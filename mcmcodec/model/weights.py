@@ -23,7 +23,7 @@ from ..entropy.latent_coder import EntropyModel
 from ..errors import ModelError
 from .config import ModelConfig
 
-DEFAULT = "medium"
+DEFAULT = "medium-5"
 FOLDER_VARIABLE = "MCMCODEC_WEIGHTS"
 Arrays = dict[str, NDArray[Any]]
 
@@ -95,7 +95,7 @@ class Weights:
     def entropy(self) -> EntropyModel:
         """The frozen integers."""
         arrays = {k.removeprefix("entropy."): v for k, v in self.stream.items() if k.startswith("entropy.")}
-        return EntropyModel(arrays, self.config.coarse_slices, self.config.slices)
+        return EntropyModel(arrays, self.config.coarse_slices, self.config.slices, self.config.base_slices)
 
     def decoder_config(self, name: str) -> ModelConfig:
         """Sizes of a decoder: the model's, but for those that its entry in the card names. ModelError as below."""

@@ -89,17 +89,28 @@ def mask_probabilities() -> NDArray[np.int16]:
 def stream_arrays(network: Network) -> Arrays:
     """Everything in a stream model's file: entropy integers with tables, and the analysis in float16."""
     arrays = integers(network.entropy)
-    with torch.no_grad():  # for every quality: gains are exponentials, which integers would only interpolate roughly
-        a, every = network.analysis, quality_weights(torch.arange(QUALITY_MAX + 1))
-        unit = 1 / a.coarse_gains(every).double().numpy()
-        gain = a.gains(every)[:, : network.config.expected].double().numpy()
-    arrays["expect_from"] = np.rint(unit * 2.0 ** (FACTOR_BITS + REAL_BITS - ACT_BITS)).astype(np.int32)
-    arrays["expect_to"] = np.rint(gain * 2.0 ** (FACTOR_BITS + ACT_BITS - REAL_BITS)).astype(np.int32)
+    if network.config.coarse:
+        arrays |= _expectation_factors(network)
     reach, prior = logistic_tables()
     arrays |= {"tables.reach": reach, "tables.frequencies": frequencies(reach, prior)}
     arrays["mask.p1"] = mask_probabilities()
     out: Arrays = {f"entropy.{k}": np.ascontiguousarray(v) for k, v in arrays.items()}
     return out | {f"analysis.{k}": _half(k, v) for k, v in network.analysis.state_dict().items()}
+
+
+def _expectation_factors(network: Network) -> Arrays:
+    """Integers ``expect_from`` and ``expect_to`` (101, channels): between gained and real units of latents.
+
+    For every quality: gains are exponentials, which interpolation of integers would follow only roughly.
+    """
+    with torch.no_grad():
+        a, every = network.analysis, quality_weights(torch.arange(QUALITY_MAX + 1))
+        unit = 1 / a.coarse_gains(every).double().numpy()
+        gain = a.gains(every)[:, : network.config.expected].double().numpy()
+    return {
+        "expect_from": np.rint(unit * 2.0 ** (FACTOR_BITS + REAL_BITS - ACT_BITS)).astype(np.int32),
+        "expect_to": np.rint(gain * 2.0 ** (FACTOR_BITS + ACT_BITS - REAL_BITS)).astype(np.int32),
+    }
 
 
 def decoder_arrays(synthesis: Synthesis) -> Arrays:
