@@ -55,7 +55,7 @@ def random_grid(rng: np.random.Generator, rows: int, cols: int, channels: int) -
 def test_order_and_place_do_not_matter(tiny_codec: Codec) -> None:
     """Every network, every pass: positions shuffled, alone, and the whole neighbourhood moved elsewhere."""
     rng, model = np.random.default_rng(0), tiny_codec.weights.entropy
-    for net in [model.mask, *model.nets]:
+    for net in [model.mask, *model.coarse_nets, *model.nets]:
         inner = (net.first[1].shape[0] - 9 * net.inputs) // len(net.filled[1])
         known, current = random_grid(rng, 6, 7, net.inputs), random_grid(rng, 6, 7, inner)
         moved = Neighbours(20, 30, net.inputs), Neighbours(20, 30, inner)
@@ -126,9 +126,9 @@ def stressed(folder: Path, tiny: Path, seed: int) -> Codec:
     (folder / "tiny.json").write_text(json.dumps(card))
     entropy = {k.removeprefix("entropy."): v for k, v in arrays.items() if k.startswith("entropy.")}
     weights = Weights("tiny", card, folder)
-    largest = check(entropy, weights.config.slices, weights.config.base_slices)
+    largest = check(entropy, weights.config.coarse_slices, weights.config.slices)
     assert EXACT / 4 < largest < EXACT
-    EntropyModel(entropy, weights.config.slices, weights.config.base_slices)
+    EntropyModel(entropy, weights.config.coarse_slices, weights.config.slices)
     return Codec("tiny", "cpu")
 
 

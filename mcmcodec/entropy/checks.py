@@ -66,7 +66,7 @@ def check(arrays: Arrays, coarse_slices: Sequence[int], slices: Sequence[int]) -
     coarse, expected = sum(coarse_slices), _integers(arrays, "offset_weight", (-1,)).size
     ends = [sum(slices[: k + 1]) for k in range(len(slices))]
     if expected not in ends:
-        raise _not_a_model("what is expected is not of whole slices")
+        raise _not_a_model("the expected values are not of whole slices")
     if _integers(arrays, "expect_from", (QUALITIES, coarse)).min() < 0:
         raise _not_a_model("expect_from is below zero")
     if _integers(arrays, "expect_to", (QUALITIES, expected)).min() < 0:
