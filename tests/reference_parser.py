@@ -93,7 +93,7 @@ class Model:
         self.number = card["id"]
         self.fingerprint = hashlib.sha256(stream + captions.digest()).digest()
         config = card["config"]
-        self.slices, self.base_slices, self.features = config["slices"], config["base_slices"], config["features"]
+        self.coarse_slices, self.slices, self.features = config["coarse_slices"], config["slices"], config["features"]
         size = struct.unpack_from("<Q", data)[0]
         self.tensors: dict[str, Ints] = {}
         for name, entry in json.loads(data[8 : 8 + size]).items():
@@ -231,23 +231,49 @@ def ask(model: Model, net: str, n: int, quality: int, known: Ints, current: Ints
     u = convolve(known, model[f"{net}.context"], at)
     if n:
         u = u + convolve(current, model[f"{net}.current"][n - 1], at)
-    h = shifted(u + by_quality(model[f"{net}.bias1"], quality), True)
+    h = shifted(u + by_quality(model[f"{net}.bias1"], quality) + model[f"{net}.bias_pass"][n], True)
     h = shifted(h @ model[f"{net}.weight2"].T + model[f"{net}.bias2"], True)
     return shifted(h @ model[f"{net}.weight3"].T + by_quality(model[f"{net}.bias3"], quality), False)
 
 
-def features(model: Model, z_hat: Ints, quality: int, rows: int, cols: int) -> Ints:
-    """The hyper-decoder."""
+def features(model: Model, z_hat: Ints, quality: int, rows: int, cols: int) -> tuple[Ints, Ints]:
+    """The hyper-decoder: features of patches and of coarse cells."""
     cells = z_hat.shape[:2]
     at = np.argwhere(np.ones(cells))
     h = convolve(np.clip(z_hat, -16383, 16383), model["hyper.weight1"], at)
     h = shifted(h + by_quality(model["hyper.bias1"], quality), True)
-    out = shifted(h @ model["hyper.weight2"].T + model["hyper.bias2"], False).reshape(*cells, 4, 4, model.features)
-    psi = np.zeros((4 * cells[0], 4 * cells[1], model.features), np.int64)
-    for i in range(4):
-        for j in range(4):
-            psi[i::4, j::4] = out[:, :, i, j]
-    return psi[:rows, :cols]
+    fine, coarse = (
+        unfold(shifted(h @ model[f"hyper.weight{k}"].T + model[f"hyper.bias{k}"], False), cells, side)
+        for k, side in ((2, 4), (3, 2))
+    )
+    return fine[:rows, :cols], coarse[: -(-rows // 2), : -(-cols // 2)]
+
+
+def unfold(out: Ints, cells: tuple[int, ...], side: int) -> Ints:
+    """What each cell says of side x side places, (cells, side * side * n), laid out over the grid."""
+    out = out.reshape(*cells, side, side, -1)
+    laid = np.zeros((side * cells[0], side * cells[1], out.shape[-1]), np.int64)
+    for i in range(side):
+        for j in range(side):
+            laid[i::side, j::side] = out[:, :, i, j]
+    return laid
+
+
+def scale(values: Ints, factor: Ints, bits: int) -> Ints:
+    """Values times a factor per channel."""
+    return np.clip((values * factor) >> bits, -16383, 16383)
+
+
+def expectation(model: Model, c_hat: Ints, quality: int, rows: int, cols: int) -> Ints:
+    """What the coarse latents say of the patches."""
+    cells, weight = c_hat.shape[:2], model["expect_weight"]
+    around = np.pad(scale(c_hat, model["expect_from"][quality], 16), ((1, 1), (1, 1), (0, 0)), mode="edge")
+    total = np.zeros((*cells, len(weight)), np.int64) + model["expect_bias"]
+    for i in range(3):
+        for j in range(3):
+            total += around[i : i + cells[0], j : j + cells[1]] @ weight[:, :, i, j].T
+    laid = unfold(shifted(total, False), cells, 2)
+    return scale(laid[:rows, :cols], model["expect_to"][quality], 16)
 
 
 # Sections 5.5 and 5.6
@@ -288,23 +314,47 @@ def _symbols(model: Model, decoder: ReferenceDecoder, head: Header, text: str, r
     loc = (by_quality(model["hyper.loc"], quality) + 2048) >> 12
     index = np.clip((16 * by_quality(model["hyper.index"], quality)) >> 18, 0, 63)
     z = group(model, decoder, np.broadcast_to(index, (*cells, len(index))))
-    psi = features(model, 64 * z + loc, quality, rows, cols)
-    every = np.ones((rows, cols), bool)
-    mask, known, done = every, psi, []
-    for k, channels in enumerate(model.slices):
-        if k == model.base_slices:
-            mask = every & (head.keep > 0) if head.no_mask else _mask(model, decoder, head, known)
-            known = np.concatenate([known, 64 * mask[..., None]], 2)
-        v_hat, current = np.zeros((2, rows, cols, channels), np.int64)
-        for n, at in passes(every if k < model.base_slices else mask):
-            r = ask(model, f"slices.{k}", n, quality, known, current, at)
-            mu = np.clip(r[:, :channels], -16383, 16383)
-            index = np.clip((r[:, channels:] + 384) >> 4, 0, 63)
-            v_hat[at[:, 0], at[:, 1]] = 64 * group(model, decoder, index) + mu
+    psi, psi_coarse = features(model, 64 * z + loc, quality, rows, cols)
+    every = np.ones(psi_coarse.shape[:2], bool)
+    c_hat = _slices(model, decoder, "coarse_slices", quality, psi_coarse, every, None)
+    expected = expectation(model, c_hat, quality, rows, cols)
+    known = np.concatenate([psi, expected], 2)
+    mask = np.full((rows, cols), head.keep > 0) if head.no_mask else _mask(model, decoder, head, known)
+    known = np.concatenate([known, 64 * mask[..., None]], 2)
+    v_hat = _slices(model, decoder, "slices", quality, known, mask, expected)
+    return Picture(head, text, regions, psi, v_hat, mask.astype(np.int64))
+
+
+def _slices(
+    model: Model, decoder: ReferenceDecoder, kind: str, quality: int, known: Ints, shown: NDArray[np.bool_],
+    expected: Ints | None,
+) -> Ints:  # fmt: skip
+    """All slices of a kind, one after another; symbols of places that are not shown are zero."""
+    done, start = [], 0
+    offset = None if expected is None else scale(expected, model["offset_weight"], 12)
+    for k, channels in enumerate(getattr(model, kind)):
+        v_hat, filled = np.zeros((*shown.shape, channels), np.int64), np.zeros((*shown.shape, 1), np.int64)
+        part = slice(start, start + channels)
+        told = expected is not None and start < expected.shape[2]
+        for n, at in passes(np.ones_like(shown)):
             current = np.clip(v_hat, -16383, 16383)
+            if told:
+                assert expected is not None
+                current = np.concatenate([current, filled * expected[..., part]], 2)
+            r = ask(model, f"{kind}.{k}", n, quality, known, current, at)
+            mu, rows, cols = r[:, :channels], at[:, 0], at[:, 1]
+            if told:
+                assert offset is not None
+                mu = mu + offset[rows, cols, part]
+            mu = np.clip(mu, -16383, 16383)
+            here, symbols = shown[rows, cols], np.zeros_like(mu)
+            symbols[here] = group(model, decoder, np.clip((r[here, channels:] + 384) >> 4, 0, 63))
+            v_hat[rows, cols] = 64 * symbols + mu
+            filled[rows, cols] = 1
         done.append(v_hat)
         known = np.concatenate([known, np.clip(v_hat, -32767, 32767)], 2)
-    return Picture(head, text, regions, psi, np.concatenate(done, 2), mask.astype(np.int64))
+        start += channels
+    return np.concatenate(done, 2)
 
 
 def _mask(model: Model, decoder: ReferenceDecoder, head: Header, known: Ints) -> NDArray[np.bool_]:

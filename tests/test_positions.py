@@ -113,6 +113,9 @@ def stressed(folder: Path, tiny: Path, seed: int) -> Codec:
         if "bias" in name or name.endswith("loc"):
             arrays[name] = rng.integers(-(2**31), 2**31, values.shape, dtype=np.int64).astype(np.int32)
             continue
+        if name.startswith("entropy.expect_") and not name.endswith("weight"):  # factors
+            arrays[name] = np.abs(rng.integers(0, 2**31, values.shape)).astype(np.int32)
+            continue
         # huge weights in pairs of opposite sign: partial sums come near the limit from both sides
         flat = rng.integers(-3000, 3000, values.shape).reshape(len(values), -1)
         pairs = min(flat.shape[1] // 2, 60)
@@ -126,9 +129,9 @@ def stressed(folder: Path, tiny: Path, seed: int) -> Codec:
     (folder / "tiny.json").write_text(json.dumps(card))
     entropy = {k.removeprefix("entropy."): v for k, v in arrays.items() if k.startswith("entropy.")}
     weights = Weights("tiny", card, folder)
-    largest = check(entropy, weights.config.slices, weights.config.base_slices)
+    largest = check(entropy, weights.config.coarse_slices, weights.config.slices)
     assert EXACT / 4 < largest < EXACT
-    EntropyModel(entropy, weights.config.slices, weights.config.base_slices)
+    EntropyModel(entropy, weights.config.coarse_slices, weights.config.slices)
     return Codec("tiny", "cpu")
 
 

@@ -105,6 +105,10 @@ class Dice(RdoqQuantizer):
         """See :class:`mcmcodec.entropy.latent_coder.SymbolIO`."""
         return self._draw(np.broadcast_to(index, self.z.shape))
 
+    def coarse(self, where: Any, start: int, mu: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """See :class:`mcmcodec.entropy.latent_coder.SymbolIO`."""
+        return self._draw(index)
+
     def latents(self, where: Any, start: int, mu: np.ndarray, index: np.ndarray) -> np.ndarray:
         """See :class:`mcmcodec.entropy.latent_coder.SymbolIO`."""
         return self._draw(index)
@@ -120,9 +124,11 @@ def dice(width: int, height: int, quality: int, share: float, seed: int) -> Reci
         everything = bool(mask.all())
         keep = 255 if everything else round(255 * float(mask.mean()))
         header = Header(width, height, codec.weights.number, 0, quality, keep, all_visible=everything)
-        cells, channels = -(-rows // 4) * -(-cols // 4), sum(entropy.slices)
-        zeros = np.zeros((rows, cols, channels)), np.zeros((cells, len(entropy.hyper_index[0])))
-        drawn, encoder = Dice(*zeros, mask, entropy.tables, np.zeros(channels)), RangeEncoder()
+        cells, channels, coarse = -(-rows // 4) * -(-cols // 4), entropy.channels, entropy.coarse
+        v, c = np.zeros((rows, cols, channels)), np.zeros((-(-rows // 2), -(-cols // 2), coarse))
+        z = np.zeros((cells, len(entropy.hyper_index[0])))
+        drawn = Dice(v, c, z, mask, entropy.tables, np.zeros(channels), np.zeros(coarse))
+        encoder = RangeEncoder()
         drawn.rng = rng
         code_latents(entropy, drawn, header.grid, quality, keep, everything)
         drawn.encode(encoder)

@@ -52,7 +52,7 @@ def timed(**options: Any) -> None:
 @main.command()
 @click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
 @click.option("--decoder", "decoders", multiple=True, metavar="NAME=CHECKPOINT",
-              help="The first decoder of another checkpoint, beside `perceptual` and `fidelity` of CHECKPOINT.")  # fmt: skip
+              help="First decoder of another checkpoint, beside the two of CHECKPOINT.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of frozen models.")
 @click.option("--name", default="medium", show_default=True)
 @click.option("--number", default=7, show_default=True, help="Model id in the file header.")
