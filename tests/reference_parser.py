@@ -93,7 +93,8 @@ class Model:
         self.number = card["id"]
         self.fingerprint = hashlib.sha256(stream + captions.digest()).digest()
         config = card["config"]
-        self.slices, self.base_slices, self.features = config["slices"], config["base_slices"], config["features"]
+        self.coarse_slices, self.slices, self.features = config["coarse_slices"], config["slices"], config["features"]
+        self.expected_slices = config["expected_slices"]
         size = struct.unpack_from("<Q", data)[0]
         self.tensors: dict[str, Ints] = {}
         for name, entry in json.loads(data[8 : 8 + size]).items():
@@ -231,23 +232,49 @@ def ask(model: Model, net: str, n: int, quality: int, known: Ints, current: Ints
     u = convolve(known, model[f"{net}.context"], at)
     if n:
         u = u + convolve(current, model[f"{net}.current"][n - 1], at)
-    h = shifted(u + by_quality(model[f"{net}.bias1"], quality), True)
+    h = shifted(u + by_quality(model[f"{net}.bias1"], quality) + model[f"{net}.bias_pass"][n], True)
     h = shifted(h @ model[f"{net}.weight2"].T + model[f"{net}.bias2"], True)
     return shifted(h @ model[f"{net}.weight3"].T + by_quality(model[f"{net}.bias3"], quality), False)
 
 
-def features(model: Model, z_hat: Ints, quality: int, rows: int, cols: int) -> Ints:
-    """The hyper-decoder."""
+def unfolded(numbers: Ints, side: int, rows: int, cols: int) -> Ints:
+    """Numbers of cells to those of the side x side places of each, (rows, cols, n); what is outside is dropped."""
+    height, width, count = numbers.shape
+    out = np.zeros((side * height, side * width, count // side**2), np.int64)
+    for i in range(side):
+        for j in range(side):
+            start = (side * i + j) * out.shape[2]
+            out[i::side, j::side] = numbers[:, :, start : start + out.shape[2]]
+    return out[:rows, :cols]
+
+
+def features(model: Model, z_hat: Ints, quality: int, rows: int, cols: int) -> tuple[Ints, Ints]:
+    """The hyper-decoder: psi and psi_coarse."""
     cells = z_hat.shape[:2]
     at = np.argwhere(np.ones(cells))
     h = convolve(np.clip(z_hat, -16383, 16383), model["hyper.weight1"], at)
     h = shifted(h + by_quality(model["hyper.bias1"], quality), True)
-    out = shifted(h @ model["hyper.weight2"].T + model["hyper.bias2"], False).reshape(*cells, 4, 4, model.features)
-    psi = np.zeros((4 * cells[0], 4 * cells[1], model.features), np.int64)
-    for i in range(4):
-        for j in range(4):
-            psi[i::4, j::4] = out[:, :, i, j]
-    return psi[:rows, :cols]
+    found = []
+    for number, side, height, width in ((2, 4, rows, cols), (3, 2, -(-rows // 2), -(-cols // 2))):
+        out = shifted(h @ model[f"hyper.weight{number}"].T + model[f"hyper.bias{number}"], False)
+        found.append(unfolded(out.reshape(*cells, -1), side, height, width))
+    return found[0], found[1]
+
+
+def scaled(a: Ints, f: Ints, b: int) -> Ints:
+    """A product."""
+    return np.clip((a * f) >> b, -16383, 16383)
+
+
+def expect(model: Model, c_hat: Ints, quality: int, rows: int, cols: int) -> tuple[Ints, Ints]:
+    """Expected values and offset."""
+    real = scaled(c_hat, model["expect_from"][quality], 16)
+    beyond = np.pad(real, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    at = np.argwhere(np.ones(real.shape[:2])) + 1  # none of them is at the border of the larger grid
+    out = shifted(convolve(beyond, model["expect_weight"], at) + model["expect_bias"], False)
+    patches = unfolded(out.reshape(*real.shape[:2], -1), 2, rows, cols)
+    expected = scaled(patches, model["expect_to"][quality], 16)
+    return expected, scaled(expected, model["offset_weight"], 12)
 
 
 # Sections 5.5 and 5.6
@@ -288,22 +315,46 @@ def _symbols(model: Model, decoder: ReferenceDecoder, head: Header, text: str, r
     loc = (by_quality(model["hyper.loc"], quality) + 2048) >> 12
     index = np.clip((16 * by_quality(model["hyper.index"], quality)) >> 18, 0, 63)
     z = group(model, decoder, np.broadcast_to(index, (*cells, len(index))))
-    psi = features(model, 64 * z + loc, quality, rows, cols)
-    every = np.ones((rows, cols), bool)
-    mask, known, done = every, psi, []
-    for k, channels in enumerate(model.slices):
-        if k == model.base_slices:
-            mask = every & (head.keep > 0) if head.no_mask else _mask(model, decoder, head, known)
-            known = np.concatenate([known, 64 * mask[..., None]], 2)
-        v_hat, current = np.zeros((2, rows, cols, channels), np.int64)
-        for n, at in passes(every if k < model.base_slices else mask):
-            r = ask(model, f"slices.{k}", n, quality, known, current, at)
+    psi, psi_coarse = features(model, 64 * z + loc, quality, rows, cols)
+    known, done = psi_coarse, []
+    everywhere = np.ones(known.shape[:2], bool)
+    for k, channels in enumerate(model.coarse_slices):
+        c_hat, current = np.zeros((2, *everywhere.shape, channels), np.int64)
+        for n, at in passes(everywhere):
+            r = ask(model, f"coarse_slices.{k}", n, quality, known, current, at)
             mu = np.clip(r[:, :channels], -16383, 16383)
             index = np.clip((r[:, channels:] + 384) >> 4, 0, 63)
-            v_hat[at[:, 0], at[:, 1]] = 64 * group(model, decoder, index) + mu
+            c_hat[at[:, 0], at[:, 1]] = 64 * group(model, decoder, index) + mu
+            current = np.clip(c_hat, -16383, 16383)
+        done.append(c_hat)
+        known = np.concatenate([known, np.clip(c_hat, -32767, 32767)], 2)
+    expected, offset = expect(model, np.concatenate(done, 2), quality, rows, cols)
+
+    everywhere = np.ones((rows, cols), bool)
+    known = np.concatenate([psi, expected], 2)
+    mask = everywhere & (head.keep > 0) if head.no_mask else _mask(model, decoder, head, known)
+    known = np.concatenate([known, 64 * mask[..., None]], 2)
+    done, start = [], 0
+    for k, channels in enumerate(model.slices):
+        v_hat, beside = np.zeros((2, rows, cols, channels), np.int64)
+        for n, at in passes(everywhere):
+            row, col = at[:, 0], at[:, 1]
             current = np.clip(v_hat, -16383, 16383)
+            if k < model.expected_slices:
+                current = np.concatenate([current, beside], 2)
+            r = ask(model, f"slices.{k}", n, quality, known, current, at)
+            mu = r[:, :channels]
+            if k < model.expected_slices:
+                mu = mu + offset[row, col, start : start + channels]
+                beside[row, col] = expected[row, col, start : start + channels]
+            mu = np.clip(mu, -16383, 16383)
+            index = np.clip((r[:, channels:] + 384) >> 4, 0, 63)
+            symbols, shown = np.zeros_like(mu), mask[row, col]
+            symbols[shown] = group(model, decoder, index[shown])
+            v_hat[row, col] = 64 * symbols + mu
         done.append(v_hat)
         known = np.concatenate([known, np.clip(v_hat, -32767, 32767)], 2)
+        start += channels
     return Picture(head, text, regions, psi, np.concatenate(done, 2), mask.astype(np.int64))
 
 

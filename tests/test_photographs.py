@@ -20,7 +20,7 @@ from mcmcodec.image.prepare import prepare
 from mcmcodec.metrics.colour_difference import colour
 from mcmcodec.metrics.psnr import psnr
 from mcmcodec.model.weights import FOLDER_VARIABLE, find
-from mcmcodec.training.export import thaw
+from mcmcodec.training.export import load_frozen
 
 data = pytest.importorskip("skimage.data", reason="needs scikit-image's photographs")
 
@@ -131,7 +131,7 @@ def test_empty_picture_is_small(codec: Codec) -> None:
 @pytest.mark.parametrize("quality", [20, 50])
 def test_files_are_as_small_as_training_counts(codec: Codec, quality: int) -> None:
     """Networks and tables in the weights file code what the trained form expects to: nothing was lost in freezing."""
-    network, _ = thaw(codec.weights.folder / f"{codec.weights.name}.json")
+    network, _ = load_frozen(codec.weights.folder / f"{codec.weights.name}.json")
     photograph = data.coffee()[:384, :576]
     x = torch.from_numpy(photograph.copy()).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():

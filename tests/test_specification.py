@@ -17,9 +17,15 @@ from hypothesis import strategies as st
 from reference_rangecoder import Damaged
 
 from mcmcodec.bitstream import alpha, container, extras
+from mcmcodec.codec import Codec, info, symbols
 from mcmcodec.errors import FormatError
 
 ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "formats" / "vectors")]
+
+from exactness import symbol_hash  # noqa: E402
+from make import RECIPES  # noqa: E402
+
 VECTORS = ROOT / "formats" / "vectors"
 VALID = json.loads((VECTORS / "vectors.json").read_text(encoding="utf-8"))
 INVALID = json.loads((VECTORS / "invalid.json").read_text(encoding="utf-8"))
@@ -43,6 +49,14 @@ def test_independent_parser_finds_the_symbols(name: str) -> None:
     head = found.header
     assert [head.width, head.height, head.quality, int(found.mask.sum()), found.caption] == VALID[name]["facts"]
     assert [list(region) for region in found.regions] == VALID[name]["regions"]
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_independent_parser_finds_the_symbols_of_another_model(tiny: Path, tiny_codec: Codec, name: str) -> None:
+    data = RECIPES[name](tiny_codec)
+    found = reference_parser.parse(data, reference_parser.models(tiny))
+    assert info(data).caption == found.caption
+    assert not found.psi.size if 9 in found.header.extensions else found.sha256() == symbol_hash(symbols(data))
 
 
 @pytest.mark.parametrize("name", list(INVALID))

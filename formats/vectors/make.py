@@ -105,6 +105,10 @@ class Dice(RdoqQuantizer):
         """See :class:`mcmcodec.entropy.latent_coder.SymbolIO`."""
         return self._draw(np.broadcast_to(index, self.z.shape))
 
+    def coarse(self, where: Any, start: int, mu: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """See :class:`mcmcodec.entropy.latent_coder.SymbolIO`."""
+        return self._draw(index)
+
     def latents(self, where: Any, start: int, mu: np.ndarray, index: np.ndarray) -> np.ndarray:
         """See :class:`mcmcodec.entropy.latent_coder.SymbolIO`."""
         return self._draw(index)
@@ -120,9 +124,9 @@ def dice(width: int, height: int, quality: int, share: float, seed: int) -> Reci
         everything = bool(mask.all())
         keep = 255 if everything else round(255 * float(mask.mean()))
         header = Header(width, height, codec.weights.number, 0, quality, keep, all_visible=everything)
-        cells, channels = -(-rows // 4) * -(-cols // 4), sum(entropy.slices)
-        zeros = np.zeros((rows, cols, channels)), np.zeros((cells, len(entropy.hyper_index[0])))
-        drawn, encoder = Dice(*zeros, mask, entropy.tables, np.zeros(channels)), RangeEncoder()
+        z = np.zeros((-(-rows // 4) * -(-cols // 4), len(entropy.hyper_index[0])))
+        none = np.zeros(0)  # of real latents, which are not looked at
+        drawn, encoder = Dice(np.zeros((rows, cols, 0)), none, z, mask, entropy.tables, none, none), RangeEncoder()
         drawn.rng = rng
         code_latents(entropy, drawn, header.grid, quality, keep, everything)
         drawn.encode(encoder)

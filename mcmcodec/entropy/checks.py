@@ -83,7 +83,7 @@ def check(arrays: Arrays, coarse_slices: Sequence[int], slices: Sequence[int], b
 def _expectation(arrays: Arrays, coarse: int, expected: int, ends: Sequence[int]) -> int:
     """The largest sum of what coarse latents say of patches: of ``expected`` channels, which end where a slice does."""
     if expected not in ends:
-        raise _not_a_model("what is expected is not of whole slices")
+        raise _not_a_model("the expected values are not of whole slices")
     if _integers(arrays, "expect_from", (QUALITIES, coarse)).min() < 0:
         raise _not_a_model("expect_from is below zero")
     if _integers(arrays, "expect_to", (QUALITIES, expected)).min() < 0:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .fixed_point import ACT_MAX, COARSE, HYPER, INPUT_MAX, PARITIES, WEIGHT_BITS
+from .fixed_point import ACT_MAX, COARSE, FACTOR_BITS, HYPER, INPUT_MAX, PARITIES, WEIGHT_BITS
 
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
@@ -143,7 +143,11 @@ class ContextNet:
 
 
 class HyperDecoder:
-    """Computes the features psi of patches and of coarse cells from the hyper-latent (h_s of Balle et al. 2018)."""
+    """Computes the features psi of patches and of coarse cells from the hyper-latent (h_s of Balle et al. 2018).
+
+    Args:
+        arrays: the stream model's integers.
+    """
 
     def __init__(self, arrays: Arrays) -> None:
         self.weight1 = taps(arrays["hyper.weight1"])
@@ -157,15 +161,19 @@ class HyperDecoder:
         self.bias2 = np.concatenate([arrays[f"hyper.bias{number}"] for number in layers]).astype(np.int64)
 
     def features(self, z_hat: Ints, quality: int, rows: int, cols: int) -> tuple[Ints, Ints]:
-        """Features psi of the patches (rows, cols, n) and of the coarse cells (ceil(rows/2), ceil(cols/2), n), in 1/64.
+        """Evaluate the network.
 
         Those of the coarse cells have no channels where the model has no coarse latents.
 
         Args:
-            z_hat: (ceil(rows/4), ceil(cols/4), hyper) in 1/64.
+            z_hat: hyper-latent (ceil(rows/4), ceil(cols/4), hyper) in 1/64.
             quality: 0..100.
             rows: of patches.
             cols: of patches.
+
+        Returns:
+            psi of the patches (rows, cols, features) and of the coarse cells (ceil(rows/2), ceil(cols/2), features),
+            both in 1/64.
         """
         zh, zw, channels = z_hat.shape
         where = tuple(a.ravel() for a in np.indices((zh, zw)))
@@ -180,6 +188,54 @@ class HyperDecoder:
         fine = spread(psi[:, : self.fine], zh, zw, HYPER)
         coarse = spread(psi[:, self.fine :], zh, zw, HYPER // COARSE)
         return fine[:rows, :cols], coarse[: -(-rows // COARSE), : -(-cols // COARSE)]
+
+
+class PatchPredictor:
+    """Predicts the first fine latents of every patch from the coarse latents of 3x3 cells, linearly.
+
+    Latents are coded times a gain, which depends on quality and channel. The prediction is made without gains, so one
+    set of weights serves all qualities: coarse latents are divided by their gains, in units of 1/512 then, and what is
+    predicted is multiplied by those of the fine latents. Both factors are frozen integers.
+
+    Args:
+        arrays: the stream model's integers.
+    """
+
+    def __init__(self, arrays: Arrays) -> None:
+        self.weight = taps(arrays["expect_weight"])
+        self.bias = arrays["expect_bias"].astype(np.int64)
+        self.divide = arrays["expect_from"].astype(np.int64)
+        self.multiply = arrays["expect_to"].astype(np.int64)
+
+    def predict(self, c_hat: Ints, quality: int, rows: int, cols: int) -> NDArray[np.int32]:
+        """Evaluate the prediction.
+
+        Args:
+            c_hat: coarse latents (ceil(rows/2), ceil(cols/2), coarse), times their gains, in 1/64. Cells outside the
+                grid have the values of the nearest one inside.
+            quality: 0..100.
+            rows: of patches.
+            cols: of patches.
+
+        Returns:
+            (rows, cols, expected), times the gains of the fine latents, in 1/64.
+        """
+        ch, cw, channels = c_hat.shape
+        cells = Neighbours(ch, cw, channels)
+        cells.cells[:] = np.pad(scaled(c_hat, self.divide[quality], FACTOR_BITS), ((1, 1), (1, 1), (0, 0)), mode="edge")
+        where = tuple(a.ravel() for a in np.indices((ch, cw)))
+        out = np.empty((ch * cw, len(self.bias)), np.int16)
+        for start in range(0, len(out), ROWS):
+            part = (where[0][start : start + ROWS], where[1][start : start + ROWS])
+            out[start : start + ROWS] = layer(cells.around(part), self.weight, self.bias, -ACT_MAX, ACT_MAX)
+        return scaled(spread(out, ch, cw, COARSE)[:rows, :cols], self.multiply[quality], FACTOR_BITS)
+
+
+def scaled(values: Ints, factors: Ints, bits: int) -> NDArray[np.int32]:
+    """floor(values * factors / 2**bits), clamped to -INPUT_MAX..INPUT_MAX: values (..., n), factors (n,)."""
+    product = (values.astype(np.int64) * factors) >> bits
+    clipped: NDArray[np.int32] = np.clip(product, -INPUT_MAX, INPUT_MAX).astype(np.int32)
+    return clipped
 
 
 def spread(values: Ints, zh: int, zw: int, side: int) -> Ints:

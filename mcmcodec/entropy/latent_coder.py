@@ -1,10 +1,9 @@
-"""The order in which everything is coded: hyper-latent, coarse latents, base slices, mask, latents of visible patches.
+"""The order in which a picture's integers are coded: hyper-latent, coarse latents, base slices, mask, other slices.
 
-A model has coarse latents (one column for 2x2 patches), or base slices (the first slices of the fine latents, coded for
-every patch), or both: they are what is known of hidden patches.
-
-Encoder and decoder run the same function, :func:`code_latents`; a ``SymbolIO`` stands where they differ: the decoder's
-reads symbols, the encoder's chooses and remembers them. numpy only, exact.
+Hyper-latent, coarse latents and base slices are coded for the whole picture, the other slices of the fine latents for
+visible patches only. A model has coarse latents, base slices, or both. Encoder and
+decoder run the same function, :func:`code_latents`. What differs is done by a :class:`SymbolIO` object: the decoder's,
+a :class:`SymbolReader`, decodes symbols; the encoder's (``mcmcodec.encoder.rdoq``) chooses and codes them.
 """
 
 from __future__ import annotations
@@ -18,30 +17,17 @@ from numpy.typing import NDArray
 
 from .adaptive import AdaptiveBit
 from .checks import check
-from .fixed_point import (
-    ACT_BITS,
-    ACT_MAX,
-    COARSE,
-    FACTOR_BITS,
-    HYPER,
-    INPUT_MAX,
-    MASK_CENTRE,
-    PARITIES,
-    SCALES,
-    WEIGHT_BITS,
-)
+from .fixed_point import ACT_BITS, ACT_MAX, COARSE, HYPER, INPUT_MAX, MASK_CENTRE, PARITIES, SCALES, WEIGHT_BITS
 from .integer_networks import (
-    ROWS,
     Arrays,
     ContextNet,
     HyperDecoder,
     Ints,
     Neighbours,
+    PatchPredictor,
     Positions,
     at_quality,
-    layer,
-    spread,
-    taps,
+    scaled,
 )
 from .rangecoder import RangeDecoder
 from .symbol_tables import SymbolTables
@@ -49,17 +35,20 @@ from .symbol_tables import SymbolTables
 Bools = NDArray[np.bool_]
 
 MASK_CONFIDENCE = 24
-"""Observations that the network's probability of a visible patch is worth before the picture's own statistics count."""
+"""Observations that the mask network's probability counts for in the adaptive bits (specification, 5.6)."""
 
 
 class EntropyModel:
-    """The frozen integers of one stream model. ModelError when they are not one (see :mod:`.checks`).
+    """The frozen integers of one stream model, as networks and tables.
 
     Args:
-        arrays: the tensors ``entropy.*`` without that prefix.
-        coarse_slices: channels of the slices of the coarse latents.
-        slices: channels of the slices of the fine latents.
+        arrays: the tensors ``entropy.*`` without that prefix (specification, section 7).
+        coarse_slices: channels of each slice of the coarse latents.
+        slices: channels of each slice of the fine latents.
         base_slices: how many of these are coded for every patch.
+
+    Raises:
+        ModelError: the tensors are not those of a stream model, see :func:`mcmcodec.entropy.checks.check`.
     """
 
     def __init__(
@@ -67,16 +56,13 @@ class EntropyModel:
     ) -> None:
         check(arrays, coarse_slices, slices, base_slices)
         self.coarse_slices, self.slices, self.base_slices = coarse_slices, slices, base_slices
+        self.coarse, self.channels, self.expected = sum(coarse_slices), sum(slices), 0
         self.hyper = HyperDecoder(arrays)
         self.hyper_loc = arrays["hyper.loc"].astype(np.int64)
         self.hyper_index = arrays["hyper.index"].astype(np.int64)
         self.tables = SymbolTables(arrays["tables.reach"], arrays["tables.frequencies"])
-        self.coarse, self.channels, self.expected = sum(coarse_slices), sum(slices), 0
         if coarse_slices:
-            self.expect_weight = taps(arrays["expect_weight"])
-            self.expect_bias = arrays["expect_bias"].astype(np.int64)
-            self.expect_from = arrays["expect_from"].astype(np.int64)
-            self.expect_to = arrays["expect_to"].astype(np.int64)
+            self.predictor = PatchPredictor(arrays)
             self.offset_weight = arrays["offset_weight"].astype(np.int64)
             self.expected = len(self.offset_weight)
         self.mask = ContextNet(arrays, "mask")
@@ -84,31 +70,6 @@ class EntropyModel:
         self.coarse_nets = [ContextNet(arrays, f"coarse_slices.{k}") for k in range(len(coarse_slices))]
         self.nets = [ContextNet(arrays, f"slices.{k}") for k in range(len(slices))]
         self.features = self.hyper.features_per_patch
-
-    def expect(self, c_hat: Ints, quality: int, rows: int, cols: int) -> NDArray[np.int32]:
-        """What coarse latents say of the first latents of every patch: a linear prediction from 3x3 cells.
-
-        Args:
-            c_hat: (ceil(rows/2), ceil(cols/2), coarse) in 1/64, gained; cells beyond the border are as the border's.
-            quality: 0..100.
-            rows: of patches.
-            cols: of patches.
-
-        Returns:
-            (rows, cols, expected) in 1/64, gained.
-        """
-        real = scaled(c_hat, self.expect_from[quality], FACTOR_BITS)
-        cells = Neighbours(*c_hat.shape)
-        cells.cells[:] = np.pad(real, ((1, 1), (1, 1), (0, 0)), mode="edge")
-        where = tuple(axis.ravel() for axis in np.indices(c_hat.shape[:2]))
-        out = np.empty((len(where[0]), len(self.expect_bias)), np.int16)
-        for start in range(0, len(out), ROWS):
-            part = (where[0][start : start + ROWS], where[1][start : start + ROWS])
-            out[start : start + ROWS] = layer(
-                cells.around(part), self.expect_weight, self.expect_bias, -ACT_MAX, ACT_MAX
-            )
-        patches = spread(out, c_hat.shape[0], c_hat.shape[1], COARSE)[:rows, :cols]
-        return scaled(patches, self.expect_to[quality], FACTOR_BITS)
 
 
 class SymbolIO(Protocol):
@@ -153,11 +114,11 @@ class Decoded:
     """What encoder and decoder both know when all symbols are coded.
 
     Attributes:
-        v_hat: dequantised latents in the gained domain, (h, w, channels) in 1/64; where hidden, what the networks
-            predict.
+        v_hat: dequantised fine latents in the gained domain, (h, w, channels) in 1/64; the predicted means where the
+            patch is hidden.
         psi: hyper-decoder features (h, w, features) in 1/64.
         mask: visible patches (h, w).
-        expected: what the coarse latents say of every patch's first latents (h, w, expected), in units of v_hat.
+        expected: the coarse latents' prediction of the first fine latents (h, w, expected), in 1/64, gained.
     """
 
     v_hat: NDArray[np.int32]
@@ -205,16 +166,15 @@ def code_latents(
         c_hat = np.zeros((*grid, model.coarse), np.int32)
         every = [_positions(*grid, parity) for parity in PARITIES]
         _code_slices(model.coarse_nets, model.coarse_slices, known, model.features, every, quality, io.coarse, c_hat)
-        expected = model.expect(c_hat, quality, rows, cols)
+        expected = model.predictor.predict(c_hat, quality, rows, cols)
         given = (scaled(expected, model.offset_weight, WEIGHT_BITS), expected)
 
-    at = model.features + model.expected
+    at, first = model.features + model.expected, model.base_slices
     known = Neighbours(rows, cols, at + 1 + model.channels)
     known.cells[1:-1, 1:-1, : model.features] = psi
     known.cells[1:-1, 1:-1, model.features : at] = expected
     every = [_positions(rows, cols, parity) for parity in PARITIES]
     v_hat = np.zeros((rows, cols, model.channels), np.int32)
-    first = model.base_slices
     _code_slices(model.nets[:first], model.slices[:first], known, at, every, quality, io.latents, v_hat, given)
     base = sum(model.slices[:first])
     at += base
@@ -247,26 +207,26 @@ def _code_slices(
     code: Callable[[Positions, int, Ints, Ints], Ints], values: NDArray[np.int32],
     given: tuple[Ints, Ints] | None = None, start: int = 0,
 ) -> None:  # fmt: skip
-    """Code slice after slice, each in four passes.
+    """Code the slices one after the other, each in four passes.
 
     Args:
-        nets: a context network for each slice.
-        slices: channels of each.
-        known: what is known before; from channel ``at`` on the slices are put there.
-        at: see above.
+        nets: the context network of each slice.
+        slices: channels of each slice.
+        known: the inputs of all networks; the decoded slices are added to it.
+        at: channel of ``known`` where the first slice goes.
         every: positions of each pass.
         quality: 0..100.
-        code: takes positions, first channel, means and table indices of a pass; gives its symbols.
-        values: dequantised latents (rows, cols, channels) in 1/64, filled here.
-        given: what is added to the means of the first channels, and what is expected of them, (rows, cols, n) each in
-            1/64; the networks of those slices see the latter beside the slice itself.
+        code: gives the symbols of a pass for its positions, first channel, means and table indices.
+        values: dequantised latents (rows, cols, channels) in 1/64; they are filled in here.
+        given: for the first n channels, (rows, cols, n) each in 1/64: what is added to the networks' means, and the
+            prediction from the coarse latents, which these networks read beside the slice itself.
         start: first channel of the first slice in ``values``.
     """
     for net, channels in zip(nets, slices, strict=True):
         part = values[..., start : start + channels]
         beside = given is not None and start < given[0].shape[2]
         current = Neighbours(values.shape[0], values.shape[1], channels * (1 + beside))
-        if given is not None and beside:  # all at once: no pass reads where a later one fills
+        if given is not None and beside:  # at all positions: a network reads only those of earlier passes
             current.cells[1:-1, 1:-1, channels:] = given[1][..., start : start + channels]
         for number, where in enumerate(every):
             if not len(where[0]):
@@ -300,13 +260,6 @@ def _code_mask(
         mask[where] = here
         signs.put(where, np.where(here, 1 << ACT_BITS, -(1 << ACT_BITS))[:, None])
     return mask
-
-
-def scaled(values: Ints, factor: Ints, bits: int) -> NDArray[np.int32]:
-    """floor(values x factor / 2**bits), clamped to +-INPUT_MAX: values (..., n), factor (n,)."""
-    product = (values.astype(np.int64) * factor) >> bits
-    clipped: NDArray[np.int32] = np.clip(product, -INPUT_MAX, INPUT_MAX).astype(np.int32)
-    return clipped
 
 
 def _positions(rows: int, cols: int, parity: tuple[int, int]) -> Positions:
