@@ -171,7 +171,8 @@ def parse(folder: Path) -> Row:
 def headroom(weights: Weights) -> float:
     """How many bits the largest sum that a model's integers allow stays below 2**53."""
     arrays = {k.removeprefix("entropy."): v for k, v in weights.stream.items() if k.startswith("entropy.")}
-    return 53 - math.log2(check(arrays, weights.config.coarse_slices, weights.config.slices))
+    config = weights.config
+    return 53 - math.log2(check(arrays, config.coarse_slices, config.slices, config.base_slices))
 
 
 def kernels(device: str) -> str:

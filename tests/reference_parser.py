@@ -94,7 +94,7 @@ class Model:
         self.fingerprint = hashlib.sha256(stream + captions.digest()).digest()
         config = card["config"]
         self.coarse_slices, self.slices, self.features = config["coarse_slices"], config["slices"], config["features"]
-        self.expected_slices = config["expected_slices"]
+        self.expected_slices, self.base_slices = config["expected_slices"], config["base_slices"]
         size = struct.unpack_from("<Q", data)[0]
         self.tensors: dict[str, Ints] = {}
         for name, entry in json.loads(data[8 : 8 + size]).items():
@@ -255,10 +255,11 @@ def features(model: Model, z_hat: Ints, quality: int, rows: int, cols: int) -> t
     h = convolve(np.clip(z_hat, -16383, 16383), model["hyper.weight1"], at)
     h = shifted(h + by_quality(model["hyper.bias1"], quality), True)
     found = []
-    for number, side, height, width in ((2, 4, rows, cols), (3, 2, -(-rows // 2), -(-cols // 2))):
+    sizes = (2, 4, rows, cols), (3, 2, -(-rows // 2), -(-cols // 2))
+    for number, side, height, width in sizes if model.coarse_slices else sizes[:1]:
         out = shifted(h @ model[f"hyper.weight{number}"].T + model[f"hyper.bias{number}"], False)
         found.append(unfolded(out.reshape(*cells, -1), side, height, width))
-    return found[0], found[1]
+    return found[0], found[-1]
 
 
 def scaled(a: Ints, f: Ints, b: int) -> Ints:
@@ -317,7 +318,7 @@ def _symbols(model: Model, decoder: ReferenceDecoder, head: Header, text: str, r
     z = group(model, decoder, np.broadcast_to(index, (*cells, len(index))))
     psi, psi_coarse = features(model, 64 * z + loc, quality, rows, cols)
     known, done = psi_coarse, []
-    everywhere = np.ones(known.shape[:2], bool)
+    everywhere = np.ones((-(-rows // 2), -(-cols // 2)), bool)
     for k, channels in enumerate(model.coarse_slices):
         c_hat, current = np.zeros((2, *everywhere.shape, channels), np.int64)
         for n, at in passes(everywhere):
@@ -328,14 +329,16 @@ def _symbols(model: Model, decoder: ReferenceDecoder, head: Header, text: str, r
             current = np.clip(c_hat, -16383, 16383)
         done.append(c_hat)
         known = np.concatenate([known, np.clip(c_hat, -32767, 32767)], 2)
-    expected, offset = expect(model, np.concatenate(done, 2), quality, rows, cols)
-
     everywhere = np.ones((rows, cols), bool)
-    known = np.concatenate([psi, expected], 2)
-    mask = everywhere & (head.keep > 0) if head.no_mask else _mask(model, decoder, head, known)
-    known = np.concatenate([known, 64 * mask[..., None]], 2)
+    known, mask = psi, everywhere
+    if model.coarse_slices:
+        expected, offset = expect(model, np.concatenate(done, 2), quality, rows, cols)
+        known = np.concatenate([psi, expected], 2)
     done, start = [], 0
     for k, channels in enumerate(model.slices):
+        if k == model.base_slices:
+            mask = everywhere & (head.keep > 0) if head.no_mask else _mask(model, decoder, head, known)
+            known = np.concatenate([known, 64 * mask[..., None]], 2)
         v_hat, beside = np.zeros((2, rows, cols, channels), np.int64)
         for n, at in passes(everywhere):
             row, col = at[:, 0], at[:, 1]

@@ -18,14 +18,14 @@ from mcmcodec.model.weights import available, find
 Arrays = dict[str, NDArray[np.generic]]
 
 
-def frozen(name: str) -> tuple[Arrays, tuple[int, ...], tuple[int, ...]]:
+def frozen(name: str) -> tuple[Arrays, tuple[int, ...], tuple[int, ...], int]:
     weights = find(name)
     arrays = {k.removeprefix("entropy."): v for k, v in weights.stream.items() if k.startswith("entropy.")}
-    return arrays, weights.config.coarse_slices, weights.config.slices
+    return arrays, weights.config.coarse_slices, weights.config.slices, weights.config.base_slices
 
 
 def test_every_model_at_hand_passes(tiny: Path) -> None:
-    assert {"medium", "tiny"} <= set(available())
+    assert {"medium-5", "tiny"} <= set(available())
     for name in available():
         check(*frozen(name))
 
@@ -54,27 +54,27 @@ CHANGES: dict[str, tuple[str, Callable[[NDArray[np.generic]], NDArray[np.generic
 
 @pytest.mark.parametrize("cause", list(CHANGES))
 def test_what_is_no_model_is_refused(tiny: Path, cause: str) -> None:
-    arrays, coarse, slices = frozen("tiny")
+    arrays, *sizes = frozen("tiny")
     name, change = CHANGES[cause]
     changed = change(arrays[name])
     rest = {k: v for k, v in arrays.items() if k != name}
     if changed is not None:
         rest[name] = changed.astype(np.int32) if changed.dtype == np.int64 and "int64" not in cause else changed
     with pytest.raises(ModelError, match=cause.replace(".", r"\.")) as caught:
-        EntropyModel(rest, coarse, slices)
+        EntropyModel(rest, *sizes)
     assert caught.value.remedy and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("model", "weights", "bias"),
     [
-        ("medium", ["hyper.weight1"], "hyper.bias1"),
+        ("medium-5", ["hyper.weight1"], "hyper.bias1"),
         ("tiny", ["slices.2.context", "slices.2.current"], "slices.2.bias1"),
     ],
 )
 def test_the_last_sum_below_the_limit(tiny: Path, model: str, weights: list[str], bias: str) -> None:
     """Weights of 32 bits that sum up to one unit below 2**53 pass; 2**53 is refused."""
-    arrays, coarse, slices = frozen(model)
+    arrays, *sizes = frozen(model)
     changed = {**arrays, bias: np.zeros_like(arrays[bias]), **{w: arrays[w].astype(np.int32) for w in weights}}
     if bias.endswith("slices.2.bias1"):
         changed["slices.2.bias_pass"] = np.zeros_like(arrays["slices.2.bias_pass"])
@@ -88,7 +88,7 @@ def test_the_last_sum_below_the_limit(tiny: Path, model: str, weights: list[str]
     assert 0 < left <= ACT_MAX
     for row, ends in ((2, -1), (5, 1)):
         changed[bias][row, -1] = ends * (left - 1)
-    check(changed, coarse, slices)
+    check(changed, *sizes)
     changed[bias][5, -1] = left
     with pytest.raises(ModelError, match="could reach 2"):
-        check(changed, coarse, slices)
+        check(changed, *sizes)

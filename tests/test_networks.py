@@ -55,7 +55,7 @@ def model(nets: EntropyNets) -> EntropyModel:
     tables["mask.p1"] = mask_probabilities()
     tables["expect_from"] = np.rint(units / UNIT * 2**25).astype(np.int32)
     tables["expect_to"] = np.rint(gains * UNIT * 2**7).astype(np.int32)
-    return EntropyModel(integers(nets) | tables, CONFIG.coarse_slices, CONFIG.slices)
+    return EntropyModel(integers(nets) | tables, CONFIG.coarse_slices, CONFIG.slices, CONFIG.base_slices)
 
 
 def factors(quality: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -259,7 +259,7 @@ def test_training_counts_the_bits_that_are_spent(nets: EntropyNets, model: Entro
     assert len(probe.seen) > 5, "the mask network says the same of every patch"
     assert probe.mask_bits == pytest.approx(bits["mask"], rel=0.01)
     assert probe.latent_bits["latents"] == pytest.approx(bits["fine"], rel=0.005)
-    assert probe.latent_bits["base"] == pytest.approx(bits["hyper"] + bits["coarse"], rel=0.005)
+    assert probe.latent_bits["base"] == pytest.approx(bits["hyper"] + bits["coarse"] + bits["base"], rel=0.005)
 
 
 @pytest.mark.parametrize("grid", [(1, 1), (1, 9), (5, 2), GRID])

@@ -129,9 +129,11 @@ def stressed(folder: Path, tiny: Path, seed: int) -> Codec:
     (folder / "tiny.json").write_text(json.dumps(card))
     entropy = {k.removeprefix("entropy."): v for k, v in arrays.items() if k.startswith("entropy.")}
     weights = Weights("tiny", card, folder)
-    largest = check(entropy, weights.config.coarse_slices, weights.config.slices)
+    config = weights.config
+    sizes = config.coarse_slices, config.slices, config.base_slices
+    largest = check(entropy, *sizes)
     assert EXACT / 4 < largest < EXACT
-    EntropyModel(entropy, weights.config.coarse_slices, weights.config.slices)
+    EntropyModel(entropy, *sizes)
     return Codec("tiny", "cpu")
 
 

@@ -258,7 +258,7 @@ class EntropyNets(nn.Module):
         visible = mask[..., None].to(v.dtype)
         every = torch.ones_like(visible)
         bits, loss = dict(coarse.bits), coarse.loss_bits
-        bits["fine"] = torch.zeros_like(loss)
+        bits |= {"base": torch.zeros_like(loss), "fine": torch.zeros_like(loss)}
         offset = coarse.expected
         if self.config.expected:
             offset = settle(coarse.expected * snap(self.offset_weight, WEIGHT_BITS), -IN_HIGH, IN_HIGH)
@@ -272,11 +272,11 @@ class EntropyNets(nn.Module):
             part = slice(start, start + channels)
             given = (offset[..., part], coarse.expected[..., part]) if start < self.config.expected else None
             rdoq = None if rdoq_lambda is None else rdoq_lambda[:, None, None, part]
-            shown = visible if k >= self.config.base_slices else every
+            part_name, shown = ("fine", visible) if k >= self.config.base_slices else ("base", every)
             here, hard, soft = self._slice(net, known, v[..., part], shown, given, weights, rdoq)
             known = torch.cat([known, here], -1)
             decoded.append(here)
-            bits["fine"] = bits["fine"] + hard
+            bits[part_name] = bits[part_name] + hard
             loss = loss + soft
             start += channels
         return Coded(torch.cat(decoded, -1), coarse.psi, bits, loss)
