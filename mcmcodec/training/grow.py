@@ -1,4 +1,4 @@
-"""Growing a trained network: a larger one that computes the same, from a frozen model of the first generation.
+"""Growing a trained network: a larger one that computes the same.
 
 Additions start as nothing (Chen et al. 2016, Net2Net, without the copies): residual branches end in zeros, new inputs
 are not read at first. What was learned is kept, and all of it is free to learn on.
@@ -6,95 +6,106 @@ are not read at first. What was learned is kept, and all of it is free to learn 
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.numpy import load_file
 from torch import Tensor
 
 from ..errors import UsageError
 from ..model.config import ModelConfig
-from ..model.entropy_nets import bits_of, key_of
 from ..model.synthesis import Synthesis
 from .network import Network
 
-Arrays = dict[str, Any]
+
+@torch.no_grad()
+def grow(trained: Network, config: ModelConfig) -> Network:
+    """A network of sizes ``config`` that paints what ``trained`` paints where every patch is visible.
+
+    Encoder blocks, coarse latents and a renderer may be added, and base slices may become slices of visible patches
+    only. New coarse latents are still to be started (``Network.start_coarse``); the mask network starts anew where it
+    reads other inputs.
+
+    Args:
+        trained: with one decoder or two.
+        config: sizes; embedding, slices and widths are those of ``trained``.
+
+    Raises:
+        UsageError: a trained parameter has no place in the larger network.
+    """
+    old, grown = trained.config, Network(config)
+    state = grown.state_dict()
+    blocks = _places(old.encoder_plan, config.encoder_plan)
+    for name, values in trained.state_dict().items():
+        room, _, rest = name.partition(".")
+        if room == "analysis":
+            if rest.startswith("blocks."):
+                _, number, rest = rest.split(".", 2)
+                rest = f"blocks.{blocks[int(number)]}.{rest}"
+            _copy(f"analysis.{rest}", values, state)
+        elif room == "entropy":
+            _grow_entropy(rest, values, state[name], old, config)
+    grown.load_state_dict(state)
+    grown.synthesis = grow_decoder(trained.synthesis, config)
+    if trained.second_decoder is not None:
+        grown.second_decoder = grow_decoder(trained.second_decoder, config)
+    return grown
 
 
 @torch.no_grad()
-def from_first_generation(card: Path, config: ModelConfig) -> tuple[Network, dict[str, Any]]:
-    """A network of sizes ``config`` that paints what a first-generation model paints where every patch is visible.
+def grow_decoder(trained: Synthesis, config: ModelConfig) -> Synthesis:
+    """A decoder of sizes ``config`` that paints what ``trained`` paints; its noise channels stay."""
+    grown = Synthesis(replace(config, noise_channels=trained.config.noise_channels))
+    state = grown.state_dict()
+    for name, values in trained.state_dict().items():
+        _copy(name, values, state)
+    grown.load_state_dict(state)
+    return grown
 
-    The first generation coded two slices of the fine latents for every patch and then the mask, and had no coarse
-    latents. The new ones are still to be started (``Network.start_coarse``).
 
-    Args:
-        card: NAME.json of the frozen model.
-        config: sizes; embedding, slices, contexts and decoder are those of the model.
+def _copy(name: str, values: Tensor, state: dict[str, Tensor]) -> None:
+    if name not in state or state[name].shape != values.shape:
+        raise UsageError(f"{name} has no place in the larger network", "start the model with a PCA basis")
+    state[name].copy_(values)
 
-    Returns:
-        The network, with the model's default decoder as its second, and the history of training.
-    """
-    described = json.loads(card.read_text(encoding="utf-8"))
-    network = Network(config)
-    old = load_file(card.parent / described["stream"]["file"])
-    state = network.state_dict()
-    attention = [i for i, kind in enumerate(config.encoder_plan) if kind == "a"]
-    renamed = {"base_in": "low_in", "base_out": "low_out"}
-    for name, array in old.items():
-        room, _, rest = name.partition(".")
-        if room != "analysis":
-            continue
-        first, *more = rest.split(".")
-        if first == "blocks":
-            more[0] = str(attention[int(more[0])])
-        if first == "out":  # now for all channels; the first had nothing of it
-            state[f"analysis.{rest}"].zero_()
-            state[f"analysis.{rest}"][config.low :] = torch.from_numpy(array).float()
-            continue
-        state[".".join(["analysis", renamed.get(first, first), *more])].copy_(torch.from_numpy(array).float())
-    f, e, flag = config.features, config.expected, described["config"]["base_slices"]
-    for name, into in state.items():
-        key = name.removeprefix("entropy.")
-        if key == name or f"entropy.{key_of(key)}" not in old or key.startswith("mask."):
-            continue
-        scaled = old[f"entropy.{key_of(key)}"].astype("float64") / (1 << bits_of(key))
-        values = torch.from_numpy(scaled).float()
-        if key.endswith(".context"):
-            number = int(key.split(".")[1])
-            known = sum(config.slices[:number])
-            into.zero_()
-            into[:, :f] = values[:, :f]
-            if number < flag:
-                into[:, f + e + 1 :] = values[:, f:]
-            else:
-                before = sum(config.slices[:flag])
-                order = [*range(f, f + before), *range(f + before + 1, f + known + 1)]
-                into[:, f + e] = values[:, f + before]
-                into[:, f + e + 1 :] = values[:, order]
-        elif key.endswith(".current"):
-            into.zero_()
-            into[:, :, : values.shape[2]] = values
-        else:
-            into.copy_(values)
-    state["entropy.offset_weight"].zero_()
-    network.load_state_dict(state)
-    decoders = []
-    for name in ("fidelity", described["default_decoder"]):
-        entry = described["decoders"][name]
-        noise = entry.get("config", {}).get("grain", 0)
-        synthesis = Synthesis(replace(config, noise_channels=noise))
-        trained = load_file(card.parent / entry["file"])
-        parts = {key.replace("grain", "noise"): torch.from_numpy(array).float() for key, array in trained.items()}
-        fresh = synthesis.state_dict()
-        assert not set(parts) - set(fresh), f"{name} has parts that the larger decoder lacks"
-        synthesis.load_state_dict(fresh | parts)
-        decoders.append(synthesis)
-    network.synthesis, network.second_decoder = decoders
-    return network, described["training"]["stream"]
+
+def _places(old: str, new: str) -> list[int]:
+    """Where the blocks of a plan stand in a longer one that has them in the same order."""
+    places, at = [], 0
+    for kind in old:
+        at = new.find(kind, at) + 1
+        if not at:
+            raise UsageError(f"the blocks {old} are not among {new}", "start the model with a PCA basis")
+        places.append(at - 1)
+    return places
+
+
+def _inputs(config: ModelConfig, number: int) -> list[tuple[str, int]]:
+    """What the context network of slice ``number`` reads, channel by channel."""
+    known = sum(config.slices[:number])
+    base = min(known, config.base)
+    before = [("psi", i) for i in range(config.features)] + [("expected", i) for i in range(config.expected)]
+    flag = [("visible", 0)] if number >= config.base_slices else []
+    return [*before, *(("y", i) for i in range(base)), *flag, *(("y", i) for i in range(base, known))]
+
+
+def _grow_entropy(name: str, values: Tensor, into: Tensor, old: ModelConfig, new: ModelConfig) -> None:
+    """Put a trained parameter of the entropy networks into a grown one's place; what is new is not read at first."""
+    part, _, rest = name.partition(".")
+    if part == "mask" and (old.base, old.expected) != (new.base, new.expected):
+        return
+    if part == "slices" and rest.endswith(".context"):
+        number = int(rest.split(".")[0])
+        place = {channel: at for at, channel in enumerate(_inputs(new, number))}
+        into.zero_()
+        for at, channel in enumerate(_inputs(old, number)):
+            into[:, place[channel]] = values[:, at]
+    elif part == "slices" and rest.endswith(".current"):
+        into.zero_()
+        into[:, :, : values.shape[2]] = values
+    elif into.shape == values.shape:
+        into.copy_(values)
+    else:
+        raise UsageError(f"entropy.{name} has no place in the larger network", "start the model with a PCA basis")
 
 
 @torch.no_grad()

@@ -13,8 +13,8 @@ from ..model.config import PRESETS
 from ..model.synthesis import Synthesis
 from .cached import FirstDecoder, LatentCache, SecondDecoder
 from .data import Crops, DeviceCrops, MixedCrops
-from .export import freeze_network
-from .grow import from_first_generation, with_noise
+from .export import freeze_network, load_frozen
+from .grow import grow, with_noise
 from .light import Imitation, replacements
 from .loop import LoopConfig, load, save, train
 from .losses import Adversary
@@ -89,8 +89,13 @@ def start(o: Options, crops: Crops) -> tuple[Network, dict[str, Any]]:
         network, history = Network(PRESETS[o.preset]), {"seen": 0}
         network.pca_start(crops.batch(400, "cpu"))
     elif o.init.suffix == ".json":
-        network, history = from_first_generation(o.init, PRESETS[o.preset])
-        network.start_coarse(crops.batch(500, "cpu"))
+        network, history = load_frozen(o.init, "fidelity")
+        network.second_decoder = load_frozen(o.init)[0].synthesis
+        if network.config != PRESETS[o.preset]:
+            coarse = network.config.coarse
+            network = grow(network, PRESETS[o.preset])
+            if network.config.coarse != coarse:
+                network.start_coarse(crops.batch(500, "cpu"))
     else:
         network, history = load(o.init)
     if network.second_decoder is None:
