@@ -17,7 +17,7 @@ from mcmcodec.training.data import Crops, jitter, plain
 from mcmcodec.training.export import load_frozen, write
 from mcmcodec.training.grow import add_task_vector, grow, replace_decoder, with_noise
 from mcmcodec.training.light import Imitation, operations, replacements
-from mcmcodec.training.losses import Adversary, block_colour_loss, ms_ssim, oklab, random_paired_crop
+from mcmcodec.training.losses import Adversary, block_colour_loss, oklab, random_paired_crop
 from mcmcodec.training.network import Network
 from mcmcodec.training.stages import Perceptual
 
@@ -134,18 +134,6 @@ def test_a_decoder_of_other_sizes_survives_freezing(tmp_path: Path) -> None:
     loaded, _ = load_frozen(tmp_path / "two.json", "light")
     assert loaded.synthesis.config == last.synthesis.config
     assert loaded.config == network.config
-
-
-def test_ms_ssim_knows_equal_from_different() -> None:
-    x = batch()
-    assert torch.allclose(ms_ssim(x, x), torch.ones(2), atol=1e-5)
-    near, far = ms_ssim(x, (x + 0.02 * torch.randn_like(x))), ms_ssim(x, (x + 0.2 * torch.randn_like(x)))
-    assert (far < near).all() and (near < 1).all()
-    y = (x + 0.1 * torch.randn_like(x)).requires_grad_()
-    (1 - ms_ssim(y, x)).sum().backward()
-    assert y.grad is not None and torch.isfinite(y.grad).all()
-    with torch.no_grad():
-        assert (ms_ssim(y - 0.01 * y.grad / y.grad.abs().max(), x) > ms_ssim(y, x)).all()
 
 
 def test_paired_pictures_are_cut_alike_at_every_offset() -> None:

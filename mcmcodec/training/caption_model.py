@@ -1,7 +1,8 @@
-"""Trains the frozen language model of the caption coder `words-2` from captions, one a line.
+"""Trains the frozen language model of the caption coder `words-2` on captions, one per line.
 
-Kneser-Ney counts with three discounts an order, interpolated; then n-grams are dropped that save too few bits; then
-probabilities become byte codes. The same input gives the same file.
+The model is an interpolated modified Kneser-Ney model (Chen and Goodman 1999) with three discounts for each order.
+N-grams that save too few bits are dropped, and probabilities are rounded to byte codes. The same input gives the same
+file.
 """
 
 from __future__ import annotations
@@ -24,42 +25,12 @@ from ..caption.language import CHUNKS, END, TOTAL, LanguageModel, cut, value_of
 ORDER = 4
 RUN = 8
 LETTERS = "àáâãäåæçèéêëìíîïñòóôõöøœùúûüýÿßÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØŒÙÚÛÜÝŸ–—‘’“”…€°´ąćęłńśźżčďěňřšťůžşğıőű"
-"""Characters that get a token, whether the captions have them or not."""
+"""Characters that get a token even if the captions do not contain them."""
 Ints = NDArray[np.int64]
 
 
-def merge_pairs(words: Counter[str], merges: int) -> set[str]:
-    """The strings that rounds of byte-pair merging inside words produce, single characters included."""
-    splits = {word: list(word) for word in words}
-    found = {char for word in words for char in word}
-    pairs: Counter[tuple[str, str]] = Counter()
-    where = defaultdict(set)
-    for word, parts in splits.items():
-        for pair in zip(parts, parts[1:], strict=False):
-            pairs[pair] += words[word]
-            where[pair].add(word)
-    for _ in range(merges):
-        best = max(pairs, key=lambda pair: (pairs[pair], pair))
-        found.add("".join(best))
-        for word in sorted(where.pop(best)):
-            parts = splits[word]
-            for pair in zip(parts, parts[1:], strict=False):
-                pairs[pair] -= words[word]
-            merged, index = [], 0
-            while index < len(parts):
-                pair_here = tuple(parts[index : index + 2]) == best
-                merged.append("".join(best) if pair_here else parts[index])
-                index += 2 if pair_here else 1
-            splits[word] = merged
-            for pair in zip(merged, merged[1:], strict=False):
-                pairs[pair] += words[word]
-                where[pair].add(word)
-        del pairs[best]
-    return found
-
-
 def read(paths: Iterable[Path]) -> list[str]:
-    """All lines of text files, gzipped or not, that are not empty."""
+    """Read the non-empty lines of text files, which may be gzipped."""
     lines: list[str] = []
     for path in paths:
         with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8") as file:
@@ -68,7 +39,7 @@ def read(paths: Iterable[Path]) -> list[str]:
 
 
 def without(lines: Iterable[str], others: Iterable[str]) -> list[str]:
-    """Captions that are new: not met before, and sharing no eight words in a row with any of `others`."""
+    """Drop repeated captions and those that share eight words in a row with any of `others`."""
     seen: set[tuple[str, ...]] = set()
     runs: set[tuple[str, ...]] = set()
     for line in others:
@@ -85,7 +56,7 @@ def without(lines: Iterable[str], others: Iterable[str]) -> list[str]:
 
 
 def bodies(lines: Sequence[str]) -> list[str]:
-    """Captions as the coder sees them: without the full stop, the first word as it is elsewhere, a space before."""
+    """Normalise captions as the coder does: no full stop, the first word in its usual case, a leading space."""
     inner: Counter[str] = Counter()
     for line in lines:
         inner.update(CHUNKS.findall(" " + line)[1:])
@@ -100,8 +71,48 @@ def bodies(lines: Sequence[str]) -> list[str]:
     return [body for body in out if body.strip()]
 
 
+def merge_pairs(words: Counter[str], merges: int) -> set[str]:
+    """Return the strings that rounds of byte-pair merging inside words produce, and all single characters.
+
+    Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Units".
+
+    Args:
+        words: how often each word occurs.
+        merges: number of rounds; fewer where no pairs are left.
+    """
+    splits = {word: list(word) for word in words}
+    found = {char for word in words for char in word}
+    pairs: Counter[tuple[str, str]] = Counter()
+    where: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for word, parts in splits.items():
+        for pair in zip(parts, parts[1:], strict=False):
+            pairs[pair] += words[word]
+            where[pair].add(word)
+    for _ in range(merges):
+        best = max(pairs, key=lambda pair: (pairs[pair], pair), default=None)
+        if best is None or pairs[best] < 1:
+            break
+        found.add("".join(best))
+        for word in sorted(where.pop(best)):
+            parts = splits[word]
+            for pair in zip(parts, parts[1:], strict=False):
+                pairs[pair] -= words[word]
+            merged: list[str] = []
+            index = 0
+            while index < len(parts):
+                pair_here = tuple(parts[index : index + 2]) == best
+                merged.append("".join(best) if pair_here else parts[index])
+                index += 2 if pair_here else 1
+            splits[word] = merged
+            for pair in zip(merged, merged[1:], strict=False):
+                pairs[pair] += words[word]
+                where[pair].add(word)
+        del pairs[best]
+    return found
+
+
 def choose_tokens(texts: Sequence[str], least: int, merges: int) -> list[bytes]:
-    """The end, all bytes, then word parts and chunks that occur `least` times, the most frequent first."""
+    """Return the tokens: the end, all bytes, then chunks that occur `least` times and word parts, by frequency."""
     counts = Counter(chunk for text in texts for chunk in CHUNKS.findall(text))
     rare = Counter({chunk: number for chunk, number in counts.items() if number < least})
     found = {chunk: number for chunk, number in counts.items() if number >= least and len(chunk.encode()) <= 32}
@@ -112,7 +123,7 @@ def choose_tokens(texts: Sequence[str], least: int, merges: int) -> list[bytes]:
 
 
 class Counts:
-    """All n-grams of a token stream, order by order, with their Kneser-Ney probabilities.
+    """The n-grams of a token stream by order, with their Kneser-Ney probabilities.
 
     Entry e of order k has the prefix `parent[k][e]` (of order k - 1), the last token `last[k][e]` and the suffix
     `suffix[k][e]` (of order k - 1); entries are sorted by prefix, then token. `p` is the interpolated probability,
@@ -129,7 +140,7 @@ class Counts:
         begins: list[NDArray[np.bool_]] = [np.zeros(0, bool), np.arange(size) == END]
         here = stream.copy()  # entry of the n-gram that ends at each position
         for k in range(2, order + 1):
-            # An n-gram may begin with the end of the text before, but not reach across it.
+            # An n-gram may begin with the end of the previous text but must not reach across it.
             at = np.flatnonzero(since >= k - 1)
             at = at[at > 0]
             keys = here[at - 1] * size + stream[at]
@@ -166,13 +177,13 @@ class Counts:
         self.discount.append(cut_off)
 
     def saving(self, k: int) -> NDArray[np.float64]:
-        """Bits that each entry of order k can be expected to save, on texts as many as these."""
+        """Return the bits that each entry of order k is expected to save on as much text as was counted."""
         other = np.maximum(self.p[k] - self.own[k], 1e-12)
         return np.maximum(self.seen[k] - self.discount[k], 0) * np.log2(self.p[k] / other)
 
 
 def freeze(tokens: list[bytes], counts: Counts, order: int, least: float) -> dict[str, NDArray[Any]]:
-    """The tensors of the file, without the n-grams that save fewer than `least` bits."""
+    """Return the tensors of the file, without n-grams that save fewer than `least` bits."""
     size = len(tokens)
     share = np.floor(counts.p[1] / counts.p[1].sum() * (TOTAL - size)).astype(np.int64)
     share[share.argmax()] += TOTAL - size - share.sum()
@@ -204,7 +215,7 @@ def freeze(tokens: list[bytes], counts: Counts, order: int, least: float) -> dic
 
 
 def _codes(own: NDArray[np.float64], parent: Ints, groups: int) -> NDArray[np.uint8]:
-    """Byte codes of probabilities; those of one context never sum to over 1 - 2**-10."""
+    """Round probabilities to byte codes; those of a context sum to at most 1 - 2**-10."""
     grid = value_of(np.arange(256)) / (1 << 20)
     middle = np.sqrt(grid[1:] * grid[:-1])
     codes = np.searchsorted(middle, own)
@@ -216,7 +227,7 @@ def _codes(own: NDArray[np.float64], parent: Ints, groups: int) -> NDArray[np.ui
 
 
 def train(lines: Sequence[str], least: int, merges: int, order: int, saving: float) -> bytes:
-    """The file."""
+    """Train a model; return the bytes of its file. Arguments are those of the command ``caption-model``."""
     texts = bodies(lines)
     tokens = choose_tokens(texts, least, merges)
     index = {token: number for number, token in enumerate(tokens) if token}
@@ -228,7 +239,7 @@ def train(lines: Sequence[str], least: int, merges: int, order: int, saving: flo
 
 
 def bits(model: LanguageModel, lines: Sequence[str]) -> float:
-    """Mean information of a caption without its style, in bits."""
+    """Return the mean information of a caption in bits, without its style."""
     total = 0.0
     for text in bodies(lines):
         history = [END]
@@ -239,5 +250,5 @@ def bits(model: LanguageModel, lines: Sequence[str]) -> float:
 
 
 def digest(data: bytes) -> str:
-    """What `language.SHA256` must say."""
+    """Return the sha256 of a file's bytes, which `language.SHA256` must equal."""
     return hashlib.sha256(data).hexdigest()

@@ -1,4 +1,4 @@
-"""What judges a picture beside squared error and LPIPS: MS-SSIM, colour of blocks, patterns, an adversary."""
+"""What judges a picture beside squared error, MS-SSIM and LPIPS: colour of blocks, patterns, an adversary."""
 
 from __future__ import annotations
 
@@ -8,53 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import UsageError
 from ..model.config import PATCH
-
-WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Exponents of the five scales (Wang, Simoncelli, Bovik 2003)."""
-WINDOW, SIGMA = 11, 1.5
-SMALLEST = WINDOW * 2 ** (len(WEIGHTS) - 1)
-"""Least side in pixels: the window must fit into the coarsest scale."""
-C1, C2 = 0.01**2, 0.03**2
-
-
-def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
-    """Multi-scale structural similarity (B,) of pictures (B, 3, H, W) in [0, 1], differentiable.
-
-    Means over colours and positions; negative similarities, which no power has, count as a small positive one.
-    UsageError when a side is under ``SMALLEST``, 176.
-    """
-    if min(x.shape[2:]) < SMALLEST:
-        raise UsageError(f"MS-SSIM needs crops of {SMALLEST} pixels", "give a larger --size, or leave it out")
-    x, y = (u.contiguous(memory_format=torch.channels_last) for u in (x, y))  # the blur is twice as fast there
-    out = x.new_ones(x.shape[0])
-    for scale, weight in enumerate(WEIGHTS):
-        last = scale == len(WEIGHTS) - 1
-        luminance, contrast = _similarity(x, y)
-        value = (luminance * contrast if last else contrast).flatten(1).mean(1)
-        out = out * value.clamp(min=1e-3) ** weight
-        if not last:
-            x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
-    return out
-
-
-def _similarity(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Luminance, and contrast with structure, at every position of the window (B, 3, H - 10, W - 10)."""
-    moments = _blur(torch.cat([x, y, x * x + y * y, x * y], 1))
-    mean_x, mean_y, squares, product = moments.chunk(4, 1)
-    means, crossed = mean_x**2 + mean_y**2, mean_x * mean_y
-    luminance = (2 * crossed + C1) / (means + C1)
-    contrast = (2 * (product - crossed) + C2) / (squares - means + C2)
-    return luminance, contrast
-
-
-def _blur(x: Tensor) -> Tensor:
-    place = torch.arange(WINDOW, device=x.device, dtype=x.dtype) - WINDOW // 2
-    line = torch.exp(-(place**2) / (2 * SIGMA**2))
-    line = (line / line.sum()).expand(x.shape[1], 1, 1, WINDOW)
-    x = F.conv2d(x, line, groups=x.shape[1])
-    return F.conv2d(x, line.transpose(2, 3), groups=x.shape[1])
 
 
 def random_paired_crop(reach: int, *pictures: Tensor) -> list[Tensor]:

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, UsageError
+from ..metrics.ms_ssim import MINIMUM_SIDE, ms_ssim
 from ..model.entropy_nets import Coded
 from .data import Crops, load_folder
 from .losses import (
-    SMALLEST,
     Adversary,
     Balance,
     block_colour_loss,
-    ms_ssim,
     patch_periodic_loss,
     random_paired_crop,
 )
@@ -27,6 +26,8 @@ from .network import Network, lagrange_lambda
 CHECK_QUALITIES = (5, 20, 40, 60)
 CHECK_THRESHOLD = 0.75
 """Energy beyond the coarse latents from which on a patch is visible in checks: near the rate-distortion choice."""
+FLOOR = 1e-3
+"""The least that a scale of MS-SSIM counts as: at 0 its gradient would be infinite."""
 COMMON = 75
 """Four of five pictures are drawn at qualities up to this one: the rates that the codec is made for."""
 
@@ -67,7 +68,7 @@ class Fidelity:
         error = squared_error(x, x_hat)
         loss, numbers = self.error * root * error, {"psnr": psnr(error)}
         if self.structure:
-            similarity = ms_ssim(x_hat, x)
+            similarity = ms_ssim(x_hat, x, FLOOR)
             loss = loss + self.structure * root.sqrt() * (1 - similarity)
             numbers["msssim"] = float(similarity.detach().mean())
         if self.colour:
@@ -119,7 +120,7 @@ class Perceptual:
         if self.colour:
             loss = loss + self.colour * block_colour_loss(x_hat, x)
         if self.structure:
-            loss = loss + self.structure * (1 - ms_ssim(x_hat, x))
+            loss = loss + self.structure * (1 - ms_ssim(x_hat, x, FLOOR))
         if self.adversary is not None:
             numbers["adversary"] = self.adversary.discriminator_step(x, x_hat)
             loss = loss + self.adversary.generator_loss(self.balance.following(x_hat), x)
@@ -255,8 +256,8 @@ class Check:
         area = x.shape[2] * x.shape[3]
         row = {"bpp": sum(coded.bits.values(), torch.zeros_like(error)) / area, "psnr": -10 * error.log10(),
                "error": error, "colour": 1e4 * block_colour_loss(second, x)}  # fmt: skip
-        if min(x.shape[2:]) >= SMALLEST:
-            row["msssim"] = ms_ssim(x_hat, x)
+        if min(x.shape[2:]) >= MINIMUM_SIDE:
+            row["msssim"] = ms_ssim(x_hat, x, FLOOR)
         if self.lpips is not None:
             row["lpips"] = self.lpips(second, x)
         if mask > 0:
