@@ -70,6 +70,16 @@ def export(checkpoint: Path, decoders: tuple[str, ...], out: Path, name: str, nu
     freeze(checkpoint, named, out, name, number, {"rdoq_strength": rdoq_strength, "mask_lambda": mask_lambda})
 
 
+@main.command("join")
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+def join_(folder: Path) -> None:
+    """Put frozen files together again that `timed` has cut to pieces."""
+    from .export import join
+
+    for path in join(folder):
+        click.echo(path)
+
+
 @main.command("tune")
 @click.argument("pictures", type=click.Path(exists=True, path_type=Path))
 @click.option("--name", default="medium")
