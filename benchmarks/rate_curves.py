@@ -3,8 +3,9 @@
     python benchmarks/rate_curves.py measure VAL --model medium --out medium.json
     python benchmarks/rate_curves.py compare old.json new.json --out comparison
 
-A table holds bits per pixel, PSNR and MS-SSIM of ``fidelity`` and LPIPS of ``perceptual`` for every picture and quality.
-Compared are bytes at equal quality, over the rates that both reach and at some rates (Bjontegaard 2001, piecewise cubic).
+A table holds bits per pixel, PSNR and MS-SSIM of ``fidelity`` and LPIPS of ``perceptual`` for every picture and
+quality. Compared are bytes at equal quality, over the rates that both reach and at some rates (Bjontegaard 2001,
+piecewise cubic).
 """
 
 from __future__ import annotations

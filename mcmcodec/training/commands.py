@@ -41,6 +41,8 @@ def main() -> None:
 @click.option("--check-every", default=300.0, show_default=True, help="Seconds between looks at validation pictures.")
 @click.option("--check-pictures", default=12, show_default=True, help="How many of them.")
 @click.option("--export/--no-export", default=True, help="Frozen files with every checkpoint.")
+@click.option("--resident", is_flag=True, help="Pictures on the device even if that is the CPU: rehearses a GPU run.")
+@click.option("--compile", "compiled", is_flag=True, help="torch.compile the decoders; eager where that fails.")
 @click.option("--seed", default=1)
 def timed(**options: Any) -> None:
     """Train a model within a time budget: all stages in one process."""
