@@ -90,9 +90,10 @@ def stream_arrays(network: Network) -> Arrays:
     """Everything in a stream model's file: entropy integers with tables, and the analysis in float16."""
     arrays = integers(network.entropy)
     with torch.no_grad():  # for every quality: gains are exponentials, which integers would only interpolate roughly
-        a, every = network.analysis, quality_weights(torch.arange(QUALITY_MAX + 1))
-        unit = 1 / a.coarse_gains(every).double().numpy()
-        gain = a.gains(every)[:, : network.config.expected].double().numpy()
+        a = network.analysis
+        every = quality_weights(torch.arange(QUALITY_MAX + 1, device=a.log_gain.device))
+        unit = 1 / a.coarse_gains(every).double().cpu().numpy()
+        gain = a.gains(every)[:, : network.config.expected].double().cpu().numpy()
     arrays["expect_from"] = np.rint(unit * 2.0 ** (FACTOR_BITS + REAL_BITS - ACT_BITS)).astype(np.int32)
     arrays["expect_to"] = np.rint(gain * 2.0 ** (FACTOR_BITS + ACT_BITS - REAL_BITS)).astype(np.int32)
     reach, prior = logistic_tables()
