@@ -308,9 +308,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_rehearsal_runs_to_the_last_line(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps instead of minutes: every stage, checkpoints, frozen files that code a picture."""
-    run(options(pictures, tmp_path))
+@pytest.mark.parametrize("resident", [False, True])
+def test_a_rehearsal_runs_to_the_last_line(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resident: bool
+) -> None:
+    """Steps instead of minutes: every stage, checkpoints, frozen files that code a picture; and as on a GPU."""
+    run(options(pictures, tmp_path, resident=resident, large=pictures))
     network, history = load(tmp_path / "out" / "last.pt")
     names = [made["stage"] for made in history["runs"]]
     assert names == ["entropy", "joint", "perceptual", *["light"] * 3]

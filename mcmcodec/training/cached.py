@@ -30,9 +30,10 @@ class LatentCache:
 
     def batch(self, count: int) -> tuple[Tensor, Tensor, Seen]:
         """Random pictures (count, 3, H, W), their qualities (count,), and what a decoder gets of them."""
-        parts = [self.parts[int(i)] for i in torch.randint(len(self.parts), (count,))]
-        rows = [[t[i] for t in part] for part in parts for i in [int(torch.randint(len(part[0]), ()))]]
-        pixels, y_hat, psi, mask, quality = (torch.stack(column) for column in zip(*rows, strict=True))
+        if len(self.parts) > 1:
+            self.parts = [tuple(torch.cat(column) for column in zip(*self.parts, strict=True))]
+        which = torch.randint(self.count, (count,)).to(self.parts[0][0].device)
+        pixels, y_hat, psi, mask, quality = (column[which] for column in self.parts[0])
         seen = Seen(y_hat.float(), psi.float(), mask, quality_weights(quality))
         return pixels.float().div_(255), quality, seen
 

@@ -41,6 +41,8 @@ def main() -> None:
 @click.option("--check-every", default=300.0, show_default=True, help="Seconds between looks at validation pictures.")
 @click.option("--check-pictures", default=12, show_default=True, help="How many of them.")
 @click.option("--export/--no-export", default=True, help="Frozen files with every checkpoint.")
+@click.option("--resident", is_flag=True, help="Pictures on the device even if that is the CPU: rehearses a GPU run.")
+@click.option("--compile", "compiled", is_flag=True, help="torch.compile the decoders; eager where that fails.")
 @click.option("--seed", default=1)
 def timed(**options: Any) -> None:
     """Train a model within a time budget: all stages in one process."""
@@ -68,6 +70,16 @@ def export(checkpoint: Path, decoders: tuple[str, ...], out: Path, name: str, nu
     torch.set_num_threads(1)
     named = {key: Path(path) for key, path in (pair.split("=", 1) for pair in decoders)}
     freeze(checkpoint, named, out, name, number, {"rdoq_strength": rdoq_strength, "mask_lambda": mask_lambda})
+
+
+@main.command("join")
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+def join_(folder: Path) -> None:
+    """Put frozen files together again that `timed` has cut to pieces."""
+    from .export import join
+
+    for path in join(folder):
+        click.echo(path)
 
 
 @main.command("tune")

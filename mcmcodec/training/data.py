@@ -141,19 +141,39 @@ class MixedCrops(Crops):
 
 
 class DeviceCrops(Crops):
-    """The same crops, made on the device; all pictures lie there as uint8. One scale per batch."""
+    """The same crops, made on the device; all pictures lie there as uint8. One scale per batch.
 
-    def __init__(self, source: Path, cache: Path, size: int, seed: int, device: str) -> None:
+    Args:
+        source: as for :class:`Crops`, and the next three.
+        cache: see there.
+        size: see there.
+        seed: see there.
+        device: where the pictures lie.
+        second: another set of pictures, mixed in.
+        share: of the crops that are of that set.
+    """
+
+    def __init__(
+        self, source: Path, cache: Path, size: int, seed: int, device: str, second: Crops | None = None,
+        share: float = 0.0,
+    ) -> None:  # fmt: skip
         super().__init__(source, cache, size, seed)
-        self.store = torch.from_numpy(np.array(self.pixels)).to(device)
-        self.tables = torch.tensor(
-            [[o, h, w] for o, (h, w) in zip(self.offsets[:-1], self.shapes, strict=True)], device=device
-        )
+        sets = [self] if second is None else [self, second]
+        self.store = torch.cat([torch.from_numpy(np.array(one.pixels)).to(device) for one in sets])
+        begins = np.cumsum([0, *(len(one.pixels) for one in sets)])
+        rows = [
+            [begin + offset, h, w]
+            for begin, one in zip(begins, sets, strict=False)
+            for offset, (h, w) in zip(one.offsets[:-1], one.shapes, strict=True)
+        ]
+        self.tables = torch.tensor(rows, device=device)
+        self.first, self.share = len(self.shapes), share if second is not None else 0.0
+        self.least = min(min(shape) for one in sets for shape in one.shapes)
         self.generator = torch.Generator(device).manual_seed(seed)
 
     def batch(self, count: int, device: str) -> Tensor:
         """Pixels (count, 3, size, size) in [0, 1]."""
-        take = min(self.side(), *(min(shape) for shape in self.shapes))
+        take = min(self.side(), self.least)
         cuts = self.cuts(take, count * CHOICE, device)
         x = cuts.view(count, CHOICE, *cuts.shape[1:])
         calm = torch.rand(count, generator=self.generator, device=device) < CALM
@@ -165,7 +185,9 @@ class DeviceCrops(Crops):
 
     def cuts(self, take: int, count: int, device: str) -> Tensor:
         """Crops (count, 3, take, take) in [0, 1], flipped at random."""
-        pick = torch.randint(len(self.tables), (count,), generator=self.generator, device=device)
+        draw = torch.rand(2, count, generator=self.generator, device=device)
+        second = self.first + (draw[0] * (len(self.tables) - self.first)).long()
+        pick = torch.where(draw[1] < self.share, second, (draw[0] * self.first).long())
         offset, height, width = self.tables[pick].T
         place = torch.rand(3, count, generator=self.generator, device=device)
         top, left = (place[0] * (height - take + 1)).long(), (place[1] * (width - take + 1)).long()

@@ -104,9 +104,10 @@ def _expectation_factors(network: Network) -> Arrays:
     For every quality: gains are exponentials, which interpolation of integers would follow only roughly.
     """
     with torch.no_grad():
-        a, every = network.analysis, quality_weights(torch.arange(QUALITY_MAX + 1))
-        unit = 1 / a.coarse_gains(every).double().numpy()
-        gain = a.gains(every)[:, : network.config.expected].double().numpy()
+        a = network.analysis
+        every = quality_weights(torch.arange(QUALITY_MAX + 1, device=a.log_gain.device))
+        unit = 1 / a.coarse_gains(every).double().cpu().numpy()
+        gain = a.gains(every)[:, : network.config.expected].double().cpu().numpy()
     return {
         "expect_from": np.rint(unit * 2.0 ** (FACTOR_BITS + REAL_BITS - ACT_BITS)).astype(np.int32),
         "expect_to": np.rint(gain * 2.0 ** (FACTOR_BITS + ACT_BITS - REAL_BITS)).astype(np.int32),

@@ -55,6 +55,8 @@ class Options:
         check_every: seconds between looks at the validation pictures.
         check_pictures: how many of them.
         export: whether frozen files are written with each checkpoint.
+        resident: pictures lie on the device even if that is the CPU: for rehearsals.
+        compiled: torch.compile the decoders; pays on GPUs.
         seed: of all randomness.
     """
 
@@ -80,6 +82,8 @@ class Options:
     check_every: float = 300.0
     check_pictures: int = 12
     export: bool = False
+    resident: bool = False
+    compiled: bool = False
     seed: int = 1
 
 
@@ -87,7 +91,7 @@ def start(o: Options, crops: Crops) -> tuple[Network, dict[str, Any]]:
     """The network that training begins with, two decoders in it, and its history."""
     if o.init is None:
         network, history = Network(PRESETS[o.preset]), {"seen": 0}
-        network.pca_start(crops.batch(400, "cpu"))
+        network.pca_start(crops.batch(400, o.device).cpu())
     elif o.init.suffix == ".json":
         network, history = load_frozen(o.init, "fidelity")
         network.second_decoder = load_frozen(o.init)[0].synthesis
@@ -95,7 +99,7 @@ def start(o: Options, crops: Crops) -> tuple[Network, dict[str, Any]]:
             coarse = network.config.coarse
             network = grow(network, PRESETS[o.preset])
             if network.config.coarse != coarse:
-                network.start_coarse(crops.batch(500, "cpu"))
+                network.start_coarse(crops.batch(500, o.device).cpu())
     else:
         network, history = load(o.init)
     if network.second_decoder is None:
@@ -146,8 +150,12 @@ class Run:
         torch.manual_seed(seed)
         self.crops = self._crops(seed)
         self.network, self.history = load(o.out / "last.pt", o.device) if self.left else start(o, self.crops)
+        if self.left:
+            self.history["runs"].pop()  # the one that was killed: it is noted when it ends
         self.network = self.network.to(o.device)
         self.network.low_precision, self.network.rdoq_strength = o.low_precision, o.rdoq_strength
+        if o.compiled:
+            self._compile()
         lpips = LPIPS().to(o.device)
         self.check = Check(o.val, o.check_pictures, o.device, lpips) if o.val else None
         self.perceptual = Perceptual(lpips, low_precision=o.low_precision)
@@ -155,12 +163,18 @@ class Run:
 
     def _crops(self, seed: int) -> Crops:
         o = self.o
-        if o.device != "cpu":  # all pictures lie on the device as uint8
-            return DeviceCrops(o.data, o.cache / "small", o.size, seed, o.device)
+        large = Crops(o.large, o.cache / "large", o.size, seed + 1) if o.large is not None else None
+        if o.resident or o.device != "cpu":  # all pictures lie on the device as uint8
+            return DeviceCrops(o.data, o.cache / "small", o.size, seed, o.device, large, LARGE_SHARE)
         crops = Crops(o.data, o.cache / "small", o.size, seed)
-        if o.large is None:
-            return crops
-        return MixedCrops(crops, Crops(o.large, o.cache / "large", o.size, seed + 1), LARGE_SHARE)
+        return crops if large is None else MixedCrops(crops, large, LARGE_SHARE)
+
+    def _compile(self) -> None:
+        """Compile the float transforms; what cannot be compiled runs as it is."""
+        torch._dynamo.config.suppress_errors = True
+        for decoder in (self.network.synthesis, self.network.second_decoder):
+            if decoder is not None:
+                decoder.compile(dynamic=False)
 
     def all(self) -> None:
         """Every stage that is left."""
