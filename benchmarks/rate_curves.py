@@ -29,12 +29,9 @@ def measure(folder: Path, model: str, count: int, mask: str, qualities: tuple[in
 
     from mcmcodec import Codec
 
-    try:
-        from mcmcodec.metrics.lpips import LPIPS
-    except ImportError:  # the layout of the first generation
-        from mcmcodec.training.perceptual import LPIPS  # type: ignore[no-redef]
+    from mcmcodec.metrics.lpips import LPIPS
+    from mcmcodec.metrics.ms_ssim import ms_ssim
     from mcmcodec.training.data import load_folder
-    from mcmcodec.training.losses import ms_ssim
 
     torch.set_num_threads(1)
     codec, lpips = Codec(model, "cpu"), LPIPS()
