@@ -143,6 +143,9 @@ def test_a_png_is_not_told_to_become_one() -> None:
         with pytest.raises(InputError) as caught:
             prepare(open_image(io.BytesIO(data)))
         assert "damaged" in caught.value.cause and "PNG" not in caught.value.remedy, str(caught.value)
+        assert "unpack" not in caught.value.cause
+    with pytest.raises(InputError, match=r"damaged PNG picture .the file ends early.; get a whole copy of the file"):
+        open_image(io.BytesIO(whole[:40]))
 
 
 def test_animations_keep_their_frames() -> None:

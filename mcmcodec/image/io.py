@@ -428,4 +428,6 @@ def _damage(image: Image.Image, error: BaseException) -> str:
 def _brief(error: BaseException) -> str:
     """One short line about an error of Pillow's."""
     lines = str(error).splitlines()
+    if lines and lines[0].startswith("unpack"):  # of the module struct, about a buffer
+        return "the file ends early"
     return lines[0][:120] if lines else type(error).__name__
