@@ -56,7 +56,7 @@ def one(kind: str, o: argparse.Namespace) -> dict[str, Any]:
     network = Network(config)
     network.pca_start(crops.batch(200, "cpu"))
     network.low_precision = True
-    settings = LoopConfig("joint", o.minutes, o.steps, 1.2e-3, 8, average=0.99)
+    settings = LoopConfig("joint", o.minutes, o.steps, True, 1.2e-3, 8, average=0.98)
     settings.save_every = settings.check_every = 1e9
     history: dict[str, Any] = {"seen": 0}
     out = o.work / kind
@@ -97,7 +97,7 @@ def main() -> None:
     o = parser.parse_args()
     torch.set_num_threads(1)
     rows = [one(kind, o) for kind in o.kinds]
-    budget = f"{o.steps} steps" if o.steps else f"{o.minutes} minutes of one core"
+    budget = f"{o.steps} steps" if o.steps else f"{o.minutes:g} minutes of CPU time"
     o.out.with_suffix(".json").write_text(json.dumps({"budget": budget, "rows": rows}, indent=1) + "\n")
     keys = ("kind", "plan", "decoder_kmac", "seen", "loss", "bpp20", "psnr20", "bpp40", "psnr40")
     lines = [f"Each kind: {budget}, from a PCA start.", "", "| " + " | ".join(keys) + " |", "|---" * len(keys) + "|"]

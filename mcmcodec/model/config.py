@@ -121,9 +121,9 @@ PRESETS = {
     ),
     "medium": ModelConfig("medium"),
     "base": ModelConfig(
-        "base", (2, 6, 16), (1, 5, 10, 32, 80, 128), embed=384, encoder_plan="dddadddaddda", coarse_width=384,
-        coarse_blocks=3, low=6, hyper=32, features=64, context=192, coarse_context=128, width=512,
-        plan="dddaddadddaddd", bottleneck=256, head=96, head_features=32, renderer=128,
+        "base", (2, 6, 16), (1, 5, 10, 32, 80, 128), embed=384, encoder_plan="ddaddadd", coarse_width=384,
+        coarse_blocks=3, low=6, hyper=32, features=64, context=192, coarse_context=128, width=384,
+        plan="dddaddda", bottleneck=192, head=96, head_features=32, renderer=128,
     ),
 }  # fmt: skip
 

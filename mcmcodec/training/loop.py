@@ -31,6 +31,7 @@ class LoopConfig:
         stage: name of the stage.
         minutes: wall-clock budget; the learning rate ends at (nearly) zero exactly then.
         steps: if above 0, so many steps instead of a time: for rehearsals.
+        cpu_time: the budget is of the process's CPU time, for comparisons on a machine that others use too.
         peak: highest learning rate.
         batch: pictures per step.
         average: decay of the exponential moving average of the weights, which is what gets exported.
@@ -46,6 +47,7 @@ class LoopConfig:
     stage: str
     minutes: float
     steps: int = 0
+    cpu_time: bool = False
     peak: float = 1e-3
     batch: int = 8
     average: float = 0.998
@@ -111,21 +113,22 @@ def train(
             optimizer.load_state_dict(values)
         average.steps, steps, spent, seen = state["average_steps"], state["steps"], state["spent"], state["seen"]
     counter, best = FlopCounterMode(display=False), matmul_rate(params[0].device, network.low_precision)
-    begin = time.monotonic() - spent
+    clock = time.process_time if config.cpu_time else time.monotonic
+    begin = clock() - spent
     reported = stored = checked = time.monotonic()
     sums: Numbers = {}
     since, flops = 0, 0
     history.setdefault("runs", [])
 
     def progress() -> float:
-        return steps / config.steps if config.steps else (time.monotonic() - begin) / (60 * config.minutes)
+        return steps / config.steps if config.steps else (clock() - begin) / (60 * config.minutes)
 
     def store() -> None:
         record = {**history, "seen": seen, "runs": [*history["runs"], asdict(config)]}
         save(out / "last.pt", average.module, record)
         write({"stage": config.stage, "network": network.state_dict(), "average": average.module.state_dict(),
                "optimizers": [o.state_dict() for o in found], "average_steps": average.steps, "steps": steps,
-               "spent": time.monotonic() - begin, "seen": seen}, out / "state.pt")  # fmt: skip
+               "spent": clock() - begin, "seen": seen}, out / "state.pt")  # fmt: skip
         if saved is not None:
             saved(average.module)
 
@@ -153,7 +156,7 @@ def train(
                 speed = since * config.batch / (time.monotonic() - reported)
                 row: dict[str, object] = {
                     "stage": config.stage,
-                    "minutes": round((time.monotonic() - begin) / 60, 1),
+                    "minutes": round((clock() - begin) / 60, 1),
                     "seen": seen,
                     "per_s": round(speed, 2),
                     "of_peak": round(speed * flops / config.batch / best, 3),

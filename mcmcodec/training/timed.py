@@ -192,7 +192,7 @@ class Run:
 
     def _train(self, stage: Stage, part: Part, minutes: float) -> None:
         o = self.o
-        config = LoopConfig(part.name, minutes, o.steps, part.peak, stage.batch)
+        config = LoopConfig(part.name, minutes, o.steps, peak=part.peak, batch=stage.batch)
         config.save_every, config.check_every = o.save_every, o.check_every
         config.report_every = min(config.report_every, o.save_every)
         averaged = train(self.network, stage, config, o.out, self.history, self.check, self.left, self._save)
