@@ -28,7 +28,6 @@ def measure(folder: Path, model: str, count: int, mask: str, qualities: tuple[in
     import torch
 
     from mcmcodec import Codec
-
     from mcmcodec.metrics.lpips import LPIPS
     from mcmcodec.metrics.ms_ssim import ms_ssim
     from mcmcodec.training.data import load_folder
