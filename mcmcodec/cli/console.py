@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _REMEDIES: Final = {
+    errno.EBADF: "leave stdin and stdout open",
     errno.ENOENT: "check the name",
     errno.EACCES: "check its permissions",
     errno.EPERM: "check its permissions",

@@ -35,6 +35,32 @@ class Job:
         return "stdout" if self.target == STREAM else self.target
 
 
+def descriptor(name: str) -> int | None:
+    """The number of the open file that a name such as ``/dev/stdout`` or ``/dev/fd/63`` stands for; None for others."""
+    for _ in range(40):  # links, as many as Linux follows
+        folder, last = os.path.split(os.path.abspath(name))
+        folder = os.path.realpath(folder)
+        if last.isdecimal() and folder in ("/dev/fd", f"/proc/{os.getpid()}/fd"):
+            return int(last)
+        name = os.path.join(folder, last)
+        if not os.path.islink(name):
+            return None
+        name = os.path.join(folder, os.readlink(name))
+    return None
+
+
+def is_written_through(target: str) -> bool:
+    """Whether an output is an open file, a pipe or a device: it is written to as it is, and never replaced."""
+    if target == STREAM or is_address(target):
+        return target == STREAM
+    return descriptor(target) is not None or (os.path.exists(target) and not _is_file_or_folder(target))
+
+
+def _is_file_or_folder(path: str) -> bool:
+    mode = os.stat(path).st_mode
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+
+
 def source_name(source: str) -> str:
     """An input's name in messages: ``stdin`` for ``-``."""
     return "stdin" if source == STREAM else source
@@ -60,7 +86,8 @@ def plan(
 
     Args:
         inputs: Files, folders and ``-``.
-        output: ``-o``: a file, a folder or ``-``; None puts outputs beside inputs, and stdin to stdout.
+        output: ``-o``: a file, a folder or ``-``; None puts outputs beside inputs, and that of stdin or of another
+            open file (``<(command)`` in a shell) to stdout.
         recursive: Whether folders are entered to any depth; otherwise only their own files are taken.
         accept: Extensions, in lower case with their dot, of the files to take from folders.
         suffix: Extension of the outputs, with its dot.
@@ -79,14 +106,13 @@ def plan(
     jobs = []
     for one in found:
         renamed = os.path.splitext(one.relative)[0] + suffix
-        if output is None and one.path != STREAM:
-            target = os.path.splitext(one.path)[0] + suffix
-        elif output is None:
-            target = STREAM
+        nameless = one.path == STREAM or descriptor(one.path) is not None
+        if output is None:
+            target = STREAM if nameless else os.path.splitext(one.path)[0] + suffix
         elif not folder:
             target = output
-        elif one.path == STREAM:
-            raise UsageError("stdin has no name to give a file in a folder", "give a file with -o")
+        elif nameless:
+            raise UsageError(f"{one.name} has no name to give a file in a folder", "give a file with -o")
         else:
             target = os.path.join(output, renamed)
         jobs.append(Job(one.path, target))
@@ -102,7 +128,7 @@ def find(inputs: Sequence[str], *, recursive: bool, accept: AbstractSet[str]) ->
     """
     found: dict[str, Found] = {}
     for name in inputs:
-        if name == STREAM:
+        if name == STREAM or descriptor(name) == 0:
             if STREAM in found:
                 raise UsageError("stdin is named twice", "give - once")
             found[STREAM] = Found(STREAM, STREAM)
@@ -125,14 +151,13 @@ def _is_tree(name: str) -> bool:
 
 
 def exists(target: str) -> bool:
-    """Whether writing would replace a file; devices and pipes are there to be written to."""
+    """Whether writing would replace a file; open files, devices and pipes are there to be written to."""
     if is_address(target):
         return remote.exists(target)
     try:
-        mode = os.stat(target).st_mode
+        return _is_file_or_folder(target) and descriptor(target) is None
     except FileNotFoundError:
         return False
-    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 def read(source: str) -> bytes:

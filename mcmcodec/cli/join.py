@@ -58,6 +58,8 @@ def join(
     found = find(inputs, recursive=recursive, accept=_ACCEPTED)
     guard_stdin(one.path for one in found)
     messages, unreadable = _collect(found)
+    if unreadable and not messages:
+        return FAILED
     pictures = _pictures(messages, allow_truncated=allow_truncated, only=stream, quiet=policy.quiet)
     jobs = _jobs(pictures, inputs, output)
     code = run([*jobs], lambda show: _job_runner(jobs), policy, compressed="out")

@@ -12,7 +12,7 @@ from typing import IO, Self
 
 from ..errors import InputError
 from . import remote
-from .files import STREAM
+from .files import STREAM, descriptor
 from .remote import is_address
 
 Output = bytes | Callable[[IO[bytes]], None]
@@ -32,7 +32,8 @@ def write(target: str, data: Output, *, replace: bool = True) -> int:
     """Write an output whole or not at all.
 
     A plain file is written under a temporary name in its folder and then renamed; a symbolic link is
-    followed; a device or pipe is written directly. Folders on the way are made.
+    followed; a device, a pipe or a file that is open already (``/dev/stdout``, ``/dev/fd/63``) is written
+    to as it is. Folders on the way are made.
 
     Args:
         target: Where to.
@@ -46,16 +47,20 @@ def write(target: str, data: Output, *, replace: bool = True) -> int:
         OutputExists: there is a file already, and ``replace`` is false.
         OSError: It cannot be written; nothing is left behind.
     """
-    if target == STREAM or is_address(target):
-        whole = _whole(data)
-        if target == STREAM:
-            sys.stdout.buffer.write(whole)
-            sys.stdout.buffer.flush()
-        else:
-            remote.write(target, whole)
+    if is_address(target):
+        remote.write(target, whole := _whole(data))
+        return len(whole)
+    number = 1 if target == STREAM else descriptor(target)
+    if number == 1:
+        sys.stdout.buffer.write(whole := _whole(data))
+        sys.stdout.buffer.flush()
         return len(whole)
     try:
-        return _write_file(os.path.realpath(target), data, replace=replace)
+        if number is not None:
+            # not opened by its name, which would begin at its start again
+            with open(os.dup(number), "wb") as file:
+                return file.write(_whole(data))
+        return _write_file(target, data, replace=replace)
     except FileExistsError as error:
         if replace or error.filename2 is None:
             raise OSError(error.errno, error.strerror, target) from error
@@ -84,6 +89,7 @@ def _write_file(target: str, data: Output, *, replace: bool) -> int:
         whole = _whole(data)  # a device has no place to tell
         with open(target, "wb") as file:
             return file.write(whole)
+    target = os.path.realpath(target)
     folder = os.path.dirname(target)
     os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, f".codec-{secrets.token_hex(6)}.tmp")

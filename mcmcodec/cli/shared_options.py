@@ -12,6 +12,7 @@ from ..bitstream import limits
 from ..errors import UsageError
 from ..options import DecodeOptions, EncodeOptions
 from .batch import OutputPolicy
+from .files import STREAM, descriptor
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -95,7 +96,13 @@ files_and_messages = in_order(
 def output(default: str) -> Decorator:
     """The option ``-o``; ``default`` says in words what its absence means."""
     text = f"File, folder or -.  [default: {default}]"
-    return click.option("-o", "--output", metavar="PATH", type=click.Path(allow_dash=True), help=text)
+    path = click.Path(allow_dash=True)
+    return click.option("-o", "--output", metavar="PATH", type=path, callback=_stdout_by_any_name, help=text)
+
+
+def _stdout_by_any_name(context: click.Context, option: click.Parameter, name: str | None) -> str | None:
+    """``-`` for ``/dev/stdout`` and other names of it."""
+    return STREAM if name is not None and descriptor(name) == 1 else name
 
 
 def output_policy(settings: dict[str, Any]) -> OutputPolicy:
