@@ -122,7 +122,7 @@ def test_an_open_file_is_gone_on_with(here: Path) -> None:
 
 def test_an_open_file_that_is_read_has_no_name(here: Path) -> None:
     def planned(*inputs: str, output: str | None = None) -> list[tuple[str, str]]:
-        found = plan(inputs, output, recursive=False, accept=frozenset(), suffix=".mcm")
+        found = plan(inputs, output, recursive=False, accept=frozenset(), suffix=".mcm").jobs
         return [(job.source, job.target) for job in found]
 
     assert planned("/dev/fd/63") == [("/dev/fd/63", STREAM)]

@@ -57,6 +57,7 @@ def _scale(context: click.Context, option: click.Parameter, name: str) -> float:
 @click.option("--preview", is_flag=True, help="Show it in the terminal; write nothing.")
 @shared_options.device
 @shared_options.max_pixels
+@shared_options.preserve
 @shared_options.files_and_messages
 def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, preview: bool, **given: Any) -> int:
     """Turn .mcm files into pictures.
@@ -80,9 +81,9 @@ def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, preview
         if output is not None or policy.json:
             raise UsageError("--preview writes no file", "leave out -o and --json, or --preview")
         return show_previews(inputs, recursive=recursive, load=lambda: _decoder(settings))
-    jobs = plan(inputs, output, recursive=recursive, accept=frozenset((".mcm",)), suffix=".png")
-    formats = _formats(jobs)
-    return run(jobs, lambda show: _job_runner(settings, formats), policy, compressed="in")
+    planned = plan(inputs, output, recursive=recursive, accept=frozenset((".mcm",)), suffix=".png")
+    formats = _formats(planned.jobs)
+    return run(planned, lambda show: _job_runner(settings, formats), policy, compressed="in")
 
 
 @dataclass(frozen=True)

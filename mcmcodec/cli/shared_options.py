@@ -90,7 +90,8 @@ files_and_messages = in_order(
     verbose,
     as_json,
 )
-"""Options of encode and decode: ``recursive``, and what :func:`output_policy` takes."""
+"""Options about files and messages: ``recursive``, and what :func:`output_policy` takes."""
+preserve = click.option("-p", "--preserve", is_flag=True, help="Outputs get time and permissions of inputs.")
 
 
 def output(default: str) -> Decorator:
@@ -112,4 +113,5 @@ def output_policy(settings: dict[str, Any]) -> OutputPolicy:
         UsageError: two of them contradict each other.
     """
     names = ("force", "skip_existing", "dry_run", "quiet", "verbose")
-    return OutputPolicy(**{name: settings.pop(name) for name in names}, json=settings.pop("as_json"))
+    rest = {"json": settings.pop("as_json"), "preserve": settings.pop("preserve", False)}
+    return OutputPolicy(**{name: settings.pop(name) for name in names}, **rest)
