@@ -118,7 +118,7 @@ class _RegionMap(click.Path):
 @shared_options.output("beside input")
 @click.option("--full-name", is_flag=True, help="Keep extensions: photo.jpg becomes photo.jpg.mcm.")
 @click.option("-q", "--quality", metavar="0..100", help=f"0 smallest, 100 best.  [default: {EncodeOptions.quality}]")
-@click.option("-b", "--bpp", metavar="BPP", type=float, help="As near to these bits per pixel as possible.")
+@click.option("-b", "--bpp", metavar="BPP", type=float, help="Aim at these bits per pixel, within 1 %.")
 @click.option("--max-bytes", metavar="SIZE", type=_size, help="The best that fits into 800, 12kB, ...")
 @links.for_messages
 @click.option("--armor", is_flag=True, help="Write printable text; codec decode reads it.")
@@ -165,8 +165,8 @@ def encode(
 
     \b
     Examples:
-      codec encode -q 20 photo.jpg      writes photo.mcm
-      codec encode -r album -o packed   mirrors the folder
+      codec encode -q 20 photo.png -o small.mcm
+      codec encode -r album -o packed              mirrors the folder
     """
     from ..image.io import readable_extensions
 

@@ -123,7 +123,9 @@ def _quantize(
     """The plan with these patches visible."""
     weights = transforms.weights
     error = error_per_bit(options.quality, transforms.gains(options.quality))
-    strength = float(weights.card["tuning"]["rdoq_strength"]) if options.effort > 1 else 0.0
+    strength = options.rdoq_strength
+    if strength is None:
+        strength = float(weights.card["tuning"]["rdoq_strength"]) if options.effort > 1 else 0.0
     symbols = RdoqQuantizer(*analysis, visible, weights.entropy.tables, strength * error)
     every, none = bool(visible.all()), not visible.any()
     code_latents(weights.entropy, symbols, visible.shape, options.quality, keep_of(visible), every, none)
