@@ -63,7 +63,9 @@ def _background(context: click.Context, option: click.Parameter, name: str | Non
     return name
 
 
-inputs = click.argument("inputs", metavar="FILES|FOLDERS|-", nargs=-1, required=True, type=click.Path(allow_dash=True))
+# not checked before the work begins: one that cannot be read must not cost the others
+_PATH: Final = click.Path(allow_dash=True, readable=False)
+inputs = click.argument("inputs", metavar="FILES|FOLDERS|-", nargs=-1, required=True, type=_PATH)
 background = click.option(
     "--background", metavar="COLOUR", callback=_background, help="Lay transparency over it: white, #102030."
 )
@@ -97,8 +99,7 @@ preserve = click.option("-p", "--preserve", is_flag=True, help="Outputs get time
 def output(default: str) -> Decorator:
     """The option ``-o``; ``default`` says in words what its absence means."""
     text = f"File, folder or -.  [default: {default}]"
-    path = click.Path(allow_dash=True)
-    return click.option("-o", "--output", metavar="PATH", type=path, callback=_stdout_by_any_name, help=text)
+    return click.option("-o", "--output", metavar="PATH", type=_PATH, callback=_stdout_by_any_name, help=text)
 
 
 def _stdout_by_any_name(context: click.Context, option: click.Parameter, name: str | None) -> str | None:

@@ -8,8 +8,8 @@ from .output import write
 
 
 @click.command(short_help="Make a small PNG, for file managers.")
-@click.argument("source", metavar="FILE", type=click.Path(allow_dash=True))
-@click.argument("target", metavar="PNG", type=click.Path(allow_dash=True))
+@click.argument("source", metavar="FILE", type=click.Path(allow_dash=True, readable=False))
+@click.argument("target", metavar="PNG", type=click.Path(allow_dash=True, readable=False))
 @click.option("-s", "--size", type=click.IntRange(1, 4096), default=256, show_default=True, help="Longest side.")
 @shared_options.device
 @shared_options.max_pixels
