@@ -47,6 +47,7 @@ class EncodeKeywords(TypedDict, total=False):
     effort: int
     mode: str
     reduce: int
+    rdoq_strength: float | None
     extras: Extras | None
 
 
@@ -78,6 +79,8 @@ class EncodeOptions:
         mode: one of :data:`MODES`.
         reduce: 2, 4 or 8 code the picture at a half, a quarter or an eighth of its size, for the lowest rates; decoded,
             it has its size again.
+        rdoq_strength: share of the squared error that a bit is worth, which RDOQ spends to save one: 0 (rounds to
+            nearest) to 100; None takes the model's own. Somewhat more or less moves the bytes between two qualities.
         extras: alpha, grey marker and metadata that go along; None takes those that the picture has, metadata apart.
 
     Raises:
@@ -93,6 +96,7 @@ class EncodeOptions:
     effort: int = 3
     mode: str = "full"
     reduce: int = 1
+    rdoq_strength: float | None = None
     extras: Extras | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +110,11 @@ class EncodeOptions:
             if not 0 < keep <= 1:
                 raise UsageError(f"keep {self.keep} is not above 0 and up to 1", "0.5 keeps half of the patches")
             self._put("keep", keep)
+        if self.rdoq_strength is not None:
+            strength = _number("rdoq_strength", self.rdoq_strength, "leave it to the model")
+            if not 0 <= strength <= 100:
+                raise UsageError(f"rdoq_strength {strength} is not 0 to 100", "leave it to the model")
+            self._put("rdoq_strength", strength)
         if not isinstance(self.caption, str):
             raise UsageError(f"the caption is {_kind(self.caption)}, not text", "give a str")
         self._put("regions", _regions(self.regions))

@@ -3,7 +3,8 @@
     python faults.py FOLDER EVENT ARGUMENT...
 
 EVENT is nothing (run once, as it is); or ``nobody`` (run once, without the rights of root; the last argument is the
-output); or the name of a signal: the command runs again and again, each time in a new
+output); or ``stranger`` (run once, as a user without a name or a home, after a first run elsewhere that loads what
+this user may have no leave to read); or the name of a signal: the command runs again and again, each time in a new
 process and a new folder, and gets the signal before its first, second, ... operation on a file of the folder, until it
 ends before that. Prints a line of JSON per run: exit code (negative: the signal that ended it) and the files left.
 """
@@ -14,6 +15,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ import PIL.PngImagePlugin  # noqa: E402, F401
 
 from mcmcodec.cli.main import main  # noqa: E402
 
+STRANGER = 54321
 OPERATIONS = ("open", "os.rename", "os.link", "os.remove", "os.chmod", "os.mkdir", "os.listdir", "os.scandir")
 
 
@@ -70,6 +73,28 @@ def again_and_again(folder: Path, number: int, arguments: list[str]) -> None:
             return
 
 
+def become_stranger(folder: Path, arguments: list[str]) -> None:
+    """Run the command in a copy of the folder and silently, then give up all rights of root and go to the folder."""
+    kept = [(number, os.dup(number)) for number in (1, 2)]
+    null = os.open(os.devnull, os.O_WRONLY)
+    with tempfile.TemporaryDirectory() as name:
+        shutil.copytree(folder, Path(name) / "copy")
+        os.chdir(Path(name) / "copy")
+        os.environ["MCMCODEC_CACHE"] = "cache"
+        for number, _ in kept:
+            os.dup2(null, number)
+        with contextlib.suppress(SystemExit):
+            main(arguments)
+        for number, copy in kept:
+            os.dup2(copy, number)
+        del os.environ["MCMCODEC_CACHE"]
+        os.chdir(folder)
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(STRANGER)
+        os.setuid(STRANGER)
+
+
 if __name__ == "__main__":
     place, event, *rest = sys.argv[1:]
     if event == "nobody":
@@ -79,6 +104,9 @@ if __name__ == "__main__":
         if os.geteuid() == 0:  # whose writing cannot be forbidden
             os.setegid(65534)
             os.seteuid(65534)
+        main(rest)
+    elif event == "stranger":
+        become_stranger(Path(place), rest)
         main(rest)
     elif event:
         again_and_again(Path(place), signal.Signals[event], rest)

@@ -27,7 +27,7 @@ FAILURES: dict[int, BaseException] = {
 class FakeCodec:
     """Writes a line of JSON instead of an .mcm file, longer by a space for every step of quality."""
 
-    weights = SimpleNamespace(card={"decoders": {"fidelity": {}}})
+    weights = SimpleNamespace(card={"decoders": {"fidelity": {}}, "tuning": {"rdoq_strength": 0.05}})
 
     def __init__(self, model: str | None = None, device: str = "auto", max_pixels: int | None = None) -> None:
         self.model, self.device = model, device

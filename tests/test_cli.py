@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Command
@@ -147,7 +148,7 @@ def test_keeps_going_after_errors(codec: Command, here: Path, picture: Picture) 
         "MCMCODEC_DEBUG=1 shows where it happened",
         "codec: in/106.png: no space left on device; free some space",
         done.err.splitlines()[5],
-        "codec: in/text.png: not a picture in a format that can be read; convert it to PNG first",
+        "codec: in/text.png: not a picture in a format that can be read; get a whole copy of the file",
         "codec: none.png: no such file or directory; check the name",
     ]
     assert done.err.splitlines()[5].startswith("codec: in/cut.png: truncated or damaged picture (")
@@ -192,6 +193,85 @@ def test_existing_files(codec: Command, here: Path, picture: Picture) -> None:
     assert Path("a.mcm").read_bytes() == b"old"
     assert codec("encode", "a.png", "-f").code == 0
     assert Path("a.mcm").read_bytes() != b"old"
+
+
+def test_two_pictures_of_one_name(codec: Command, here: Path, picture: Picture) -> None:
+    for name in ("a.png", "a.jpg", "b.png"):
+        picture(f"in/{name}")
+    both = "in/a.jpg and in/a.png would both become out/a.mcm"
+    done = codec("encode", "in", "-o", "out", "--json")
+    assert done.code == 1 and os.listdir("out") == ["b.mcm"]
+    assert [line for line in done.err.splitlines() if "would" in line] == [
+        f"codec: 2 files left out: {both}; give --full-name (photo.jpg.mcm)"
+    ]
+    assert summary(done.err).endswith("T s, 2 failed")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert [(row["status"], row.get("error")) for row in rows] == [("failed", both)] * 2 + [("ok", None)]
+    lines = codec("encode", "in", "-o", "out", "-n").out.decode().splitlines()
+    assert lines[0] == f"in/a.jpg -> out/a.mcm (refused: {both})" and len(lines) == 3
+    done = codec("encode", "in", "-o", "out", "--full-name")
+    assert done.code == 0 and set(os.listdir("out")) == {"a.jpg.mcm", "a.png.mcm", "b.png.mcm", "b.mcm"}
+    assert codec("decode", "out/a.jpg.mcm").code == 0 and Path("out/a.jpg.png").exists()
+    # nor is one of two files taken for the other's when messages are made of them
+    Path("p").mkdir()
+    Path("p/b.mcm").write_bytes(Path("out/b.mcm").read_bytes())
+    done = codec("split", "--size", "50", "p/b.mcm", "out/b.mcm", "out/a.jpg.mcm", "-o", "messages")
+    assert done.err.startswith("codec: 2 files left out: p/b.mcm and out/b.mcm would both become messages/b.messages; ")
+    assert done.code == 1 and not Path("messages/b.messages").exists()
+
+
+def test_pictures_that_nothing_reads_are_told_of(
+    codec: Command, here: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mcmcodec.image import optional_formats
+
+    monkeypatch.setattr(optional_formats, "find_spec", lambda name: None)
+    monkeypatch.setattr(Image, "EXTENSION", {**Image.EXTENSION, ".heic": "HEIF"})
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
+    picture("in/a.png")
+    for name in ("b.heic", "deep/c.HEIC", "d.cr2", "notes.txt"):
+        picture(f"in/{name}.png").rename(f"in/{name}")
+    note = "codec: warning: {}; pip install pillow-heif rawpy"
+    done = codec("encode", "-r", "in")
+    assert done.code == 0 and done.err.splitlines()[1:] == [note.format("3 files left out: .heic 2, .cr2 1")]
+    done = codec("encode", "in", "-n")
+    assert done.err.splitlines() == [note.format("2 files left out: .heic 1, .cr2 1")]
+    assert codec("encode", "-r", "in", "-f", "--quiet").err == ""
+    assert codec("encode", "in/a.png", "-f").err.count("\n") == 1
+    Path("in/a.png").unlink()
+    done = codec("encode", "in")
+    assert (done.code, done.err) == (
+        2, "codec: nothing to do: 2 files left out: .heic 1, .cr2 1; pip install pillow-heif rawpy\n",
+    )  # fmt: skip
+
+
+def test_damaged_pictures_when_asked_for(codec: Command, here: Path, picture: Picture) -> None:
+    data = picture("a.jpg").read_bytes()
+    Path("a.jpg").write_bytes(data[:-2])
+    done = codec("encode", "a.jpg")
+    assert done.code == 1 and "end early); get a whole copy of the file, or take what is there with --allow" in done.err
+    done = codec("encode", "a.jpg", "--allow-damaged")
+    assert done.code == 0 and Path("a.mcm").exists()
+    assert done.err.startswith("codec: a.jpg: warning: the file is damaged (the JPEG data end early): ")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX")
+def test_private_pictures_stay_private(codec: Command, here: Path, picture: Picture, tiny_codec: Any) -> None:
+    Path("a.mcm").write_bytes(tiny_codec.encode(Image.new("RGB", (200, 100))))
+    names = {"a.png": picture("a.png", 200, 100), "a.mcm": Path("a.mcm")}
+    for path in names.values():
+        path.chmod(0o600)
+        os.utime(path, (10**9, 10**9))
+    codec("split", "--size", "100", "a.mcm", "-o", "m/")
+    messages = sorted(Path("m/a.messages").iterdir())
+    assert codec("join", *messages, "-o", "joined.mcm").code == 0
+    assert codec("encode", "a.png", "-o", "b.mcm").code == 0 and codec("decode", "b.mcm", "-o", "b.png").code == 0
+    made = [*messages, Path("joined.mcm"), Path("b.mcm"), Path("b.png")]
+    assert {path.stat().st_mode & 0o777 for path in made} == {0o600}
+    assert all(path.stat().st_mtime > 10**9 for path in made)
+    assert codec("encode", "-p", "a.png", "-o", "c.mcm").code == 0
+    assert codec("decode", "--preserve", "c.mcm", "-o", "c.png").code == 0
+    assert {path.stat().st_mtime for path in (Path("c.mcm"), Path("c.png"))} == {10**9}
 
 
 def test_dry_run(codec: Command, here: Path, picture: Picture) -> None:

@@ -9,7 +9,7 @@ from typing import IO
 import pytest
 
 from mcmcodec.cli import files
-from mcmcodec.cli.files import Job, find, plan
+from mcmcodec.cli.files import Job, Plan, find, plan
 from mcmcodec.cli.output import OutputExists, write
 from mcmcodec.errors import FormatError, InputError, UsageError
 
@@ -17,7 +17,7 @@ PICTURES = frozenset((".png", ".jpg"))
 
 
 def planned(*inputs: str, output: str | None = None, recursive: bool = False) -> list[tuple[str, str]]:
-    jobs = plan(inputs, output, recursive=recursive, accept=PICTURES, suffix=".mcm")
+    jobs = plan(inputs, output, recursive=recursive, accept=PICTURES, suffix=".mcm").jobs
     return [(job.source, job.target) for job in jobs]
 
 
@@ -105,6 +105,44 @@ def test_collisions_name_both(here: Path) -> None:
         planned("a.png", "a.jpg")
     with pytest.raises(UsageError, match=r"^p/a\.png and q/a\.png would both become out/a\.mcm; "):
         planned("p/a.png", "q/a.png", output="out")
+    with pytest.raises(UsageError, match=r"^a\.png, a\.jpg and a\.tif would all become a\.mcm; "):
+        planned("a.png", "a.jpg", "a.tif")
+
+
+def test_collisions_leave_the_rest(here: Path) -> None:
+    def plan_of(*inputs: str, full_name: bool | None = False, output: str | None = None) -> Plan:
+        return plan(inputs, output, recursive=False, accept=PICTURES, suffix=".mcm", full_name=full_name)
+
+    names = ("a.png", "b.png", "a.jpg", "c.png", "c.jpg", "c.tif")
+    plans = plan_of(*names)
+    a, c = "a.png and a.jpg would both become a.mcm", "c.png, c.jpg and c.tif would all become c.mcm"
+    assert [job.collision for job in plans.jobs] == [a, "", a, c, c, c]
+    assert plans.collisions() == f"5 files left out: {a}, {c}; give --full-name (photo.jpg.mcm)"
+    # which is a way out
+    plans = plan_of(*names, full_name=True)
+    assert [job.target for job in plans.jobs] == [f"{name}.mcm" for name in names] and plans.collisions() == ""
+    # and is not named where it is none
+    for remedy in (plan_of("a.png", "p/b.png", "q/b.png", output="out").remedy, plan_of(*names, full_name=None).remedy):
+        assert remedy == "rename one, or run them apart with -o"
+
+
+def test_pictures_that_cannot_be_read_are_counted(here: Path) -> None:
+    touch("album/a.png", "album/b.heic", "album/c.HEIC", "album/d.cr2", "album/e.svg", "album/.f.heic", "album/g.txt")
+
+    def plan_of(*inputs: str) -> Plan:
+        unreadable = frozenset((".heic", ".cr2", ".svg"))
+        return plan(inputs, None, recursive=False, accept=PICTURES, suffix=".mcm", unreadable=unreadable)
+
+    plans = plan_of("album")
+    assert [job.source for job in plans.jobs] == ["album/a.png"]
+    note = "4 files left out: .heic 2, .cr2 1, .svg 1; pip install pillow-heif rawpy, convert .svg to PNG"
+    assert plans.left_out == note
+    # what is given by name is tried
+    plans = plan_of("album/a.png", "album/b.heic")
+    assert [job.source for job in plans.jobs] == ["album/a.png", "album/b.heic"] and plans.left_out == ""
+    Path("album/a.png").unlink()
+    with pytest.raises(UsageError, match=r"^nothing to do: 4 files left out: \.heic 2, .*; pip install pillow-heif"):
+        plan_of("album")
 
 
 def test_input_is_never_overwritten(here: Path) -> None:
@@ -166,6 +204,49 @@ def test_devices_are_written_to_not_replaced(here: Path) -> None:
     assert not files.exists("/dev/null")
     write("/dev/null", b"data")
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX")
+@pytest.mark.parametrize("private", [0o600, 0o640, 0o400, 0o700])
+def test_outputs_are_no_more_public_than_inputs(here: Path, private: int) -> None:
+    touch("in.png", "open.png")
+    os.chmod("in.png", private)
+    os.chmod("open.png", 0o666)
+    before = os.umask(0o022)
+    try:
+        for made_of in (("in.png",), ("open.png", "in.png"), ("gone.png", "-", "in.png")):
+            seen = []
+
+            def look(file: IO[bytes], seen: list[int] = seen) -> None:
+                (temporary,) = Path().glob(".codec-*.tmp")
+                seen.append(stat.S_IMODE(temporary.stat().st_mode))
+
+            for replace in (True, False):
+                write("out", look, replace=replace, made_of=made_of)
+                seen.append(stat.S_IMODE(os.stat("out").st_mode))
+                Path("out").unlink()
+            assert set(seen) == {private & 0o644}, "not even while it is written"
+        touch("out")
+        os.chmod("out", 0o664)
+        write("out", b"new", made_of=("in.png",))
+        assert stat.S_IMODE(os.stat("out").st_mode) == private & 0o664
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX")
+def test_time_and_permissions_are_kept_when_asked_for(here: Path) -> None:
+    touch("in.png")
+    os.chmod("in.png", 0o4775)
+    os.utime("in.png", ns=(10**18 + 1, 10**18 + 2))
+    for replace in (False, True):
+        write("out", b"data", replace=replace, made_of=("in.png",), preserve=True)
+        facts = os.stat("out")
+        assert (stat.S_IMODE(facts.st_mode), facts.st_mtime_ns) == (0o775, 10**18 + 2)
+    write("out", b"data", made_of=("in.png",))
+    assert os.stat("out").st_mtime_ns > 10**18 + 2
+    write("other", b"data", made_of=("-",), preserve=True)
+    assert write("/dev/null", b"data", made_of=("in.png",), preserve=True) == 4
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
+import shutil
 import stat
 import subprocess
 import sys
@@ -151,6 +153,143 @@ def test_target_is_read_only(open_to_all: Path, picture: Picture) -> None:
         assert [(path.name, path.read_text()) for path in out.iterdir()] == [("a.mcm", OLD)]
     finally:
         out.chmod(stat.S_IRWXU)
+
+
+ROOT = os.name != "nt" and os.geteuid() == 0
+
+
+@pytest.fixture
+def shared_folder(open_to_all: Path, picture: Picture, tiny: Path, tiny_codec: Any) -> Iterator[Path]:
+    """Pictures that all may read but one, a file by a real codec, a folder for all, and one that is read-only."""
+    shutil.copytree(tiny, open_to_all / ".weights")
+    (open_to_all / ".weights").chmod(0o755)
+    picture(open_to_all / "a.png")
+    picture(open_to_all / "secret.png").chmod(0)
+    (open_to_all / "fog.mcm").write_bytes(tiny_codec.encode(Image.new("RGB", (40, 30)), caption="fog"))
+    (open_to_all / "rw").mkdir()
+    (open_to_all / "rw").chmod(0o777)
+    picture(open_to_all / "ro" / "b.png")
+    (open_to_all / "locked").mkdir()
+    for name, mode in (("ro", 0o555), ("locked", 0)):
+        (open_to_all / name).chmod(mode)
+    yield open_to_all
+    for name in ("ro", "locked"):
+        (open_to_all / name).chmod(0o755)
+
+
+def as_stranger(folder: Path, *arguments: str, home: str | None = "/nonexistent") -> tuple[int, str, str]:
+    names = ("HOME", "XDG_CACHE_HOME", "MCMCODEC_CACHE")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    environment |= {"MCMCODEC_WEIGHTS": str(folder / ".weights")} | ({} if home is None else {"HOME": home})
+    done = run(folder, "stranger", *arguments, env=environment)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_users_without_rights(shared_folder: Path) -> None:
+    denied = "permission denied{}; check its permissions"
+    code, _, err = as_stranger(shared_folder, "encode", "a.png", "-o", "rw/a.mcm")
+    assert (code, os.listdir(shared_folder / "rw")) == (0, ["a.mcm"]), err
+    code, _, err = as_stranger(shared_folder, "decode", "rw/a.mcm", "-o", "rw/a.jpg")
+    assert (code, sorted(os.listdir(shared_folder / "rw"))) == (0, ["a.jpg", "a.mcm"]), err
+    code, _, err = as_stranger(shared_folder, "encode", "--quiet", "ro/b.png")
+    assert (code, err) == (1, f"codec: ro/b.png: {denied.format(' (ro/b.mcm)')}\n")
+    code, _, err = as_stranger(shared_folder, "encode", "--quiet", "secret.png", "-o", "rw/")
+    assert (code, err) == (1, f"codec: secret.png: {denied.format('')}\n")
+    code, _, err = as_stranger(shared_folder, "encode", "-r", ".", "-o", "rw")
+    assert (code, err) == (1, f"codec: {denied.format(' (./locked)')}\n")
+    code, _, err = as_stranger(shared_folder, "caption", "ro/b.mcm", "fog.mcm")
+    assert (code, err) == (1, "codec: ro/b.mcm: no such file or directory; check the name\n")
+    assert [path.name for path in (shared_folder / "ro").iterdir()] == ["b.png"]
+
+
+@pytest.mark.skipif(not ROOT, reason="needs root to become a user whom nobody knows")
+def test_files_of_others_are_not_changed(shared_folder: Path) -> None:
+    before = (shared_folder / "fog.mcm").read_bytes()
+    code, _, err = as_stranger(shared_folder, "caption", "fog.mcm", "--set", "snow")
+    assert (code, err.splitlines()[0]) == (1, "codec: fog.mcm: permission denied; check its permissions")
+    assert (shared_folder / "fog.mcm").read_bytes() == before
+
+
+@pytest.mark.parametrize("home", ["/nonexistent", "ro", None])
+def test_users_without_a_home_or_with_one_that_is_read_only(shared_folder: Path, home: str | None) -> None:
+    if home is None and not ROOT:
+        pytest.skip("needs root to become a user whom nobody knows")
+    home = str(shared_folder / home) if home == "ro" else home
+    before = sorted(shared_folder.rglob("*"))
+    code, out, err = as_stranger(shared_folder, "search", "fog", ".", home=home)
+    assert (code, out.split()[1:], err) == (0, ["./fog.mcm", "fog"], "")
+    code, out, err = as_stranger(shared_folder, "index", ".", home=home)
+    assert (code, out, err.count("\n")) == (1, "", 1) and err.endswith(
+        "; set MCMCODEC_CACHE to a folder that can be written\n"
+    )
+    assert as_stranger(shared_folder, "encode", "a.png", "-o", "-", home=home)[0] == 0
+    assert sorted(shared_folder.rglob("*")) == before
+
+
+def test_a_full_disk(album: Path) -> None:
+    """A real one, of a page of memory."""
+    (album / "out" / "a.mcm").unlink()
+    script = (
+        "mount -t tmpfs -o size=4k tmpfs out && head -c 4096 /dev/zero > out/filled && "
+        '{ "$@"; code=$?; ls -A out; exit $code; }'
+    )
+    command = ["unshare", "-rm", "sh", "-c", script, "sh", *DRIVER, ".", "", "encode", "--quiet", "in", "-o", "out"]
+    if not shutil.which("unshare") or subprocess.run([*command[:4], "mount -t tmpfs tmpfs out"], cwd=album).returncode:
+        pytest.skip("needs a user namespace")
+    done = subprocess.run(command, cwd=album, capture_output=True, text=True)
+    full = "codec: in/{0}.png: no space left on device (out/{0}.mcm); free some space"
+    assert (done.returncode, done.stderr.splitlines()) == (1, [full.format(name) for name in "ab"])
+    assert done.stdout == "filled\n", "no temporary file stays"
+
+
+@pytest.mark.parametrize("call", ["open", "replace"])
+@pytest.mark.parametrize(
+    ("number", "cause"),
+    [
+        (errno.EIO, "input/output error (out/a.mcm); check the disk, or the connection to it"),
+        (errno.ESTALE, "stale file handle (out/a.mcm); check the disk, or the connection to it"),
+        (errno.ETIMEDOUT, "connection timed out (out/a.mcm); check the disk, or the connection to it"),
+        (errno.EDQUOT, "disk quota exceeded (out/a.mcm); free some space, or write somewhere else with -o"),
+        (errno.EROFS, "read-only file system (out/a.mcm); write somewhere else with -o"),
+    ],
+)
+def test_errors_of_file_systems(
+    codec: Command, here: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch, number: int, cause: str, call: str
+) -> None:
+    picture("in/a.png")
+    picture("in/b.png")
+    Path("out").mkdir()
+    Path("out/a.mcm").write_text(OLD)
+    real, failures = getattr(os, call), iter((True,))
+
+    def fail_once(*arguments: Any) -> Any:
+        if ".codec-" in str(arguments[0]) and next(failures, False):
+            raise OSError(number, os.strerror(number), arguments[0])
+        return real(*arguments)
+
+    monkeypatch.setattr(os, call, fail_once)
+    done = codec("encode", "-f", "in", "-o", "out")
+    assert (done.code, done.err.splitlines()[0]) == (1, f"codec: in/a.png: {cause}")
+    assert sorted(os.listdir("out")) == ["a.mcm", "b.mcm"] and Path("out/a.mcm").read_text() == OLD
+
+
+def test_an_input_on_a_disk_that_fails(
+    codec: Command, here: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture("a.png")
+    picture("b.png")
+    open_input = files.seekable
+
+    def fail(source: str) -> object:
+        if source == "a.png":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), source)
+        return open_input(source)
+
+    monkeypatch.setattr("mcmcodec.cli.encode_jobs.seekable", fail)
+    done = codec("encode", "a.png", "b.png")
+    message = "codec: a.png: input/output error; check the disk, or the connection to it"
+    assert (done.code, done.err.splitlines()[0], Path("b.mcm").exists()) == (1, message, True)
 
 
 def test_input_that_vanishes(codec: Command, here: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,3 +164,10 @@ def test_no_setting_of_the_process_changes(tiny_codec: mcmcodec.Codec, tmp_path:
     before = settings()
     tiny_codec.decode(mcmcodec.Codec("tiny", max_pixels=10**6).encode(path))
     assert settings() == before
+
+
+def test_strength_of_rdoq() -> None:
+    assert EncodeOptions(rdoq_strength=1).rdoq_strength == 1.0 and EncodeOptions().rdoq_strength is None
+    for wrong in (-0.1, 101, "1", float("nan"), True):
+        with pytest.raises(UsageError, match="rdoq_strength .* is not"):
+            EncodeOptions(rdoq_strength=wrong)  # type: ignore[arg-type]

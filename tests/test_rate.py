@@ -27,11 +27,13 @@ class Once:
     def __init__(self, codec: Any) -> None:
         self.weights, self.decode = codec.weights, codec.decode
         encode = codec.encode_source
-        self.known = lru_cache(maxsize=None)(lambda quality: encode(PICTURE, EncodeOptions(quality=quality)))
+        self.known = lru_cache(maxsize=None)(
+            lambda quality, strength=None: encode(PICTURE, EncodeOptions(quality=quality, rdoq_strength=strength))
+        )
 
     def encode_source(self, source: Source, options: EncodeOptions) -> bytes:
         assert source is PICTURE
-        return self.known(options.quality)
+        return self.known(options.quality, options.rdoq_strength)
 
     def size(self, quality: int) -> int:
         return len(self.known(quality))
@@ -59,6 +61,55 @@ def test_nearest_rate(codec: Any) -> None:
         wished = bpp * RGB.size / 3 / 8
         others = [codec.size(q) for q in (found.quality - 1, found.quality + 1) if 0 <= q <= 100]
         assert all(abs(math.log(len(found.data) / wished)) <= abs(math.log(size / wished)) for size in others)
+
+
+def test_rates_between_two_rungs(codec: Any) -> None:
+    """Within 1 % or half a byte of what is wanted, and no further off than the nearer rung where that cannot be."""
+    apart = [q for q in range(10, 90) if codec.size(q + 1) > 1.025 * codec.size(q)]
+    assert len(apart) >= 3, "the rungs are too near to each other to show anything"
+    for quality in apart[:: len(apart) // 3]:
+        low, high = codec.size(quality), codec.size(quality + 1)
+        for share in (0.3, 0.5, 0.7):
+            wished = low + share * (high - low)
+            found = fit(codec, PICTURE, Goal("bpp", 8 * wished / (RGB.size / 3)), reductions=(1,))
+            assert abs(len(found.data) - wished) <= max(0.01 * wished, 0.5)
+            assert found.encodes <= 14
+            # limits stay what they are, and an effort that has no RDOQ has no stronger one
+            limited = fit(codec, PICTURE, Goal("bytes", int(wished)), reductions=(1,))
+            assert len(limited.data) <= int(wished) and limited.data == codec.known(limited.quality)
+            plain = fit(codec, PICTURE, Goal("bpp", 8 * wished / (RGB.size / 3)), EncodeOptions(effort=1))
+            assert plain.data == codec.known(plain.quality)
+
+
+class Steps:
+    """A codec whose files have 1000 bytes and 40 more a rung, and fewer by RDOQ, in steps that may be coarse."""
+
+    class weights:  # noqa: N801
+        card: dict[str, Any] = {"tuning": {"rdoq_strength": 0.05}}  # noqa: RUF012
+
+    def __init__(self, slope: float, step: int) -> None:
+        self.slope, self.step, self.strengths = slope, step, list[float]()
+
+    def encode_source(self, source: Source, options: EncodeOptions) -> bytes:
+        strength = options.rdoq_strength
+        size = 1000 + 40 * options.quality
+        if strength is not None:
+            assert 0.05 < strength <= 1
+            self.strengths.append(strength)
+            size -= round(size * self.slope * (strength - 0.05)) // self.step * self.step
+        return bytes(max(size, 20))
+
+
+@settings(max_examples=200, deadline=None)
+@given(slope=st.floats(0, 5), step=st.integers(1, 2000), wished=st.floats(900, 1300))
+def test_search_between_two_rungs_ends(slope: float, step: int, wished: float) -> None:
+    codec: Any = Steps(slope, step)
+    found = fit(codec, PICTURE, Goal("bpp", 8 * wished / (RGB.size / 3)), reductions=(1,))
+    rungs_off = abs(math.log(max(1000, 40 * round((wished - 1000) / 40) + 1000) / wished))
+    assert abs(math.log(len(found.data) / wished)) <= rungs_off + 0.001
+    assert len(codec.strengths) <= 5 and len(set(codec.strengths)) == len(codec.strengths)
+    if wished >= 1000 and step <= 5 and 0.2 <= slope <= 2:
+        assert abs(len(found.data) - wished) <= 0.01 * wished
 
 
 @pytest.mark.parametrize("name", ["psnr", "msssim"])

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Literal
 
@@ -12,7 +12,7 @@ import click
 
 from ..errors import UsageError
 from .console import Meter, complain, duration, explain, printable, rate, size
-from .files import STREAM, Job, exists, guard_stdin, guard_terminal
+from .files import STREAM, Job, Plan, exists, guard_stdin, guard_terminal
 from .output import Output, OutputExists, write
 from .pipeline import WriteBehind
 
@@ -37,6 +37,7 @@ class OutputPolicy:
     quiet: bool = False
     verbose: bool = False
     json: bool = False
+    preserve: bool = False
 
     def __post_init__(self) -> None:
         if self.force and self.skip_existing:
@@ -57,6 +58,7 @@ class Result:
         details: more about it, for ``-v`` and ``--json``.
         lost: what of the input the output does not hold, in words for people.
         pixels: of the .mcm file, where the picture is a part or a reduction of it; 0 for width times height.
+        made_of: the files and folders that it was made of, where that is more than the job's source.
     """
 
     data: Output
@@ -66,6 +68,7 @@ class Result:
     details: Mapping[str, object] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
     pixels: int = 0
+    made_of: tuple[str, ...] = ()
 
     @property
     def coded_pixels(self) -> int:
@@ -97,7 +100,7 @@ class _Attempt:
 
 
 def run(
-    jobs: Sequence[Job],
+    plan: Plan,
     prepare: Callable[[Callable[[str], None]], JobRunner],
     policy: OutputPolicy,
     *,
@@ -107,7 +110,7 @@ def run(
     """Do every job.
 
     Args:
-        jobs: the plan.
+        plan: the jobs.
         prepare: called once, before the first file that needs work, with a function that shows the name of what is
             being worked on; returns what does the jobs.
         policy: what to do about existing files, and what to print.
@@ -121,21 +124,25 @@ def run(
         UsageError: an option is wrong, or binary data would be read from or written to a terminal.
         McmError: from ``prepare``.
     """
+    jobs = plan.jobs
     to_stdout = any(job.target == STREAM for job in jobs)
     if policy.json and to_stdout:
         raise UsageError("--json and the data cannot both go to stdout", "give a file with -o")
     if policy.dry_run:
         for job in jobs:
             _print_plan(job, policy)
+        _print_left_out(plan, policy)
         return OK
     if text:
         guard_stdin(job.source for job in jobs)
     else:
         guard_terminal(jobs)
+    if collisions := plan.collisions():
+        complain(collisions)
     start = time.monotonic()
     with Meter(len(jobs), quiet=policy.quiet) as meter:
         report = _Report(policy, compressed, meter)
-        write_output = partial(_write, replace=policy.force)
+        write_output = partial(_write, policy=policy)
         attempts = _attempt_all(jobs, prepare, policy, meter)
         if len(jobs) == 1:
             for attempt in attempts:
@@ -152,11 +159,14 @@ def run(
                         queue.put(attempt)
     if not policy.quiet and not to_stdout:
         click.echo(report.summary(time.monotonic() - start), err=True)
+    _print_left_out(plan, policy)
     return report.exit_code()
 
 
 def decide_action(job: Job, policy: OutputPolicy) -> str:
     """What to do with a job: ``do``, ``skip``, or the reason for refusing it."""
+    if job.collision:
+        return job.collision
     if job.target == STREAM or policy.force:
         return "do"
     try:
@@ -198,9 +208,13 @@ def _attempt_all(
             yield _Attempt(job, action, result, seconds=time.monotonic() - start)
 
 
-def _write(attempt: _Attempt, replace: bool) -> int:
+def _write(attempt: _Attempt, policy: OutputPolicy) -> int:
     """Write a job's output, if there is one; return its bytes."""
-    return write(attempt.job.target, attempt.result.data, replace=replace) if attempt.result else 0
+    job, result = attempt.job, attempt.result
+    if result is None:
+        return 0
+    made_of = result.made_of or (job.source,)
+    return write(job.target, result.data, replace=policy.force, made_of=made_of, preserve=policy.preserve)
 
 
 def _pending_bytes(attempt: _Attempt) -> int:
@@ -252,7 +266,8 @@ class _Report:
 
     def _fail(self, job: Job, message: str) -> None:
         self._failed += 1
-        complain(message, job.name)
+        if not job.collision:  # all that collide have been named in one line
+            complain(message, job.name)
         _print_json(job, self._policy, "failed", error=message)
 
     def _finish(self, job: Job, result: Result, bytes_out: int, seconds: float) -> None:
@@ -297,7 +312,12 @@ class _Report:
 def _print_json(job: Job, policy: OutputPolicy, status: str, **more: object) -> None:
     """One line of JSON on stdout, when asked for."""
     if policy.json:
-        click.echo(json.dumps({**asdict(job), "status": status, **more}))
+        click.echo(json.dumps({**job.names(), "status": status, **more}))
+
+
+def _print_left_out(plan: Plan, policy: OutputPolicy) -> None:
+    if plan.left_out and not policy.quiet:
+        complain(f"warning: {plan.left_out}")
 
 
 def _print_plan(job: Job, policy: OutputPolicy) -> None:

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _REMEDIES: Final = {
+    errno.EBADF: "leave stdin and stdout open",
     errno.ENOENT: "check the name",
     errno.EACCES: "check its permissions",
     errno.EPERM: "check its permissions",
+    errno.EIO: "check the disk, or the connection to it",
+    errno.ESTALE: "check the disk, or the connection to it",
+    errno.ETIMEDOUT: "check the disk, or the connection to it",
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space, or write somewhere else with -o",
     errno.EFBIG: "raise the limit on file sizes, or write somewhere else with -o",

@@ -1,5 +1,6 @@
 """``codec decode``: its options, how they become :class:`DecodeOptions`, and the decoding of files."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from ..errors import UsageError
 from ..options import SCALES, DecodeOptions
 from . import shared_options
 from .batch import JobRunner, Result, run
-from .files import STREAM, Job, plan, read
+from .files import Job, is_written_through, plan, read
 from .pipeline import in_this_process
 from .preview import preview as show_previews
 
@@ -56,6 +57,7 @@ def _scale(context: click.Context, option: click.Parameter, name: str) -> float:
 @click.option("--preview", is_flag=True, help="Show it in the terminal; write nothing.")
 @shared_options.device
 @shared_options.max_pixels
+@shared_options.preserve
 @shared_options.files_and_messages
 def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, preview: bool, **given: Any) -> int:
     """Turn .mcm files into pictures.
@@ -79,9 +81,9 @@ def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, preview
         if output is not None or policy.json:
             raise UsageError("--preview writes no file", "leave out -o and --json, or --preview")
         return show_previews(inputs, recursive=recursive, load=lambda: _decoder(settings))
-    jobs = plan(inputs, output, recursive=recursive, accept=frozenset((".mcm",)), suffix=".png")
-    formats = _formats(jobs)
-    return run(jobs, lambda show: _job_runner(settings, formats), policy, compressed="in")
+    planned = plan(inputs, output, recursive=recursive, accept=frozenset((".mcm",)), suffix=".png")
+    formats = _formats(planned.jobs)
+    return run(planned, lambda show: _job_runner(settings, formats), policy, compressed="in")
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,11 @@ def _formats(jobs: list[Job]) -> dict[str, str]:
     """Pillow's format for every output, so that a wrong extension is found before work starts."""
     from ..image.io import writable_format
 
-    return {job.target: "PNG" if job.target == STREAM else writable_format(job.target) for job in jobs}
+    def format_of(target: str) -> str:
+        nameless = is_written_through(target) and not os.path.splitext(target)[1]
+        return "PNG" if nameless else writable_format(target)
+
+    return {job.target: format_of(job.target) for job in jobs}
 
 
 def _decoder(settings: _DecodeSettings) -> Callable[[bytes], "Bands"]:

@@ -28,12 +28,15 @@ if TYPE_CHECKING:
 
 UNITS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 SECONDS: Final = {"": 1, "s": 1, "min": 60, "h": 3600}
+_NEVER_READ: Final = frozenset((
+    ".ai", ".bpg", ".emf", ".eps", ".flif", ".jxr", ".kra", ".svg", ".svgz", ".wdp", ".wmf", ".xcf",
+))  # fmt: skip
+"""Extensions of pictures that neither Pillow nor a package beside it reads safely."""
 METRICS: Final = ("psnr", "msssim", "lpips")
 """What ``--target`` takes: the metrics of :mod:`mcmcodec.encoder.rate_control`, which imports numpy."""
 SECTIONS: Final = {
     "output": "Output and rate",
-    "keep": "Patches and metadata",
-    "captions": "Caption",
+    "keep": "Patches, metadata and captions",
     "model": "How to run",
 }
 """Sections of the help, each by the name of its first option."""
@@ -47,7 +50,7 @@ class _SectionedCommand(click.Command):
         sections: list[tuple[str, list[tuple[str, str]]]] = []
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
-            if record is None:
+            if record is None or "--help" in parameter.opts:  # who reads this knows that one
                 continue
             if parameter.name in SECTIONS:
                 sections.append((SECTIONS[parameter.name], []))
@@ -113,8 +116,9 @@ class _RegionMap(click.Path):
 @click.command(cls=_SectionedCommand, short_help="Turn pictures into .mcm files.")
 @shared_options.inputs
 @shared_options.output("beside input")
+@click.option("--full-name", is_flag=True, help="Keep extensions: photo.jpg becomes photo.jpg.mcm.")
 @click.option("-q", "--quality", metavar="0..100", help=f"0 smallest, 100 best.  [default: {EncodeOptions.quality}]")
-@click.option("-b", "--bpp", metavar="BPP", type=float, help="As near to these bits per pixel as possible.")
+@click.option("-b", "--bpp", metavar="BPP", type=float, help="Aim at these bits per pixel, within 1 %.")
 @click.option("--max-bytes", metavar="SIZE", type=_size, help="The best that fits into 800, 12kB, ...")
 @links.for_messages
 @click.option("--armor", is_flag=True, help="Write printable text; codec decode reads it.")
@@ -137,6 +141,7 @@ class _RegionMap(click.Path):
 )
 @shared_options.background
 @click.option("--keep-metadata", is_flag=True, help="Carry EXIF and XMP along (compressed).")
+@click.option("--allow-damaged", is_flag=True, help="Encode what is there of a damaged picture.")
 @click.option("--caption", "captions", metavar="TEXT", multiple=True, help="Caption to keep; of several, the cheapest.")
 @click.option(
     "--caption-from", metavar="SOURCE", multiple=True, help="sidecar (photo.txt), metadata, FILE.csv or none."
@@ -151,13 +156,15 @@ class _RegionMap(click.Path):
 @shared_options.device
 @click.option("--engine", type=click.Choice(("local", "ray")), default="local", help="local, or ray: many processes.")
 @shared_options.max_pixels
+@shared_options.preserve
 @shared_options.files_and_messages
-def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, engine: str, **given: Any) -> int:
+def encode(
+    inputs: tuple[str, ...], output: str | None, recursive: bool, engine: str, full_name: bool, **given: Any
+) -> int:
     """Turn pictures into .mcm files; of a folder, all pictures in it.
 
     \b
     Examples:
-      codec encode photo.jpg                       writes photo.mcm
       codec encode -q 20 photo.png -o small.mcm
       codec encode -r album -o packed              mirrors the folder
     """
@@ -167,7 +174,12 @@ def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, engine:
     settings = _settings(given)
     alphabet = links.LINKS[given["messages"].link].alphabet if given["messages"] else "base91"
     suffix = ".txt" if given["armor"] else ".mcm"
-    jobs = plan(inputs, output, recursive=recursive, accept=readable_extensions(), suffix=suffix)
+    readable = readable_extensions()
+    unreadable = _picture_extensions() - readable
+    planned = plan(
+        inputs, output, recursive=recursive, accept=readable, suffix=suffix, full_name=full_name, unreadable=unreadable
+    )
+    jobs = planned.jobs
     budget = settings.target.total_bytes is not None
     if engine == "ray" and (budget or any(job.source == STREAM for job in jobs)):
         raise UsageError("--engine ray takes files, each with a rate of its own", "leave out --total-bytes and -")
@@ -184,7 +196,14 @@ def encode(inputs: tuple[str, ...], output: str | None, recursive: bool, engine:
             return partial(encoder.encode_to_budget, show=show)
         return in_this_process(encoder.load, encoder.encode, LoadedPicture.memory)
 
-    return run(jobs, prepare, policy, compressed="out", text=given["armor"])
+    return run(planned, prepare, policy, compressed="out", text=given["armor"])
+
+
+def _picture_extensions() -> frozenset[str]:
+    """Extensions of pictures, whether they can be read here or not, beside those of Pillow's formats."""
+    from ..image.optional_formats import PACKAGES
+
+    return _NEVER_READ.union(*(package.extensions for package in PACKAGES))
 
 
 def _settings(given: dict[str, Any]) -> EncodeSettings:
@@ -206,7 +225,7 @@ def _settings(given: dict[str, Any]) -> EncodeSettings:
         raise UsageError(
             "--mode caption keeps nothing but a caption, and there is none", "give --caption or --caption-from"
         )
-    rest = ("model", "device", "max_pixels", "background", "keep_metadata", "roi")
+    rest = ("model", "device", "max_pixels", "background", "keep_metadata", "allow_damaged", "roi")
     return EncodeSettings(options, _rate_target(given, options), captions, **{name: given[name] for name in rest})
 
 

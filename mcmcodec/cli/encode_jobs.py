@@ -75,6 +75,7 @@ class EncodeSettings:
         max_pixels: larger pictures are refused.
         background: colour to lay transparent pictures over, or None.
         keep_metadata: whether EXIF and XMP go along.
+        allow_damaged: whether to take what there is of a damaged picture.
         roi: path of a region map, one of :data:`DETECTORS`, or None.
     """
 
@@ -86,6 +87,7 @@ class EncodeSettings:
     max_pixels: int
     background: str | None
     keep_metadata: bool
+    allow_damaged: bool
     roi: str | None
 
 
@@ -131,11 +133,12 @@ class PictureEncoder:
 
         given = self._settings
         file = seekable(job.source)
-        with open_image(file, given.max_pixels) as image:
+        with open_image(file, given.max_pixels, allow_damaged=given.allow_damaged) as image:
             caption = self._caption(job.source, image)
             source = prepare(
-                image, background=given.background, keep_metadata=given.keep_metadata, max_pixels=given.max_pixels
-            )
+                image, background=given.background, keep_metadata=given.keep_metadata, max_pixels=given.max_pixels,
+                allow_damaged=given.allow_damaged,
+            )  # fmt: skip
         size = os.path.getsize(file) if isinstance(file, str) else len(file.getvalue())
         options = replace(given.options, roi=self._region_map(source.rgb), caption=caption)
         return LoadedPicture(source, size, options)

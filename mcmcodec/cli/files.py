@@ -3,11 +3,12 @@
 import os
 import stat
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..errors import InputError, UsageError
 from . import remote
@@ -19,10 +20,21 @@ MAX_FILE: Final = 2**30
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One input and the output that it becomes; ``-`` stands for stdin and stdout."""
+    """One input and the output that it becomes; ``-`` stands for stdin and stdout.
+
+    Attributes:
+        source: the input.
+        target: the output.
+        collision: why it is not done, where another input would become the same output; else empty.
+    """
 
     source: str
     target: str
+    collision: str = ""
+
+    def names(self) -> dict[str, object]:
+        """Input and output, for a line of JSON."""
+        return {"source": self.source, "target": self.target}
 
     @property
     def name(self) -> str:
@@ -33,6 +45,32 @@ class Job:
     def target_name(self) -> str:
         """The output's name in messages."""
         return "stdout" if self.target == STREAM else self.target
+
+
+def descriptor(name: str) -> int | None:
+    """The number of the open file that a name such as ``/dev/stdout`` or ``/dev/fd/63`` stands for; None for others."""
+    for _ in range(40):  # links, as many as Linux follows
+        folder, last = os.path.split(os.path.abspath(name))
+        folder = os.path.realpath(folder)
+        if last.isdecimal() and folder in ("/dev/fd", f"/proc/{os.getpid()}/fd"):
+            return int(last)
+        name = os.path.join(folder, last)
+        if not os.path.islink(name):
+            return None
+        name = os.path.join(folder, os.readlink(name))
+    return None
+
+
+def is_written_through(target: str) -> bool:
+    """Whether an output is an open file, a pipe or a device: it is written to as it is, and never replaced."""
+    if target == STREAM or is_address(target):
+        return target == STREAM
+    return descriptor(target) is not None or (os.path.exists(target) and not _is_file_or_folder(target))
+
+
+def _is_file_or_folder(path: str) -> bool:
+    mode = os.stat(path).st_mode
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 def source_name(source: str) -> str:
@@ -53,44 +91,98 @@ class Found:
         return source_name(self.path)
 
 
+class Plan(NamedTuple):
+    """What there is to do.
+
+    Attributes:
+        jobs: at least one; those that do not collide have outputs of their own.
+        remedy: what to do about collisions, empty without any.
+        left_out: which pictures in folders cannot be read, in words for people; empty if there are none.
+    """
+
+    jobs: list[Job]
+    remedy: str = ""
+    left_out: str = ""
+
+    def collisions(self) -> str:
+        """All that collide, in one line; empty if none does."""
+        reasons = dict.fromkeys(job.collision for job in self.jobs if job.collision)
+        count = sum(bool(job.collision) for job in self.jobs)
+        return f"{count} files left out: {', '.join(reasons)}; {self.remedy}" if reasons else ""
+
+
 def plan(
-    inputs: Sequence[str], output: str | None, *, recursive: bool, accept: AbstractSet[str], suffix: str
-) -> list[Job]:
+    inputs: Sequence[str], output: str | None, *, recursive: bool, accept: AbstractSet[str], suffix: str,
+    full_name: bool | None = None, unreadable: AbstractSet[str] = frozenset(),
+) -> Plan:  # fmt: skip
     """Decide on every output before any work.
 
     Args:
         inputs: Files, folders and ``-``.
-        output: ``-o``: a file, a folder or ``-``; None puts outputs beside inputs, and stdin to stdout.
+        output: ``-o``: a file, a folder or ``-``; None puts outputs beside inputs, and that of stdin or of another
+            open file (``<(command)`` in a shell) to stdout.
         recursive: Whether folders are entered to any depth; otherwise only their own files are taken.
         accept: Extensions, in lower case with their dot, of the files to take from folders.
         suffix: Extension of the outputs, with its dot.
-
-    Returns:
-        At least one job, each with an output of its own.
+        full_name: Whether ``suffix`` follows the input's extension (``photo.jpg.mcm``) rather than replaces it; None
+            where a command cannot be told.
+        unreadable: Extensions of pictures that cannot be read: they are counted, not taken, in folders.
 
     Raises:
-        UsageError: Nothing to do, outputs that collide, or an output that makes no sense.
+        UsageError: Nothing to do, nothing but outputs that collide, or an output that makes no sense.
     """
-    found = find(inputs, recursive=recursive, accept=accept)
+    found = find(inputs, recursive=recursive, accept=accept | unreadable)
+    taken = [one for one in found if one.path in inputs or _extension(one.path) not in unreadable]
+    left_out = _left_out([one for one in found if one not in taken]) if len(taken) < len(found) else ""
+    found = taken
+    if not found:
+        raise UsageError(*f"nothing to do: {left_out}".split("; ", 1))
     several = len(found) > 1 or any(name != STREAM and name != found[0].path and _is_tree(name) for name in inputs)
     if output == STREAM and len(found) > 1:
         raise UsageError(f"{len(found)} inputs cannot go to one stdout", "give one input, or a folder with -o")
     folder = output is not None and output != STREAM and _is_folder(output, several=several)
     jobs = []
     for one in found:
-        renamed = os.path.splitext(one.relative)[0] + suffix
-        if output is None and one.path != STREAM:
-            target = os.path.splitext(one.path)[0] + suffix
-        elif output is None:
-            target = STREAM
+        stem = str if full_name else _without_extension
+        nameless = one.path == STREAM or descriptor(one.path) is not None
+        if output is None:
+            target = STREAM if nameless else stem(one.path) + suffix
         elif not folder:
             target = output
-        elif one.path == STREAM:
-            raise UsageError("stdin has no name to give a file in a folder", "give a file with -o")
+        elif nameless:
+            raise UsageError(f"{one.name} has no name to give a file in a folder", "give a file with -o")
         else:
-            target = os.path.join(output, renamed)
+            target = os.path.join(output, stem(one.relative) + suffix)
         jobs.append(Job(one.path, target))
-    return _without_collisions(jobs)
+    _refuse_overwriting(jobs)
+    marked = _mark_collisions(jobs)
+    collided = [job for job in marked if job.collision]
+    helps = full_name is False and _differ_in_extension(collided)
+    remedy = "give --full-name (photo.jpg.mcm)" if helps else "rename one, or run them apart with -o"
+    if len(collided) == len(marked):
+        raise UsageError(", ".join(dict.fromkeys(job.collision for job in collided)), remedy)
+    return Plan(marked, remedy if collided else "", left_out)
+
+
+def _left_out(found: Sequence[Found]) -> str:
+    """What is said about pictures that cannot be read: ``3 files left out: .heic 2, .cr2 1; pip install ...``."""
+    from ..image.optional_formats import package_for
+
+    extensions = Counter(_extension(one.path) for one in found)
+    counts = ", ".join(f"{extension} {number}" for extension, number in extensions.most_common())
+    packages = dict.fromkeys(one.name for extension in extensions if (one := package_for(extension)))
+    rest = [extension for extension in extensions if package_for(extension) is None]
+    remedies = [f"pip install {' '.join(packages)}"] if packages else []
+    remedies += [f"convert {' and '.join(rest)} to PNG"] if rest else []
+    return f"{len(found)} file{'' if len(found) == 1 else 's'} left out: {counts}; {', '.join(remedies)}"
+
+
+def _extension(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
+
+
+def _without_extension(path: str) -> str:
+    return os.path.splitext(path)[0]
 
 
 def find(inputs: Sequence[str], *, recursive: bool, accept: AbstractSet[str]) -> list[Found]:
@@ -102,7 +194,7 @@ def find(inputs: Sequence[str], *, recursive: bool, accept: AbstractSet[str]) ->
     """
     found: dict[str, Found] = {}
     for name in inputs:
-        if name == STREAM:
+        if name == STREAM or descriptor(name) == 0:
             if STREAM in found:
                 raise UsageError("stdin is named twice", "give - once")
             found[STREAM] = Found(STREAM, STREAM)
@@ -125,14 +217,13 @@ def _is_tree(name: str) -> bool:
 
 
 def exists(target: str) -> bool:
-    """Whether writing would replace a file; devices and pipes are there to be written to."""
+    """Whether writing would replace a file; open files, devices and pipes are there to be written to."""
     if is_address(target):
         return remote.exists(target)
     try:
-        mode = os.stat(target).st_mode
+        return _is_file_or_folder(target) and descriptor(target) is None
     except FileNotFoundError:
         return False
-    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 def read(source: str) -> bytes:
@@ -208,10 +299,9 @@ def _is_folder(output: str, *, several: bool) -> bool:
     return False
 
 
-def _without_collisions(jobs: list[Job]) -> list[Job]:
-    """Refuse outputs that would overwrite each other or an input."""
+def _refuse_overwriting(jobs: Sequence[Job]) -> None:
+    """UsageError where an output would overwrite an input."""
     sources = {os.path.realpath(job.source): job.source for job in jobs if job.source != STREAM}
-    claimed: dict[str, str] = {}
     for job in jobs:
         if job.target == STREAM:
             continue
@@ -220,10 +310,26 @@ def _without_collisions(jobs: list[Job]) -> list[Job]:
             if sources[real] == job.source and not exists(job.source):  # as with programs that take IN and OUT
                 raise UsageError(f"there is no {job.source} to read", f"to write it, say -o {job.source}")
             raise UsageError(f"{job.target} would overwrite the input {sources[real]}", "give another name with -o")
-        if real in claimed:
-            raise UsageError(
-                f"{claimed[real]} and {job.name} would both become {job.target}",
-                "rename one, or run them apart with -o",
-            )
-        claimed[real] = job.name
-    return jobs
+
+
+def _mark_collisions(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs; those that would become the same output say so.
+
+    None of them is done: with one of them done, a later run with ``--skip-existing`` would take it for the other.
+    """
+    claims: dict[str, list[Job]] = {}
+    for job in jobs:
+        claims.setdefault(job.target if job.target == STREAM else os.path.realpath(job.target), []).append(job)
+    reasons = {}
+    for rivals in claims.values():
+        if len(rivals) > 1:
+            *names, last = (job.name for job in rivals)
+            all_of_them = f"{', '.join(names)} and {last} would {'both' if len(rivals) == 2 else 'all'} become"
+            reasons.update({job: f"{all_of_them} {rivals[0].target}" for job in rivals})
+    return [replace(job, collision=reasons[job]) if job in reasons else job for job in jobs]
+
+
+def _differ_in_extension(jobs: Sequence[Job]) -> bool:
+    """Whether jobs have outputs of their own if these keep the extensions of the inputs."""
+    names = {(os.path.realpath(job.target), os.path.basename(job.source)) for job in jobs}
+    return len(names) == len(jobs)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -11,7 +12,7 @@ from ..errors import FormatError, InputError, McmError, UsageError
 from . import shared_options
 from .batch import FAILED, JobRunner, Result, run
 from .console import complain, explain, printable
-from .files import STREAM, Found, Job, find, guard_stdin, read
+from .files import STREAM, Found, Job, Plan, find, guard_stdin, read
 from .split import BINARY, TEXT
 
 if TYPE_CHECKING:
@@ -58,9 +59,12 @@ def join(
     found = find(inputs, recursive=recursive, accept=_ACCEPTED)
     guard_stdin(one.path for one in found)
     messages, unreadable = _collect(found)
+    if unreadable and not messages:
+        return FAILED
     pictures = _pictures(messages, allow_truncated=allow_truncated, only=stream, quiet=policy.quiet)
     jobs = _jobs(pictures, inputs, output)
-    code = run([*jobs], lambda show: _job_runner(jobs), policy, compressed="out")
+    paths = tuple(one.path for one in found)
+    code = run(Plan([*jobs]), lambda show: _job_runner(jobs, paths), policy, compressed="out")
     return FAILED if unreadable else code
 
 
@@ -71,7 +75,7 @@ class _Picture:
     stream: "Stream"
     data: bytes
 
-    def result(self) -> Result:
+    def result(self, made_of: tuple[str, ...]) -> Result:
         """What to write and to report."""
         from ..bitstream.container import parse_header
 
@@ -80,7 +84,7 @@ class _Picture:
         arrived = sum(map(len, stream.payloads.values()))
         lost = () if stream.complete else (f"only its beginning: {_missing(stream)}",)
         details = {"stream": stream.name, "arrived": len(stream.payloads), "needed": stream.needed}
-        return Result(self.data, arrived, header.width, header.height, details, lost)
+        return Result(self.data, arrived, header.width, header.height, details, lost, made_of=made_of)
 
 
 def _collect(found: Sequence[Found]) -> tuple[list[bytes], bool]:
@@ -181,9 +185,9 @@ def _jobs(pictures: Sequence[_Picture], inputs: Sequence[str], output: str | Non
     return jobs
 
 
-def _job_runner(pictures: dict[Job, _Picture]) -> JobRunner:
+def _job_runner(pictures: dict[Job, _Picture], made_of: tuple[str, ...]) -> JobRunner:
     def run_jobs(jobs: Sequence[Job]) -> Generator[tuple[Job, Callable[[], Result]], None, None]:
         for job in jobs:
-            yield job, pictures[job].result
+            yield job, partial(pictures[job].result, made_of)
 
     return run_jobs

@@ -64,6 +64,7 @@ for command in (
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit; no traceback gets out unless MCMCODEC_DEBUG is set."""
+    _replace_closed_streams()
     _silence_libraries()
     # The threads of OpenBLAS wait busily for work and slow those of torch down; small products do not need them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -84,6 +85,26 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
+def _replace_closed_streams() -> None:
+    """Put something in place of standard streams that the caller closed: using it is an error, as of any closed file.
+
+    Otherwise the next file that is opened would get the number, and what is meant for stdout would go into it. The null
+    device is opened the wrong way round, as GNU's stdopen does; but what is said on stderr may get lost.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        opened = os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_WRONLY)
+        with contextlib.suppress(OSError):
+            os.fstat(number)  # something else has it by now, or it is what was just opened
+            number = opened
+        if opened != number:
+            os.dup2(opened, number)
+            os.close(opened)
+        mode = "w" if name != "stdin" else "r"
+        setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
 def _silence_libraries() -> None:
     """Keep warnings of Pillow and torch about input files off stderr, unless -W or PYTHONWARNINGS asks for them."""
     if not sys.warnoptions:
@@ -97,7 +118,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         code = cli.main(arguments, prog_name="codec", standalone_mode=False)
-        sys.stdout.flush()
+        if code != FAILED:  # else it has been said what is wrong, perhaps with stdout
+            sys.stdout.flush()
         return code if isinstance(code, int) else OK
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
@@ -119,7 +141,8 @@ def _stop(message: str, given: Sequence[str], code: int) -> int:
     """Print why the command ends, as JSON too where that is asked for and stdout is not for data."""
     complain(message)
     if "--json" in given and STREAM not in given:
-        click.echo(json.dumps({"status": "failed", "error": message, "code": code}))
+        with contextlib.suppress(OSError):  # stdout may be what is wrong
+            click.echo(json.dumps({"status": "failed", "error": message, "code": code}))
     return code
 
 

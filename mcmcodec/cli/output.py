@@ -6,15 +6,18 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from io import BytesIO
-from typing import IO, Self
+from operator import and_
+from typing import IO, Final, Self
 
 from ..errors import InputError
 from . import remote
-from .files import STREAM
+from .files import STREAM, descriptor
 from .remote import is_address
 
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 Output = bytes | Callable[[IO[bytes]], None]
 """Content of an output: its bytes, or a function that writes them into a binary file piece by piece."""
 
@@ -28,16 +31,22 @@ class OutputExists(InputError):
         return cls(f"{target} exists", "give -f to overwrite it or --skip-existing")
 
 
-def write(target: str, data: Output, *, replace: bool = True) -> int:
+def write(
+    target: str, data: Output, *, replace: bool = True, made_of: Sequence[str] = (), preserve: bool = False
+) -> int:
     """Write an output whole or not at all.
 
     A plain file is written under a temporary name in its folder and then renamed; a symbolic link is
-    followed; a device or pipe is written directly. Folders on the way are made.
+    followed; a device, a pipe or a file that is open already (``/dev/stdout``, ``/dev/fd/63``) is written
+    to as it is. Folders on the way are made. A new file has the permissions of any new file, one that replaces
+    another has those of the old one; but nobody may do with it what he may not do with the files it was made of.
 
     Args:
         target: Where to.
         data: Its bytes, or a function that writes them into a binary file.
         replace: Whether an existing file is replaced, even one that appeared after the command began.
+        made_of: Inputs that the output was made of.
+        preserve: Whether a file gets the permissions and the times of what it was made of.
 
     Returns:
         How many bytes were written.
@@ -46,16 +55,20 @@ def write(target: str, data: Output, *, replace: bool = True) -> int:
         OutputExists: there is a file already, and ``replace`` is false.
         OSError: It cannot be written; nothing is left behind.
     """
-    if target == STREAM or is_address(target):
-        whole = _whole(data)
-        if target == STREAM:
-            sys.stdout.buffer.write(whole)
-            sys.stdout.buffer.flush()
-        else:
-            remote.write(target, whole)
+    if is_address(target):
+        remote.write(target, whole := _whole(data))
+        return len(whole)
+    number = 1 if target == STREAM else descriptor(target)
+    if number == 1:
+        sys.stdout.buffer.write(whole := _whole(data))
+        sys.stdout.buffer.flush()
         return len(whole)
     try:
-        return _write_file(os.path.realpath(target), data, replace=replace)
+        if number is not None:
+            # not opened by its name, which would begin at its start again
+            with open(os.dup(number), "wb") as file:
+                return file.write(_whole(data))
+        return _write_file(target, data, [*_facts(made_of)], replace=replace, preserve=preserve)
     except FileExistsError as error:
         if replace or error.filename2 is None:
             raise OSError(error.errno, error.strerror, target) from error
@@ -79,23 +92,40 @@ def _write_into(data: Output, file: IO[bytes]) -> int:
     return file.tell()
 
 
-def _write_file(target: str, data: Output, *, replace: bool) -> int:
+def _facts(sources: Sequence[str]) -> Iterator[os.stat_result]:
+    """Permissions and times of those inputs that are files or folders."""
+    for source in sources:
+        if source != STREAM and not is_address(source) and descriptor(source) is None:
+            with contextlib.suppress(OSError):
+                yield os.stat(source)
+
+
+def _write_file(
+    target: str, data: Output, made_of: Sequence[os.stat_result], *, replace: bool, preserve: bool
+) -> int:
     if os.path.exists(target) and not os.path.isfile(target):
         whole = _whole(data)  # a device has no place to tell
         with open(target, "wb") as file:
             return file.write(whole)
+    target = os.path.realpath(target)
     folder = os.path.dirname(target)
     os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, f".codec-{secrets.token_hex(6)}.tmp")
+    widest = reduce(and_, (stat.S_IMODE(facts.st_mode) for facts in made_of), 0o777)
+    old = stat.S_IMODE(os.stat(target).st_mode) if replace and os.path.exists(target) else None
+    # Not the tempfile module: its files are private, and an output has the permissions of any new file.
+    new = os.open(temporary, _NEW, 0o666 & widest & (0o777 if old is None else old))
     try:
-        # Not the tempfile module: its files are private, and an output has the permissions of any new file.
-        with open(temporary, "xb") as file:
+        with open(new, "wb") as file:
             size = _write_into(data, file)
+        if old is not None:
+            os.chmod(temporary, old & widest)
+        if preserve and made_of:
+            os.chmod(temporary, widest)
+            os.utime(temporary, ns=(made_of[0].st_atime_ns, made_of[0].st_mtime_ns))
         if not replace:
             _rename_unless_exists(temporary, target)
             return size
-        if os.path.exists(target):
-            os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -12,6 +12,7 @@ from ..bitstream import limits
 from ..errors import UsageError
 from ..options import DecodeOptions, EncodeOptions
 from .batch import OutputPolicy
+from .files import STREAM, descriptor
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -62,7 +63,9 @@ def _background(context: click.Context, option: click.Parameter, name: str | Non
     return name
 
 
-inputs = click.argument("inputs", metavar="FILES|FOLDERS|-", nargs=-1, required=True, type=click.Path(allow_dash=True))
+# not checked before the work begins: one that cannot be read must not cost the others
+_PATH: Final = click.Path(allow_dash=True, readable=False)
+inputs = click.argument("inputs", metavar="FILES|FOLDERS|-", nargs=-1, required=True, type=_PATH)
 background = click.option(
     "--background", metavar="COLOUR", callback=_background, help="Lay transparency over it: white, #102030."
 )
@@ -89,13 +92,19 @@ files_and_messages = in_order(
     verbose,
     as_json,
 )
-"""Options of encode and decode: ``recursive``, and what :func:`output_policy` takes."""
+"""Options about files and messages: ``recursive``, and what :func:`output_policy` takes."""
+preserve = click.option("-p", "--preserve", is_flag=True, help="Outputs get time and permissions of inputs.")
 
 
 def output(default: str) -> Decorator:
     """The option ``-o``; ``default`` says in words what its absence means."""
     text = f"File, folder or -.  [default: {default}]"
-    return click.option("-o", "--output", metavar="PATH", type=click.Path(allow_dash=True), help=text)
+    return click.option("-o", "--output", metavar="PATH", type=_PATH, callback=_stdout_by_any_name, help=text)
+
+
+def _stdout_by_any_name(context: click.Context, option: click.Parameter, name: str | None) -> str | None:
+    """``-`` for ``/dev/stdout`` and other names of it."""
+    return STREAM if name is not None and descriptor(name) == 1 else name
 
 
 def output_policy(settings: dict[str, Any]) -> OutputPolicy:
@@ -105,4 +114,5 @@ def output_policy(settings: dict[str, Any]) -> OutputPolicy:
         UsageError: two of them contradict each other.
     """
     names = ("force", "skip_existing", "dry_run", "quiet", "verbose")
-    return OutputPolicy(**{name: settings.pop(name) for name in names}, json=settings.pop("as_json"))
+    rest = {"json": settings.pop("as_json"), "preserve": settings.pop("preserve", False)}
+    return OutputPolicy(**{name: settings.pop(name) for name in names}, **rest)

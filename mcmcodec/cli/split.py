@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import click
@@ -16,7 +16,7 @@ from ..errors import UsageError
 from . import shared_options
 from .batch import ALL_SKIPPED, FAILED, OK, OutputPolicy, decide_action
 from .console import complain, explain, printable
-from .files import STREAM, Job, guard_stdin, guard_terminal, plan, read
+from .files import STREAM, Job, Plan, guard_stdin, guard_terminal, plan, read
 from .links import LINKS, for_link
 from .output import OutputExists, write
 
@@ -75,8 +75,8 @@ def split(
         alphabet = alphabet or (preset.alphabet if preset else "base91")
     limit = size or (preset.size if preset else 0)
     room = armor.room(limit, alphabet) if alphabet else limit
-    jobs = plan(inputs, output, recursive=recursive, accept=frozenset((".mcm",)), suffix=FOLDER)
-    return _run(jobs, _Splitter(room, redundancy, alphabet), policy)
+    planned = plan(inputs, output, recursive=recursive, accept=frozenset((".mcm",)), suffix=FOLDER)
+    return _run(planned, _Splitter(room, redundancy, alphabet), policy)
 
 
 class _Splitter:
@@ -104,8 +104,9 @@ class _Splitter:
             yield os.path.join(target, f"{number:03d}{TEXT if lines else BINARY}"), data
 
 
-def _run(jobs: list[Job], splitter: _Splitter, policy: OutputPolicy) -> int:
+def _run(plan: Plan, splitter: _Splitter, policy: OutputPolicy) -> int:
     """Do every job; return the exit code."""
+    jobs = plan.jobs
     to_stdout = any(job.target == STREAM for job in jobs)
     if policy.json and to_stdout:
         raise UsageError("--json and the data cannot both go to stdout", "give a file with -o")
@@ -115,6 +116,8 @@ def _run(jobs: list[Job], splitter: _Splitter, policy: OutputPolicy) -> int:
         guard_terminal(jobs)
     if len(jobs) == 1 and not policy.quiet:
         policy = replace(policy, verbose=True)
+    if (collisions := plan.collisions()) and not policy.dry_run:
+        complain(collisions)
     statuses, counts = zip(*(_do(job, splitter, policy) for job in jobs), strict=True)
     if len(jobs) > 1 and not policy.quiet and not policy.dry_run:
         done = statuses.count("ok")
@@ -167,7 +170,7 @@ def _split_file(job: Job, splitter: _Splitter, policy: OutputPolicy) -> dict[str
         _remove_messages(job.target)
     for path, out in outputs:
         try:
-            write(path, out, replace=policy.force)
+            write(path, out, replace=policy.force, made_of=(job.source,))
         except OutputExists:
             raise OutputExists.of(job.target) from None
     return facts
@@ -182,10 +185,10 @@ def _remove_messages(folder: str) -> None:
 
 
 def _report(job: Job, status: str, facts: dict[str, object], policy: OutputPolicy) -> None:
-    if status == "failed":
+    if status == "failed" and not job.collision:
         complain(str(facts["error"]), job.name)
     if policy.json:
-        click.echo(json.dumps({**asdict(job), "status": status, **facts}))
+        click.echo(json.dumps({**job.names(), "status": status, **facts}))
         return
     line = f"{job.name} -> {job.target_name}"
     if policy.dry_run:

@@ -8,8 +8,8 @@ from .output import write
 
 
 @click.command(short_help="Make a small PNG, for file managers.")
-@click.argument("source", metavar="FILE", type=click.Path(allow_dash=True))
-@click.argument("target", metavar="PNG", type=click.Path(allow_dash=True))
+@click.argument("source", metavar="FILE", type=click.Path(allow_dash=True, readable=False))
+@click.argument("target", metavar="PNG", type=click.Path(allow_dash=True, readable=False))
 @click.option("-s", "--size", type=click.IntRange(1, 4096), default=256, show_default=True, help="Longest side.")
 @shared_options.device
 @shared_options.max_pixels
@@ -33,4 +33,4 @@ def thumbnail(source: str, target: str, size: int, device: str, max_pixels: int)
     scale = next((1 / n for n in (8, 4, 2) if longest >= n * size), 1)
     picture = Codec(device=device, max_pixels=max_pixels).decode(data, scale=scale)
     picture.thumbnail((size, size))
-    write(target, save_bytes(picture, "PNG"))
+    write(target, save_bytes(picture, "PNG"), made_of=(source,))

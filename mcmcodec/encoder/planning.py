@@ -125,7 +125,9 @@ def _quantize(
     """The plan with these patches visible; ``wanted``, all patches' latents, tells what hiding some loses."""
     weights = transforms.weights
     error = error_per_bit(options.quality, transforms.gains(options.quality))
-    strength = float(weights.card["tuning"]["rdoq_strength"]) if options.effort > 1 else 0.0
+    strength = options.rdoq_strength
+    if strength is None:
+        strength = float(weights.card["tuning"]["rdoq_strength"]) if options.effort > 1 else 0.0
     coarse = error_per_bit(options.quality, transforms.coarse_gains(options.quality))
     symbols = RdoqQuantizer(*analysis, visible, weights.entropy.tables, strength * error, strength * coarse)
     every, none = bool(visible.all()), not visible.any()

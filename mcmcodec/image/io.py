@@ -243,7 +243,8 @@ def save_bytes(image: Image.Image, name: str) -> bytes:
     try:
         image.save(out, format=name, **options)
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"cannot be written as {name} ({_brief(error)})", "write .png instead") from error
+        remedy = "" if name == "PNG" else "write .png instead"
+        raise InputError(f"cannot be written as {name} ({_brief(error)})", remedy) from error
     return out.getvalue()
 
 
@@ -305,7 +306,9 @@ def _first(source: str | os.PathLike[str] | IO[bytes], start: bytes) -> Image.Im
     package = optional_formats.package_of(start)
     if package is not None and not package.installed:
         raise _missing(package)
-    raise InputError("not a picture in a format that can be read", "convert it to PNG first")
+    named_png = isinstance(source, (str, os.PathLike)) and os.fspath(source).lower().endswith(".png")
+    remedy = _WHOLE if named_png else "convert it to PNG first"
+    raise InputError("not a picture in a format that can be read", remedy)
 
 
 def _open_png(source: str | os.PathLike[str] | IO[bytes], allow_damaged: bool) -> Image.Image:

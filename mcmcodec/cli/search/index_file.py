@@ -237,8 +237,10 @@ def _cache() -> str:
         return os.path.join(os.path.abspath(named), "search")
     from platformdirs import user_cache_dir
 
-    found = user_cache_dir("mcmcodec", appauthor=False)
-    # A user without a home gets a path from the current folder, which may be the archive.
+    # A user without a home is an error of some versions; others give a path in the current folder, perhaps the archive.
+    found = ""
+    with contextlib.suppress(RuntimeError):
+        found = user_cache_dir("mcmcodec", appauthor=False)
     if not os.path.isabs(found):
         raise UnwritableIndex("there is no folder for caches")
     return os.path.join(found, "search")
