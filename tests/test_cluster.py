@@ -74,7 +74,7 @@ def test_engine_makes_no_difference(codec: Command, here: Path, picture: Callabl
     assert [line for line in there.err.splitlines() if line.startswith("codec: ")] == [
         "codec: in/2.png: the picture is odd; take another",
         "codec: in/3.png: not enough memory; close other programs or scale the picture down",
-        "codec: in/7.png: not a picture in a format that can be read; convert it to PNG first",
+        "codec: in/7.png: not a picture in a format that can be read; get a whole copy of the file",
     ]
     assert there.err.splitlines()[-1].startswith("5 images, ") and there.err.endswith(", 3 failed\n")
     assert ray.log == ["init", {"num_cpus": 1, "num_gpus": 0.5}, "shutdown"]
@@ -130,7 +130,7 @@ def test_ray_makes_the_same_files(tiny: Path, here: Path, capsys: pytest.Capture
     capsys.readouterr()
     assert run("in", "-o", "cluster", "--engine", "ray") == 1
     said = capsys.readouterr().err.splitlines()
-    assert said[0] == "codec: in/2.png: not a picture in a format that can be read; convert it to PNG first"
+    assert said[0] == "codec: in/2.png: not a picture in a format that can be read; get a whole copy of the file"
     assert said[-1].startswith("4 images, ") and said[-1].endswith(", 1 failed")
     names = sorted(os.listdir("local"))
     assert names == sorted(os.listdir("cluster")) == ["0.mcm", "1.mcm", "3.mcm", "4.mcm"]
