@@ -36,7 +36,7 @@ BUDGET = 6.0
 
 
 def sized(kind: str) -> ModelConfig:
-    """The small configuration with the blocks that the budget allows in the decoder, half as many in the encoder."""
+    """The small configuration with as many blocks as the budget allows; the encoder has half as many."""
     plain = operations(Synthesis(SMALL), SMALL)
     plan = ""
     while True:
