@@ -8,7 +8,7 @@ a :class:`SymbolReader`, decodes symbols; the encoder's (``mcmcodec.encoder.rdoq
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -164,8 +164,8 @@ def code_latents(
         known = Neighbours(*grid, model.features + model.coarse)
         known.cells[1:-1, 1:-1, : model.features] = psi_coarse
         c_hat = np.zeros((*grid, model.coarse), np.int32)
-        every = [_positions(*grid, parity) for parity in PARITIES]
-        _code_slices(model.coarse_nets, model.coarse_slices, known, model.features, every, quality, io.coarse, c_hat)
+        coarse_slices = zip(model.coarse_nets, model.coarse_slices, strict=True)
+        _code_slices(coarse_slices, known, model.features, quality, io.coarse, c_hat)
         expected = model.predictor.predict(c_hat, quality, rows, cols)
         given = (scaled(expected, model.offset_weight, WEIGHT_BITS), expected)
 
@@ -173,19 +173,18 @@ def code_latents(
     known = Neighbours(rows, cols, at + 1 + model.channels)
     known.cells[1:-1, 1:-1, : model.features] = psi
     known.cells[1:-1, 1:-1, model.features : at] = expected
-    every = [_positions(rows, cols, parity) for parity in PARITIES]
     v_hat = np.zeros((rows, cols, model.channels), np.int32)
-    _code_slices(model.nets[:first], model.slices[:first], known, at, every, quality, io.latents, v_hat, given)
+    slices = list(zip(model.nets[:last], model.slices[:last], strict=True))
+    _code_slices(slices[:first], known, at, quality, io.latents, v_hat, given)
     base = sum(model.slices[:first])
     at += base
     mask = np.full((rows, cols), not none_visible)
     if not all_visible and not none_visible:
         io.begin("mask")
         known.cells[1:-1, 1:-1, at] = keep
-        mask = _code_mask(model, io, known, every, quality, (rows, cols))
+        mask = _code_mask(model, io, known, quality, (rows, cols))
     io.begin("latents")
     known.cells[1:-1, 1:-1, at] = mask << ACT_BITS
-    nets, slices = model.nets[first:last], model.slices[first:last]
 
     def visible_latents(where: Positions, start: int, mu: Ints, index: Ints) -> Ints:
         """Symbols of visible positions; those of hidden ones are zero."""
@@ -197,24 +196,22 @@ def code_latents(
             symbols[shown] = io.latents((where[0][shown], where[1][shown]), start, mu[shown], index[shown])
         return symbols
 
-    _code_slices(nets, slices, known, at + 1, every, quality, visible_latents, v_hat, given, base)
+    _code_slices(slices[first:], known, at + 1, quality, visible_latents, v_hat, given, base)
     io.begin("tail")
     return Decoded(v_hat, psi, mask, expected)
 
 
 def _code_slices(
-    nets: Sequence[ContextNet], slices: Sequence[int], known: Neighbours, at: int, every: list[Positions], quality: int,
+    slices: Iterable[tuple[ContextNet, int]], known: Neighbours, at: int, quality: int,
     code: Callable[[Positions, int, Ints, Ints], Ints], values: NDArray[np.int32],
     given: tuple[Ints, Ints] | None = None, start: int = 0,
 ) -> None:  # fmt: skip
     """Code the slices one after the other, each in four passes.
 
     Args:
-        nets: the context network of each slice.
-        slices: channels of each slice.
+        slices: the context network and the number of channels of each.
         known: the inputs of all networks; the decoded slices are added to it.
         at: channel of ``known`` where the first slice goes.
-        every: positions of each pass.
         quality: 0..100.
         code: gives the symbols of a pass for its positions, first channel, means and table indices.
         values: dequantised latents (rows, cols, channels) in 1/64; they are filled in here.
@@ -222,13 +219,13 @@ def _code_slices(
             prediction from the coarse latents, which these networks read beside the slice itself.
         start: first channel of the first slice in ``values``.
     """
-    for net, channels in zip(nets, slices, strict=True):
+    for net, channels in slices:
         part = values[..., start : start + channels]
         beside = given is not None and start < given[0].shape[2]
         current = Neighbours(values.shape[0], values.shape[1], channels * (1 + beside))
         if given is not None and beside:  # at all positions: a network reads only those of earlier passes
             current.cells[1:-1, 1:-1, channels:] = given[1][..., start : start + channels]
-        for number, where in enumerate(every):
+        for number, where in enumerate(_passes(*values.shape[:2])):
             if not len(where[0]):
                 continue
             out = net.predict(number, known, current, where, quality)
@@ -245,13 +242,13 @@ def _code_slices(
 
 
 def _code_mask(
-    model: EntropyModel, io: SymbolIO, known: Neighbours, every: list[Positions], quality: int, grid: tuple[int, int]
+    model: EntropyModel, io: SymbolIO, known: Neighbours, quality: int, grid: tuple[int, int]
 ) -> Bools:
-    """The mask (rows, columns), coded in the four passes ``every``."""
+    """The mask (rows, columns), coded in four passes."""
     mask = np.zeros(grid, bool)
     states = [AdaptiveBit(p1, MASK_CONFIDENCE) for p1 in model.mask_p1]
     signs = Neighbours(*grid, 1)
-    for number, where in enumerate(every):
+    for number, where in enumerate(_passes(*grid)):
         if not len(where[0]):
             continue
         out = model.mask.predict(number, known, signs, where, quality)[:, 0]
@@ -262,10 +259,10 @@ def _code_mask(
     return mask
 
 
-def _positions(rows: int, cols: int, parity: tuple[int, int]) -> Positions:
-    """Rows and columns of the positions of one pass, in raster order."""
-    r, c = np.meshgrid(np.arange(parity[0], rows, 2), np.arange(parity[1], cols, 2), indexing="ij")
-    return r.ravel(), c.ravel()
+def _passes(rows: int, cols: int) -> list[Positions]:
+    """Rows and columns of the positions of each pass, in raster order."""
+    every = [np.indices((rows, cols))[:, r::2, c::2].reshape(2, -1) for r, c in PARITIES]
+    return [(r, c) for r, c in every]
 
 
 class SymbolReader:
