@@ -34,6 +34,8 @@ RAWS = {
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optional_formats, "find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "rawpy", None)
+    own = {extension: name for extension, name in Image.registered_extensions().items() if name not in ("HEIF", "JXL")}
+    monkeypatch.setattr(Image, "EXTENSION", own)  # another test may have registered theirs with Pillow
 
 
 def thumbnail() -> bytes:
