@@ -36,7 +36,7 @@ class Original:
     def judge(self, decoded: Image.Image) -> dict[str, float]:
         """Metrics of a decoded picture."""
         found = self.whole.judge(decoded)[0]
-        if "lpips" in found:
+        if found.get("lpips") is not None:  # None: its weights are not installed
             off = [r.judge(decoded.crop((x, y, *decoded.size)))[0]["lpips"] for x, y, r in self.shifted]
             found["off_grid"] = statistics.fmean(off)
         return found
