@@ -27,11 +27,10 @@ Command = Callable[..., Outcome]
 
 
 @pytest.fixture
-def codec(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Iterator[Command]:
-    """Run ``codec ARGUMENTS`` in this process, with a codec that needs neither torch nor weights."""
+def command(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Iterator[Command]:
+    """Run ``codec ARGUMENTS`` in this process, with the models that are there."""
     from mcmcodec.cli.main import main
 
-    monkeypatch.setitem(sys.modules, "mcmcodec.codec", stand_in.module())
     before = signal.getsignal(signal.SIGTERM)
 
     def run(*arguments: str | Path, stdin: bytes = b"") -> Outcome:
@@ -46,6 +45,13 @@ def codec(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[b
 
     yield run
     signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def codec(command: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run ``codec ARGUMENTS`` in this process, with a codec that needs neither torch nor weights."""
+    monkeypatch.setitem(sys.modules, "mcmcodec.codec", stand_in.module())
+    return command
 
 
 @pytest.fixture

@@ -1,11 +1,8 @@
 """``codec caption``, and files with a caption only: exact output, exit codes, files changed whole or not at all."""
 
-import io
 import json
 import os
-import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,25 +19,12 @@ TEXT = "A brown dog runs along the beach near the sea."
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], tiny: Path) -> Iterator[Command]:
+def run(command: Command, monkeypatch: pytest.MonkeyPatch, tiny: Path) -> Command:
     """Run ``codec ARGUMENTS`` in this process, with the tiny model as the default."""
-    from mcmcodec.cli.main import main
     from mcmcodec.model import weights
 
     monkeypatch.setattr(weights, "DEFAULT", "tiny")
-    before = signal.getsignal(signal.SIGTERM)
-
-    def call(*arguments: str | Path, stdin: bytes = b"") -> Outcome:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        capsysbinary.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        out, err = capsysbinary.readouterr()
-        assert isinstance(caught.value.code, int)
-        return Outcome(caught.value.code, out, err.decode())
-
-    yield call
-    signal.signal(signal.SIGTERM, before)
+    return command
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Outcome
+from conftest import Command
 
 import mcmcodec
 from mcmcodec.bitstream import stripped
@@ -20,7 +20,6 @@ sys.path.insert(0, str(Path(__file__).parent / "fuzz"))
 import radio  # noqa: E402
 
 ROOT = Path(mcmcodec.__file__).parents[1]
-Command = Callable[..., Outcome]
 NO_FIRST = "the first message is missing, and nothing can be read without it; get it once more"
 NO_FILE = "the messages hold no .mcm file that this version can read; get them once more, or update mcmcodec"
 NO_TWO = "no two messages belong together; get more of them; damaged ones look like other senders'"
@@ -311,22 +310,9 @@ def test_joining_needs_neither_torch_nor_weights_to_be_read(codec: Command, phot
 
 
 @pytest.fixture
-def real(tiny: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Command:
+def real(command: Command, tiny: Path) -> Command:
     """Run ``codec ARGUMENTS`` in this process, with a tiny model."""
-    import io
-
-    from mcmcodec.cli.main import main
-
-    def run(*arguments: str | Path, stdin: bytes = b"") -> Outcome:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        capsysbinary.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        out, err = capsysbinary.readouterr()
-        assert isinstance(caught.value.code, int)
-        return Outcome(caught.value.code, out, err.decode())
-
-    return run
+    return command
 
 
 def test_pictures_to_text_and_back(real: Command, here: Path, picture: Callable[..., Path]) -> None:
