@@ -27,7 +27,7 @@ Command = Callable[..., Outcome]
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Iterator[Command]:
+def run_codec(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Iterator[Command]:
     """Run ``codec ARGUMENTS`` in this process, with the models that are there."""
     from mcmcodec.cli.main import main
 
@@ -48,10 +48,10 @@ def command(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture
 
 
 @pytest.fixture
-def codec(command: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+def codec(run_codec: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run ``codec ARGUMENTS`` in this process, with a codec that needs neither torch nor weights."""
     monkeypatch.setitem(sys.modules, "mcmcodec.codec", stand_in.module())
-    return command
+    return run_codec
 
 
 @pytest.fixture

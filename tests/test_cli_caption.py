@@ -19,12 +19,12 @@ TEXT = "A brown dog runs along the beach near the sea."
 
 
 @pytest.fixture
-def run(command: Command, monkeypatch: pytest.MonkeyPatch, tiny: Path) -> Command:
+def run(run_codec: Command, monkeypatch: pytest.MonkeyPatch, tiny: Path) -> Command:
     """Run ``codec ARGUMENTS`` in this process, with the tiny model as the default."""
     from mcmcodec.model import weights
 
     monkeypatch.setattr(weights, "DEFAULT", "tiny")
-    return command
+    return run_codec
 
 
 @pytest.fixture

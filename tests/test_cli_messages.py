@@ -310,9 +310,9 @@ def test_joining_needs_neither_torch_nor_weights_to_be_read(codec: Command, phot
 
 
 @pytest.fixture
-def real(command: Command, tiny: Path) -> Command:
+def real(run_codec: Command, tiny: Path) -> Command:
     """Run ``codec ARGUMENTS`` in this process, with a tiny model."""
-    return command
+    return run_codec
 
 
 def test_pictures_to_text_and_back(real: Command, here: Path, picture: Callable[..., Path]) -> None:
