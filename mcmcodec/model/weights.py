@@ -1,9 +1,10 @@
 """Finds, checks and loads frozen models, each once per process. Imports no torch.
 
 A model is NAME.json (identity, sizes, hashes) beside NAME.safetensors (stream model: entropy integers, analysis) and
-one NAME-DECODER.safetensors for each decoder. Hashes are checked before a byte is used. The sha256 of the
-stream model's file (and of the captions' language model, if it uses one) is its fingerprint, which the checksum of
-every .mcm file covers.
+one NAME-DECODER.safetensors for each decoder; beside each of these, an .onnx file of the same name holds the network as
+a graph without weights. Models in training have no graphs, and run with torch. Hashes are checked before a byte is
+used. The sha256 of the stream model's file (and of the captions' language model, if it uses one) is its fingerprint,
+which the checksum of every .mcm file covers.
 """
 
 from __future__ import annotations
@@ -57,8 +58,10 @@ class Weights:
 
     def __post_init__(self) -> None:
         """Check every entry that is used later. KeyError, TypeError or ValueError when the card lacks it."""
-        _ = self.number, self.fingerprint, self.config, self.decoders, self.card["stream"]["file"]
-        _ = [(entry["file"], bytes.fromhex(entry["sha256"])) for entry in self.card["decoders"].values()]
+        _ = self.number, self.fingerprint, self.config, self.decoders
+        entries = [self.card["stream"], *self.card["decoders"].values()]
+        entries += [entry["graph"] for entry in entries if "graph" in entry]
+        _ = [(entry["file"], bytes.fromhex(entry["sha256"])) for entry in entries]
         _ = [self.decoder_config(name) for name in self.decoders]
         if self.card["captions"] != {"name": coder.NAME, "sha256": language.SHA256}:
             raise ModelError(f"model {self.name} needs another caption coder than is here", "update mcmcodec")
@@ -105,13 +108,24 @@ class Weights:
         """All arrays of a decoder. ModelError names those that exist when ``name`` does not."""
         return self._read(self._entry(name))
 
+    @property
+    def has_graphs(self) -> bool:
+        """Whether the analysis and every decoder run without torch."""
+        return all("graph" in entry for entry in (self.card["stream"], *self.card["decoders"].values()))
+
+    def graph(self, decoder: str | None = None) -> bytes | None:
+        """A decoder's network as ONNX without weights, or the analysis'; None if the model was frozen without."""
+        entry = self.card["stream"] if decoder is None else self._entry(decoder)
+        graph: dict[str, Any] | None = entry.get("graph")
+        return self.checked(graph) if graph else None
+
     def _entry(self, name: str) -> dict[str, Any]:
         if name not in self.card["decoders"]:
             raise ModelError(f"model {self.name} has no decoder {name}", f"choose from {', '.join(self.decoders)}")
         entry: dict[str, Any] = self.card["decoders"][name]
         return entry
 
-    def _read(self, entry: dict[str, str]) -> Arrays:
+    def _read(self, entry: dict[str, Any]) -> Arrays:
         if entry["file"] not in self._files:
             from safetensors import SafetensorError
             from safetensors.numpy import load
@@ -124,9 +138,9 @@ class Weights:
                 raise ModelError(f"weights {path} hold no tensors", "install mcmcodec again") from None
         return self._files[entry["file"]]
 
-    def checked(self, entry: dict[str, str]) -> bytes:
+    def checked(self, entry: dict[str, Any]) -> bytes:
         """The file that an entry of the card names. ModelError when it is missing or its hash is another."""
-        path = self.folder / entry["file"]
+        path = self.folder / str(entry["file"])
         try:
             data = path.read_bytes()
         except OSError as error:

@@ -72,6 +72,17 @@ def export(checkpoint: Path, decoders: tuple[str, ...], out: Path, name: str, nu
     freeze(checkpoint, named, out, name, number, {"rdoq_strength": rdoq_strength, "mask_lambda": mask_lambda})
 
 
+@main.command("graphs")
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+@click.option("--name", default="medium", show_default=True)
+def graphs_(folder: Path, name: str) -> None:
+    """Write the graphs of a frozen model anew, with which it runs without torch."""
+    from .export import add_graphs
+
+    for path in add_graphs(folder, name):
+        click.echo(path)
+
+
 @main.command("join")
 @click.argument("folder", type=click.Path(exists=True, path_type=Path))
 def join_(folder: Path) -> None:

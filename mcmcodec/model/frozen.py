@@ -1,0 +1,93 @@
+"""Networks as they are frozen: sizes, weights and graph; a decoder by name or as a blend of two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ModelError
+from .config import PATCH, ModelConfig
+from .weights import Arrays, Weights
+
+Latents = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+"""Fine, coarse and hyper-latents."""
+BLENDED = ("fidelity", "perceptual")
+"""Decoders at realism 0 and 1."""
+SUB = 4
+"""Side of a block of pixels, in whose order the linear part of a decoder gives them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frozen:
+    """A network as it is stored; hashed by identity.
+
+    Attributes:
+        config: its sizes.
+        arrays: weights by the names of the torch module, float32.
+        graph: ONNX without weights; None where the model was frozen without.
+    """
+
+    config: ModelConfig
+    arrays: dict[str, NDArray[np.float32]]
+    graph: bytes | None
+
+
+def analysis(weights: Weights) -> Frozen:
+    """The analysis of a stream model."""
+    arrays = {k.removeprefix("analysis."): v for k, v in weights.stream.items() if k.startswith("analysis.")}
+    return Frozen(weights.config, _float32(arrays), weights.graph())
+
+
+def decoder(weights: Weights, which: str | float) -> Frozen:
+    """A decoder by its name, or what lies at a realism of 0 to 1 between two. ModelError when there is none.
+
+    Between: on the line from one to the other in weights (ESRGAN, Wang et al. 2018).
+    """
+    if isinstance(which, str):
+        return Frozen(weights.decoder_config(which), _float32(weights.decoder(which)), weights.graph(which))
+    faithful, config = (weights.decoder_config(end) for end in BLENDED)
+    if faithful not in (config, replace(config, noise_channels=0)):
+        raise ModelError(f"the decoders of {weights.name} differ in shape, so none lies between", "name one")
+    first, last = (_float32(weights.decoder(end)) for end in BLENDED)
+    near, far = np.float32(1 - which), np.float32(which)
+    arrays = {k: _fitted(first.get(k, v), v) * near + v * far for k, v in last.items()}
+    return Frozen(config, arrays, weights.graph(BLENDED[1]))
+
+
+def paint_reduced(network: Frozen, latents: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Paint a small picture from the linear part of a decoder alone, averaged over factor x factor pixels.
+
+    What blocks and head add is detail, and measured on reduced pictures the linear part comes nearer to the whole
+    transform than the blocks without the head do.
+
+    Args:
+        network: the decoder.
+        latents: dequantised latents (B, h, w, latents).
+        factor: 4, 8 or 16.
+
+    Returns:
+        Pixels (B, 16h / factor, 16w / factor, 3), nominally in [0, 1], not clamped.
+    """
+    n, side = PATCH // SUB, PATCH // factor
+    weight = np.concatenate([network.arrays["linear.weight"], network.arrays["linear.bias"][:, None]], 1)
+    basis = weight.reshape(n, n, SUB, SUB, 3, -1).swapaxes(1, 2)  # (row: n, SUB; column: n, SUB; colour; channel)
+    basis = basis.reshape(side, factor, side, factor, 3, -1).mean((1, 3)).reshape(3 * side**2, -1)
+    b, h, w, _ = latents.shape
+    x = latents @ basis[:, :-1].T + (basis[:, -1] + np.float32(0.5))
+    pixels: NDArray[np.float32] = x.reshape(b, h, w, side, side, 3).swapaxes(2, 3).reshape(b, h * side, w * side, 3)
+    return pixels
+
+
+def _float32(arrays: Arrays) -> dict[str, NDArray[np.float32]]:
+    return {name: np.ascontiguousarray(values, np.float32) for name, values in arrays.items()}
+
+
+def _fitted(values: NDArray[np.float32], like: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weights of a layer that reads fewer channels, as one of ``like``'s shape that does not look at the others."""
+    if values.shape == like.shape:
+        return values
+    out = np.zeros_like(like)
+    out[:, : values.shape[1]] = values
+    return out
