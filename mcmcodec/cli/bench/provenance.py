@@ -19,7 +19,7 @@ PACKAGES = (
 
 
 def begin(device: str, threads: int) -> dict[str, Any]:
-    """Set the threads of ONNX Runtime, torch and OpenCV and the clock; what `gather` returns, and what the seconds are."""
+    """Set the threads of every library and the clock; what `gather` returns, and what the seconds are."""
     import cv2
     import torch
 
