@@ -56,7 +56,7 @@ def frozen(module: Analysis | Synthesis, graph: bytes) -> Frozen:
     for parameter in module.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
-    return Frozen(module.config, {name: values.numpy() for name, values in module.state_dict().items()}, graph)
+    return Frozen(module.config, lambda: {name: values.numpy() for name, values in module.state_dict().items()}, graph)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -130,14 +130,23 @@ def test_a_model_without_graphs_needs_torch(tiny_codec: Codec, monkeypatch: pyte
 
 def test_a_damaged_graph_is_refused(tiny_codec: Codec) -> None:
     analysis = tiny_codec.transforms().frozen_analysis
-    assert analysis.graph is not None
-    for graph, arrays in (
-        (b"nonsense", analysis.arrays),
-        (analysis.graph, {**analysis.arrays, "embed.bias": np.zeros(5, np.float32)}),
-        (analysis.graph, {k: v for k, v in analysis.arrays.items() if k != "embed.bias"}),
+    arrays = analysis.load()
+    for graph, given in (
+        (b"nonsense", arrays),
+        (analysis.graph, {**arrays, "embed.bias": np.zeros(5, np.float32)}),
+        (analysis.graph, {k: v for k, v in arrays.items() if k != "embed.bias"}),
+        (analysis.graph, {**arrays, "more": np.zeros(5, np.float32)}),
     ):
         with pytest.raises(ModelError, match="weights of tiny do not fit its card; install mcmcodec again"):
-            OnnxRuntime("tiny").open(Frozen(analysis.config, arrays, graph))
+            OnnxRuntime("tiny").open(Frozen(analysis.config, lambda given=given: given, graph))
+
+
+def test_inputs_that_do_not_fit(tiny_codec: Codec) -> None:
+    transforms = tiny_codec.transforms()
+    latents, features = np.zeros((1, 1, 1, TINY.latents), np.float32), np.zeros((1, 1, 1, 99), np.float32)
+    with pytest.raises(ModelError, match="weights of tiny do not fit its card; install mcmcodec again"):
+        visible = np.ones((1, 1, 1), bool)
+        transforms.runtime.synthesise(transforms.frozen_decoder("fidelity"), latents, features, visible, [50])
 
 
 @pytest.mark.parametrize(("given", "expected"), [("3", 3), ("", None), ("0", None), ("x", None)])

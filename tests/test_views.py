@@ -12,7 +12,7 @@ from mcmcodec.codec import Codec
 from mcmcodec.errors import InputError, UsageError
 from mcmcodec.image import tiling
 from mcmcodec.image.tiling import View
-from mcmcodec.model.frozen import paint_reduced
+from mcmcodec.model.frozen import linear_part, paint_reduced
 
 WIDTH, HEIGHT = 26 * 16 - 5, 19 * 16 - 9
 
@@ -74,12 +74,13 @@ def test_linear_part_is_the_mean_of_its_pixels(tiny_codec: Codec) -> None:
     from mcmcodec.model.layers import blocks_to_pixels, to_blocks
 
     decoder = tiny_codec.transforms().frozen_decoder("fidelity")
-    weight, bias = (torch.from_numpy(decoder.arrays[f"linear.{name}"]) for name in ("weight", "bias"))
+    linear = linear_part(decoder)
+    weight, bias = torch.from_numpy(linear[:, :-1]), torch.from_numpy(linear[:, -1])
     y_hat = torch.randn(2, 3, 5, decoder.config.latents, generator=torch.Generator().manual_seed(0))
     whole = blocks_to_pixels(to_blocks(y_hat @ weight.T + bias)) + 0.5
     for factor in (1, 2, 4, 8, 16):
         means = torch.nn.functional.avg_pool2d(whole, factor).permute(0, 2, 3, 1)
-        reduced = torch.from_numpy(paint_reduced(decoder, y_hat.numpy(), factor))
+        reduced = torch.from_numpy(paint_reduced(linear, y_hat.numpy(), factor))
         torch.testing.assert_close(reduced, means, atol=1e-5, rtol=0)
 
 

@@ -58,7 +58,7 @@ def layer(x: NDArray[Any], weight: Reals, bias: Ints, low: int, high: int) -> Re
 
 
 def _sums(x: NDArray[Any], weight: Reals, bias: Ints) -> Reals:
-    """Compute x @ weight + bias exactly: in float32 where no partial sum of an output can reach 2**24, else in float64."""
+    """Sum x @ weight + bias exactly: in float32 where no partial sum of an output can reach 2**24, else in float64."""
     if weight.dtype == np.float32:
         largest = np.maximum(x.max(0), -x.min(0)).astype(np.float32)
         small = largest @ np.abs(weight) + np.abs(bias) < EXACT_32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from ..errors import ModelError
 from .config import PATCH, ModelConfig
 from .weights import Arrays, Weights
 
+Floats = dict[str, NDArray[np.float32]]
 Latents = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 """Fine, coarse and hyper-latents."""
 BLENDED = ("fidelity", "perceptual")
@@ -25,19 +27,23 @@ class Frozen:
 
     Attributes:
         config: its sizes.
-        arrays: weights by the names of the torch module, float32.
+        load: reads the weights, by the names of the torch module, in float32. ModelError when they are damaged.
         graph: ONNX without weights; None where the model was frozen without.
     """
 
     config: ModelConfig
-    arrays: dict[str, NDArray[np.float32]]
+    load: Callable[[], Floats]
     graph: bytes | None
 
 
 def analysis(weights: Weights) -> Frozen:
     """The analysis of a stream model."""
-    arrays = {k.removeprefix("analysis."): v for k, v in weights.stream.items() if k.startswith("analysis.")}
-    return Frozen(weights.config, _float32(arrays), weights.graph())
+
+    def load() -> Floats:
+        arrays = weights.stream
+        return _float32({k.removeprefix("analysis."): v for k, v in arrays.items() if k.startswith("analysis.")})
+
+    return Frozen(weights.config, load, weights.graph())
 
 
 def decoder(weights: Weights, which: str | float) -> Frozen:
@@ -46,24 +52,34 @@ def decoder(weights: Weights, which: str | float) -> Frozen:
     Between: on the line from one to the other in weights (ESRGAN, Wang et al. 2018).
     """
     if isinstance(which, str):
-        return Frozen(weights.decoder_config(which), _float32(weights.decoder(which)), weights.graph(which))
+        name = which
+        return Frozen(weights.decoder_config(name), lambda: _float32(weights.decoder(name)), weights.graph(name))
     faithful, config = (weights.decoder_config(end) for end in BLENDED)
     if faithful not in (config, replace(config, noise_channels=0)):
         raise ModelError(f"the decoders of {weights.name} differ in shape, so none lies between", "name one")
-    first, last = (_float32(weights.decoder(end)) for end in BLENDED)
     near, far = np.float32(1 - which), np.float32(which)
-    arrays = {k: _fitted(first.get(k, v), v) * near + v * far for k, v in last.items()}
-    return Frozen(config, arrays, weights.graph(BLENDED[1]))
+
+    def load() -> Floats:
+        first, last = (_float32(weights.decoder(end)) for end in BLENDED)
+        return {k: _fitted(first.get(k, v), v) * near + v * far for k, v in last.items()}
+
+    return Frozen(config, load, weights.graph(BLENDED[1]))
 
 
-def paint_reduced(network: Frozen, latents: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+def linear_part(network: Frozen) -> NDArray[np.float32]:
+    """The linear part of a decoder, (768, latents + 1) with the bias at the end."""
+    arrays = network.load()
+    return np.concatenate([arrays["linear.weight"], arrays["linear.bias"][:, None]], 1)
+
+
+def paint_reduced(linear: NDArray[np.float32], latents: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     """Paint a small picture from the linear part of a decoder alone, averaged over factor x factor pixels.
 
     What blocks and head add is detail, and measured on reduced pictures the linear part comes nearer to the whole
     transform than the blocks without the head do.
 
     Args:
-        network: the decoder.
+        linear: of :func:`linear_part`.
         latents: dequantised latents (B, h, w, latents).
         factor: 4, 8 or 16.
 
@@ -71,8 +87,7 @@ def paint_reduced(network: Frozen, latents: NDArray[np.float32], factor: int) ->
         Pixels (B, 16h / factor, 16w / factor, 3), nominally in [0, 1], not clamped.
     """
     n, side = PATCH // SUB, PATCH // factor
-    weight = np.concatenate([network.arrays["linear.weight"], network.arrays["linear.bias"][:, None]], 1)
-    basis = weight.reshape(n, n, SUB, SUB, 3, -1).swapaxes(1, 2)  # (row: n, SUB; column: n, SUB; colour; channel)
+    basis = linear.reshape(n, n, SUB, SUB, 3, -1).swapaxes(1, 2)  # (row: n, SUB; column: n, SUB; colour; channel)
     basis = basis.reshape(side, factor, side, factor, 3, -1).mean((1, 3)).reshape(3 * side**2, -1)
     b, h, w, _ = latents.shape
     x = latents @ basis[:, :-1].T + (basis[:, -1] + np.float32(0.5))
@@ -80,7 +95,7 @@ def paint_reduced(network: Frozen, latents: NDArray[np.float32], factor: int) ->
     return pixels
 
 
-def _float32(arrays: Arrays) -> dict[str, NDArray[np.float32]]:
+def _float32(arrays: Arrays) -> Floats:
     return {name: np.ascontiguousarray(values, np.float32) for name, values in arrays.items()}
 
 

@@ -25,10 +25,9 @@ _FATAL = 4
 
 
 class _Opened(NamedTuple):
-    """A session, the weights that it refers to, and the process and the number of threads that it is for."""
+    """A session, and the process and the number of threads that it is for."""
 
     session: Any
-    values: list[Any]
     process: int
     threads: int
 
@@ -61,12 +60,17 @@ class Network:
         ModelError: the weights do not fit the graph.
     """
 
-    def __init__(self, name: str, graph: bytes, arrays: dict[str, NDArray[np.float32]]) -> None:
-        self.name, self.graph, self.arrays = name, graph, arrays
+    def __init__(self, name: str, frozen: Frozen) -> None:
+        self.name, self.frozen = name, frozen
         self._opened = self._open()
 
     def run(self, **given: NDArray[Any]) -> list[NDArray[np.float32]]:
-        """Outputs of the graph, in its order. MemoryError where there is too little."""
+        """Outputs of the graph, in its order.
+
+        Raises:
+            MemoryError: there is too little.
+            ModelError: the inputs are not those of the graph.
+        """
         opened = self._opened
         if opened.process != os.getpid():
             _abandoned.append(opened)
@@ -75,7 +79,7 @@ class Network:
         try:
             return list(opened.session.run(None, given))
         except Exception as error:
-            raise _memory_error(error) or error from None
+            raise self._fault(error) from None
 
     def _open(self) -> _Opened:
         options = onnxruntime.SessionOptions()
@@ -85,19 +89,20 @@ class Network:
         options.enable_mem_pattern = False
         # weights are multiplied as they are: a second, rearranged copy would not be faster
         options.add_session_config_entry("session.disable_prepacking", "1")
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(v) for v in self.arrays.values()]
-        options.add_external_initializers([PREFIX + key for key in self.arrays], values)
+        # the session copies them
+        values = {k: onnxruntime.OrtValue.ortvalue_from_numpy(v) for k, v in self.frozen.load().items()}
+        options.add_external_initializers([PREFIX + name for name in values], [*values.values()])
         try:
-            session = onnxruntime.InferenceSession(self.graph, options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(self.frozen.graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            fault = ModelError(f"weights of {self.name} do not fit its card", "install mcmcodec again")
-            raise _memory_error(error) or fault from None
-        return _Opened(session, values, os.getpid(), options.intra_op_num_threads)
+            raise self._fault(error) from None
+        return _Opened(session, os.getpid(), options.intra_op_num_threads)
 
-
-def _memory_error(error: Exception) -> MemoryError | None:
-    """MemoryError if this is ONNX Runtime's way to say so."""
-    return MemoryError(str(error)) if "alloc" in str(error) else None
+    def _fault(self, error: Exception) -> Exception:
+        """What an error of ONNX Runtime means: too little memory, or weights and graphs that do not fit together."""
+        if "alloc" in str(error):
+            return MemoryError(str(error))
+        return ModelError(f"weights of {self.name} do not fit its card", "install mcmcodec again")
 
 
 class OnnxRuntime:
@@ -155,5 +160,4 @@ class OnnxRuntime:
         self._network(network)
 
     def _load(self, frozen: Frozen) -> Network:
-        assert frozen.graph is not None
-        return Network(self.name, frozen.graph, frozen.arrays)
+        return Network(self.name, frozen)

@@ -72,7 +72,7 @@ class TorchRuntime:
                 self._kept.pop(next(iter(self._kept)))
             module: nn.Module = kind(frozen.config)
             try:
-                module.load_state_dict({k: torch.from_numpy(v) for k, v in frozen.arrays.items()})
+                module.load_state_dict({k: torch.from_numpy(v) for k, v in frozen.load().items()})
             except RuntimeError:
                 raise ModelError(f"weights of {self.name} do not fit its card", "install mcmcodec again") from None
             self._kept[frozen] = module.eval().requires_grad_(False).to(self.device)

@@ -21,7 +21,7 @@ from ..errors import ModelError
 from ..image import tiling
 from .config import COARSE, HYPER, KNOTS, QUALITY_MAX
 from .devices import INSTALL_TORCH, device_of
-from .frozen import Frozen, analysis, decoder, paint_reduced
+from .frozen import Frozen, analysis, decoder, linear_part, paint_reduced
 from .weights import Weights
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Transforms:
         self.device = device_of(device)
         self.runtime = _runtime(weights, self.device)
         self.frozen_decoder = lru_cache(maxsize=DECODERS_KEPT)(partial(decoder, weights))
+        self._linear_part = lru_cache(maxsize=DECODERS_KEPT)(linear_part)
 
     @cached_property
     def frozen_analysis(self) -> Frozen:
@@ -141,7 +142,7 @@ class Transforms:
             )
             latents = v_hat.astype(np.float32) / (gain[:, None, None, :] * unit)
             if linear:
-                x = paint_reduced(network, latents, view.factor)
+                x = paint_reduced(self._linear_part(network), latents, view.factor)
             else:
                 x = self.runtime.synthesise(network, latents, psi.astype(np.float32) / unit, mask, qualities)
                 if view.factor > 1:
@@ -161,6 +162,8 @@ class Transforms:
         network = self.frozen_decoder(decoder)
         if factor < LINEAR_FROM:
             self.runtime.open(network)
+        else:
+            self._linear_part(network)
 
     def _gains(self, name: str, qualities: Sequence[int]) -> NDArray[np.float64]:
         """Gains (B, channels): those of the knots, whose logarithms are interpolated linearly."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def available() -> list[str]:
 
 @dataclass(frozen=True)
 class Weights:
-    """One model on disk. Its files are read and hashed when they are first needed, and what they hold is kept.
+    """One model on disk. Its files are read and hashed when they are needed; what the stream model holds is kept.
 
     Attributes:
         name: as given to ``--model``.
@@ -54,7 +54,6 @@ class Weights:
     name: str
     card: dict[str, Any]
     folder: Path
-    _files: dict[str, Arrays] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check every entry that is used later. KeyError, TypeError or ValueError when the card lacks it."""
@@ -89,7 +88,7 @@ class Weights:
         """Sizes of the model."""
         return ModelConfig.from_dict(self.card["config"])
 
-    @property
+    @cached_property
     def stream(self) -> Arrays:
         """All arrays of the stream model."""
         return self._read(self.card["stream"])
@@ -105,7 +104,7 @@ class Weights:
         return replace(self.config, **self._entry(name).get("config", {}))
 
     def decoder(self, name: str) -> Arrays:
-        """All arrays of a decoder. ModelError names those that exist when ``name`` does not."""
+        """All arrays of a decoder, read anew. ModelError names those that exist when ``name`` does not."""
         return self._read(self._entry(name))
 
     @property
@@ -126,17 +125,14 @@ class Weights:
         return entry
 
     def _read(self, entry: dict[str, Any]) -> Arrays:
-        if entry["file"] not in self._files:
-            from safetensors import SafetensorError
-            from safetensors.numpy import load
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
 
-            data = self.checked(entry)
-            try:
-                self._files[entry["file"]] = load(data)
-            except (SafetensorError, KeyError, ValueError, TypeError):
-                path = self.folder / entry["file"]
-                raise ModelError(f"weights {path} hold no tensors", "install mcmcodec again") from None
-        return self._files[entry["file"]]
+        try:
+            return load(self.checked(entry))
+        except (SafetensorError, KeyError, ValueError, TypeError):
+            path = self.folder / entry["file"]
+            raise ModelError(f"weights {path} hold no tensors", "install mcmcodec again") from None
 
     def checked(self, entry: dict[str, Any]) -> bytes:
         """The file that an entry of the card names. ModelError when it is missing or its hash is another."""
