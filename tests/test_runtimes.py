@@ -202,6 +202,21 @@ def test_encode_and_decode_load_neither_torch_nor_opencv(tmp_path: Path) -> None
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "a.mcm", "b.png", "c.png", "d.png"}
 
 
+def test_sessions_have_their_own_weights(tiny_codec: Codec) -> None:
+    """What was given to a session may be freed: it would take memory twice."""
+    transforms = tiny_codec.transforms()
+    stored = transforms.frozen_decoder("fidelity")
+    given = stored.load()
+    runtime, network = OnnxRuntime("tiny"), Frozen(stored.config, lambda: given, stored.graph)
+    latents, features = np.ones((1, 2, 3, TINY.latents), np.float32), np.ones((1, 2, 3, TINY.features), np.float32)
+    pixels = []
+    for _ in range(2):
+        pixels.append(runtime.synthesise(network, latents, features, np.ones((1, 2, 3), bool), [50]))
+        for values in given.values():
+            values[...] = np.nan
+    np.testing.assert_array_equal(*pixels)
+
+
 def opened(transforms: Any) -> Any:
     return transforms.runtime._network(transforms.frozen_analysis)._opened
 

@@ -53,6 +53,44 @@ def threads() -> int:
     return min(len(mine(0)) if mine else os.cpu_count() or 1, MOST_THREADS)
 
 
+def open_session(network: Frozen, name: str, save_to: str | None = None) -> Any:
+    """A session of ONNX Runtime for a graph with its weights.
+
+    Args:
+        network: the graph and its weights.
+        name: of the model.
+        save_to: where graph and weights are written together, as they are; otherwise they are made ready to run.
+
+    Raises:
+        MemoryError: there is too little.
+        ModelError: the weights do not fit the graph.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads(), _FATAL
+    # waiting threads sleep; memory of one shape of tile is of no use for the next
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_mem_pattern = False
+    # weights are multiplied as they are: a second, rearranged copy would not be faster
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    if save_to:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.optimized_model_filepath = save_to
+    # the session copies them while it is opened
+    values = {key: onnxruntime.OrtValue.ortvalue_from_numpy(array) for key, array in network.load().items()}
+    options.add_external_initializers([PREFIX + key for key in values], [*values.values()])
+    try:
+        return onnxruntime.InferenceSession(network.graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise _fault(error, name) from None
+
+
+def _fault(error: Exception, name: str) -> Exception:
+    """What an error of ONNX Runtime means: too little memory, or weights and graphs that do not fit together."""
+    if "alloc" in str(error):
+        return MemoryError(str(error))
+    return ModelError(f"weights of {name} do not fit its card", "install mcmcodec again")
+
+
 class Network:
     """A graph with its weights, ready to run; by several threads, and in forked processes.
 
@@ -79,30 +117,11 @@ class Network:
         try:
             return list(opened.session.run(None, given))
         except Exception as error:
-            raise self._fault(error) from None
+            raise _fault(error, self.name) from None
 
     def _open(self) -> _Opened:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = threads(), _FATAL
-        # waiting threads sleep; memory of one shape of tile is of no use for the next
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.enable_mem_pattern = False
-        # weights are multiplied as they are: a second, rearranged copy would not be faster
-        options.add_session_config_entry("session.disable_prepacking", "1")
-        # the session copies them
-        values = {k: onnxruntime.OrtValue.ortvalue_from_numpy(v) for k, v in self.frozen.load().items()}
-        options.add_external_initializers([PREFIX + name for name in values], [*values.values()])
-        try:
-            session = onnxruntime.InferenceSession(self.frozen.graph, options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise self._fault(error) from None
-        return _Opened(session, os.getpid(), options.intra_op_num_threads)
-
-    def _fault(self, error: Exception) -> Exception:
-        """What an error of ONNX Runtime means: too little memory, or weights and graphs that do not fit together."""
-        if "alloc" in str(error):
-            return MemoryError(str(error))
-        return ModelError(f"weights of {self.name} do not fit its card", "install mcmcodec again")
+        count = threads()
+        return _Opened(open_session(self.frozen, self.name), os.getpid(), count)
 
 
 class OnnxRuntime:
