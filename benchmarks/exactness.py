@@ -1,11 +1,11 @@
 """Does a file decode to the same symbols everywhere? Encodes pictures once, decodes them in unlike environments.
 
 Every environment is a process of its own, because numerical libraries choose their kernels when they are loaded: one
-thread and two, with every pair of instructions that ATen and oneDNN (torch) may use; those that OpenBLAS (numpy) may
-use; the precision that torch may drop to in float32 products; other batches of positions in the integer networks;
-other tiles in the decoder; CUDA where there is one, with TF32 and without; and the parser in ``tests/``, which has
-nothing but numpy's integers. What the range decoder needs must agree to the bit (a SHA-256 over hyper-decoder features,
-latents and mask); pixels, which are floating point, within one level of 255.
+thread and two, with ONNX Runtime, and with every pair of instructions that ATen and oneDNN (torch) may use; those that
+OpenBLAS (numpy) may use; the precision that torch may drop to in float32 products; other batches of positions in the
+integer networks; other tiles in the decoder; CUDA where there is one, with TF32 and without; and the parser in
+``tests/``, which has nothing but numpy's integers. What the range decoder needs must agree to the bit (a SHA-256 over
+hyper-decoder features, latents and mask); pixels, which are floating point, within one level of 255.
 """
 
 from __future__ import annotations
@@ -41,19 +41,21 @@ if TYPE_CHECKING:
     from .work import Work
 
 Row = dict[str, Any]
+RUNTIME = "RUNTIME_OF_NETWORKS"
+"""Not a library's variable: ``torch`` has the CPU run the networks as a GPU would, by torch."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # a thread that waits for a busy processor is not to keep the other one busy
 ONE, TWO = dict.fromkeys(THREADS, "1"), dict.fromkeys(THREADS, "2") | {"OMP_WAIT_POLICY": "PASSIVE"}
 AVX2 = {
-    "OPENBLAS_CORETYPE": "Haswell", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ATEN_CPU_CAPABILITY": "avx2",
+    RUNTIME: "torch", "OPENBLAS_CORETYPE": "Haswell", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
 }  # fmt: skip
 SSE = {
-    "OPENBLAS_CORETYPE": "Nehalem", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "ATEN_CPU_CAPABILITY": "default",
-    "ONEDNN_MAX_CPU_ISA": "SSE41",
+    RUNTIME: "torch", "OPENBLAS_CORETYPE": "Nehalem", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+    "ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41",
 }  # fmt: skip
 PRECISION = "FLOAT32_MATMUL_PRECISION"
-"""Not a library's variable: the worker hands it to ``torch.set_float32_matmul_precision``, and allows TF32 with it."""
+"""Nor this: the worker hands it to ``torch.set_float32_matmul_precision``, and allows TF32 with it."""
 BATCH, TILE = "POSITIONS_PER_PRODUCT", "PATCHES_PER_TILE"
 """Nor these: other values for ``integer_networks.ROWS`` and ``tiling.INTERIOR``, so that all is computed elsewhere."""
 AXES = {
@@ -61,13 +63,13 @@ AXES = {
     "ATEN_CPU_CAPABILITY": {"default": "", "avx2": "avx2", "avx512": "avx512f"},
     "ONEDNN_MAX_CPU_ISA": {"SSE41": "", "AVX": "", "AVX2": "avx2", "AVX512_CORE": "avx512f", "DEFAULT": ""},
     PRECISION: {"highest": "", "high": "", "medium": ""},
-    BATCH: {"1000": "", "61": ""},
+    BATCH: {"300": "", "61": ""},
     TILE: {"8": "", "24": ""},
 }
 """Values of a variable, each with what the processor must be capable of."""
 TOGETHER = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")
 """Axes of which every pair of values is tried, with one thread and with two."""
-VARIABLES = {*TWO, *AVX2, *SSE, PRECISION, BATCH, TILE}
+VARIABLES = {*TWO, *AVX2, *SSE, PRECISION, BATCH, TILE, RUNTIME}
 PIXEL_TOLERANCE = 1
 PARSER = "parser of tests/"
 
@@ -86,11 +88,12 @@ def environments(every: bool = False) -> dict[str, dict[str, str]]:
         axes = {name: [value for value, needed in values.items() if needed in able] for name, values in AXES.items()}
         for variable, values in axes.items() if every else ():
             if variable not in TOGETHER:
-                found |= {f"{variable} {value}": ONE | {variable: value} for value in values}
+                runtime = {RUNTIME: "torch"} if variable == PRECISION else {}
+                found |= {f"{variable} {value}": ONE | runtime | {variable: value} for value in values}
         for values in product((ONE, TWO), *(axes[name] for name in TOGETHER)) if every else ():
             threads, *others = values
             name = f"ATen {others[0]}, oneDNN {others[1]}, {threads[THREADS[0]]} thread{'s' * (threads == TWO)}"
-            found[name] = threads | dict(zip(TOGETHER, others, strict=True))
+            found[name] = threads | dict(zip(TOGETHER, others, strict=True)) | {RUNTIME: "torch"}
     return found
 
 
@@ -130,6 +133,8 @@ def decode(folder: Path, device: str) -> Row:
     """
     files = {}
     paths = sorted(folder.glob("*.mcm"))
+    if os.environ.get(RUNTIME) == "torch":
+        Weights.has_graphs = property(lambda weights: False)  # type: ignore[assignment,method-assign]
     # the model first, which may set the precision too; what is set after it must not matter
     mcmcodec.decode(paths[0].read_bytes(), device=device)
     _allow(os.environ.get(PRECISION, "highest"))

@@ -30,7 +30,7 @@ class Work:
         data: folder that holds the sets of pictures and captions by name.
         model: name of the model; the default one if None.
         device: ``cpu``, ``cuda`` or ``auto``.
-        threads: of torch and OpenCV.
+        threads: of ONNX Runtime, torch and OpenCV.
         results: folder of the results files.
         name: the benchmark that runs now.
         anew: measure what is there already too.

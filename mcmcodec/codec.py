@@ -158,7 +158,7 @@ class Codec:
         extras = unpack_extras(header)
         transforms = self.transforms(file.weights)
         decoder = settings.realism if settings.realism is not None else settings.decoder or file.weights.decoders[0]
-        transforms.decoder(decoder)  # raises now what is wrong with it
+        transforms.open(decoder, factor)  # raises now what is wrong with it
 
         def pieces() -> Iterator[tuple[tiling.View, Image]]:
             if header.reduction > 1:

@@ -1,12 +1,20 @@
 """Several decoders read one file: by name, or between two of them."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from models import smooth_noise
+from models import TUNING, smooth_noise, stir, tiny_network
 
+from mcmcodec.codec import Codec
 from mcmcodec.errors import ModelError, UsageError
+from mcmcodec.model.config import PRESETS
+from mcmcodec.model.synthesis import Synthesis
+from mcmcodec.model.weights import FOLDER_VARIABLE
+from mcmcodec.training.export import write
+from mcmcodec.training.network import Network
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +34,34 @@ def test_ends_of_realism_are_the_two_decoders(tiny_codec: Any, data: bytes) -> N
 def test_between_them_lies_another_picture(tiny_codec: Any, data: bytes) -> None:
     first, between, last = (pixels(tiny_codec, data, realism=realism) for realism in (0, 0.5, 1))
     assert np.abs(first - last).mean() > np.abs(first - between).mean() > 0
+
+
+@pytest.mark.parametrize("plan", ["cdawa", "ca"])
+def test_between_a_decoder_and_a_deeper_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: str) -> None:
+    """Blocks and a renderer that the first one lacks have no effect at its end of the line."""
+    fidelity = Synthesis(replace(PRESETS["tiny"], renderer=0))
+    fidelity.load_state_dict(tiny_network().synthesis.state_dict(), strict=False)
+    tiny = PRESETS["tiny"]
+    deeper = stir(Network(tiny, replace(tiny, plan=plan, noise_channels=2)), 5).synthesis
+    network = tiny_network()
+    write(tmp_path, "deep", 4002, network, {"fidelity": fidelity, "perceptual": deeper}, "fidelity", TUNING, {})
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    codec = Codec("deep", "cpu")
+    data = codec.encode(smooth_noise(64, 80), quality=50)
+    first, between, last = (pixels(codec, data, realism=realism) for realism in (0, 0.5, 1))
+    assert np.abs(first - pixels(codec, data, decoder="fidelity")).max() <= 1
+    assert np.abs(last - pixels(codec, data, decoder="perceptual")).max() <= 1
+    assert np.abs(first - last).mean() > np.abs(first - between).mean() > 0
+
+
+def test_decoders_of_other_shapes_have_nothing_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = tiny_network()
+    decoders = {"fidelity": network.synthesis, "perceptual": Synthesis(replace(PRESETS["tiny"], plan="aca", head=8))}
+    write(tmp_path, "other", 4002, network, decoders, "fidelity", TUNING, {})
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    codec = Codec("other", "cpu")
+    with pytest.raises(ModelError, match="differ in shape, so none lies between"):
+        codec.decode(codec.encode(smooth_noise(64, 80), quality=50), realism=0.5)
 
 
 @pytest.mark.parametrize("options", [{"realism": 1.5}, {"realism": -0.1}, {"realism": 0.5, "decoder": "fidelity"}])

@@ -37,6 +37,31 @@ def test_layer_is_integer_arithmetic(data: st.DataObject, inputs: int, outputs: 
             assert value == min(max(total >> WEIGHT_BITS, low), ACT_MAX)
 
 
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), near=st.integers(-40, 40), inputs=st.integers(1, 900))
+def test_float32_is_used_only_where_it_is_exact(seed: int, near: int, inputs: int) -> None:
+    """Some outputs' sums just below 2**24, some at it, some far above; odd ones, which float32 would lose."""
+    rng = np.random.default_rng(seed)
+    w = rng.integers(-WEIGHT_MAX, WEIGHT_MAX + 1, (inputs, 6)) // np.array([1, 4, 16, 64, 256, 4096])
+    x = rng.integers(-200, 201, (5, inputs))
+    bias = rng.integers(-(2**20), 2**20, 6)
+    bias[5] = (1 << 24) - int(np.abs(w[:, 5]) @ np.abs(x).max(0)) + near
+    wide = 1 << 52
+    weight = integer_networks.carried(w.astype(np.int16))
+    assert weight.dtype == np.float32
+    for activations in (x.astype(np.int16), x.astype(np.float32), x.astype(np.float64)):
+        got = layer(activations, weight, bias, -wide, wide)
+        np.testing.assert_array_equal(got, (x @ w + bias) >> WEIGHT_BITS)
+
+
+def test_sums_that_would_be_rounded_in_float32() -> None:
+    """Partial sums leave 2**24 and come back."""
+    x = np.array([[ACT_MAX, ACT_MAX, 1]], np.int16)
+    w = np.array([[WEIGHT_MAX], [-WEIGHT_MAX], [1]], np.int16)
+    for order in ([0, 1, 2], [0, 2, 1], [2, 1, 0]):
+        assert layer(x[:, order], integer_networks.carried(w[order]), np.array([4095]), 0, 9).tolist() == [[1]]
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_widest_layer_is_exact(sign: int) -> None:
     inputs = 9 * 512
@@ -68,7 +93,7 @@ def test_neighbourhoods_match_a_convolution() -> None:
     rows, cols = (a.ravel() for a in np.indices((5, 6)))
     cells = Neighbours(5, 6, 3)
     cells.put((rows, cols), features[rows, cols])
-    got = (cells.around((rows, cols)) @ integer_networks.taps(weight)).reshape(5, 6, 4)
+    got = (cells.around((rows, cols)).astype(np.float64) @ integer_networks.taps(weight)).reshape(5, 6, 4)
     planes = torch.from_numpy(features.transpose(2, 0, 1)[None].astype(np.float64))
     want = torch.nn.functional.conv2d(planes, torch.from_numpy(weight.astype(np.float64)), padding=1)
     np.testing.assert_array_equal(got, want[0].permute(1, 2, 0).numpy())

@@ -12,6 +12,7 @@ from mcmcodec.codec import Codec
 from mcmcodec.errors import InputError, UsageError
 from mcmcodec.image import tiling
 from mcmcodec.image.tiling import View
+from mcmcodec.model.frozen import linear_part, paint_reduced
 
 WIDTH, HEIGHT = 26 * 16 - 5, 19 * 16 - 9
 
@@ -43,9 +44,9 @@ def test_crop_paints_no_more_than_it_must(
     tiny_codec: Codec, data: bytes, small_tiles: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     painted = []
-    g_s = tiny_codec.transforms().decoder("fidelity")
-    forward = g_s.forward
-    monkeypatch.setattr(g_s, "forward", lambda y, *rest: painted.append(y.shape[1:3]) or forward(y, *rest))
+    runtime = tiny_codec.transforms().runtime
+    run = runtime.synthesise
+    monkeypatch.setattr(runtime, "synthesise", lambda net, y, *rest: painted.append(y.shape[1:3]) or run(net, y, *rest))
     tiny_codec.decode(data, decoder="fidelity", crop=(130, 61, 20, 7))
     assert painted == [(16, 24)], "one tile of 8 x 8 patches with its halo, which ends at the upper edge"
 
@@ -72,13 +73,15 @@ def test_linear_part_is_the_mean_of_its_pixels(tiny_codec: Codec) -> None:
 
     from mcmcodec.model.layers import blocks_to_pixels, to_blocks
 
-    g_s = tiny_codec.transforms().decoder("fidelity")
-    y_hat = torch.randn(1, 3, 5, g_s.config.latents, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        whole = blocks_to_pixels(to_blocks(g_s.linear(y_hat))) + 0.5
-        for factor in (1, 2, 4, 8, 16):
-            means = torch.nn.functional.avg_pool2d(whole, factor)
-            torch.testing.assert_close(g_s.reduced(y_hat, factor), means, atol=1e-5, rtol=0)
+    decoder = tiny_codec.transforms().frozen_decoder("fidelity")
+    linear = linear_part(decoder)
+    weight, bias = torch.from_numpy(linear[:, :-1]), torch.from_numpy(linear[:, -1])
+    y_hat = torch.randn(2, 3, 5, decoder.config.latents, generator=torch.Generator().manual_seed(0))
+    whole = blocks_to_pixels(to_blocks(y_hat @ weight.T + bias)) + 0.5
+    for factor in (1, 2, 4, 8, 16):
+        means = torch.nn.functional.avg_pool2d(whole, factor).permute(0, 2, 3, 1)
+        reduced = torch.from_numpy(paint_reduced(linear, y_hat.numpy(), factor))
+        torch.testing.assert_close(reduced, means, atol=1e-5, rtol=0)
 
 
 def test_smallest_pictures(tiny_codec: Codec) -> None:

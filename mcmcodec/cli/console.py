@@ -57,6 +57,9 @@ def explain(error: BaseException, file: str = "") -> str:
         raise error
     if isinstance(error, McmError):
         return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("mcmcodec"):
+        package = error.name.partition(".")[0]
+        return f"this needs {package}, which is not installed; pip install {_PACKAGES.get(package, package)}"
     if isinstance(error, MemoryError) or _is_torch_out_of_memory(error):
         return "not enough memory; close other programs or scale the picture down"
     if isinstance(error, OSError) and error.strerror:

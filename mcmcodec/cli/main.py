@@ -23,6 +23,7 @@ from .completion import completion
 from .console import complain, explain
 from .decode import decode
 from .encode import encode
+from .export_onnx import export
 from .files import STREAM
 from .info import info
 from .join import join
@@ -57,7 +58,8 @@ def cli() -> None:
 
 
 for command in (
-    encode, decode, info, verify, split, join, caption, index, search, thumbnail, models, completion, compare, bench,
+    encode, decode, info, verify, split, join, caption, index, search, thumbnail, models, export, completion, compare,
+    bench,
 ):  # fmt: skip
     cli.add_command(command)
 

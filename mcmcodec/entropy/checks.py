@@ -13,6 +13,9 @@ follows is exact too: a multiplication by 2**-12, floor, clamp. The activations 
 Interpolation by quality is int64: parameters have 32 bits at most and are multiplied by at most 20. Dequantisation is
 int32: symbols stay below 2**21 and are multiplied by 64. What coarse latents say of patches is int64 before it is
 clamped to INPUT_MAX: values below 2**28 times factors of 32 bits.
+
+By the same argument float32 is exact below 2**24. Most sums stay there with the inputs that they really have, and are
+computed so where these inputs prove it (:func:`mcmcodec.entropy.integer_networks.layer`).
 """
 
 from __future__ import annotations
@@ -112,7 +115,8 @@ def _layer(arrays: Arrays, biases: Sequence[str], *weights: NDArray[np.int64]) -
     """The largest sum of a layer, refused at 2**53; weights (outputs, ...), biases (outputs,) or (n, outputs) each."""
     largest = sum(np.abs(_integers(arrays, bias, None)).reshape(-1, len(weights[0])).max(0) for bias in biases)
     reach = sum(np.abs(w).reshape(len(w), -1).sum(1) for w in weights)
-    found = max(ACT_MAX * int(total) + int(most) for total, most in zip(reach, np.asarray(largest), strict=True))
+    # int64 is wide enough for what is left after the first test
+    found = EXACT if np.max(reach) > EXACT // ACT_MAX else int(np.max(ACT_MAX * np.asarray(reach) + largest))
     if found >= EXACT:
         raise _not_a_model(f"sums of the layer with {biases[0]} could reach 2**53")
     return found

@@ -32,6 +32,7 @@ class SymbolTables:
 
     def __init__(self, reach: NDArray[np.generic], frequencies: NDArray[np.generic]) -> None:
         self.reach = reach.astype(np.int64)
+        self.reaches: list[int] = self.reach.tolist()
         self.tables: list[Table | None] = [None]
         widest = int(self.reach.max())
         self.bits = np.full((SCALES, 2 * widest + 3), 40.0)
@@ -76,30 +77,32 @@ class SymbolTables:
             FormatError: the damage shows.
             TruncationError: raised by ``decoder``; its values (n,) are zero where the symbol is not certain.
         """
-        symbols = np.zeros(len(index), np.int32)
+        symbols, in_order = np.zeros(len(index), np.int32), np.zeros(len(index), np.int32)
         order = np.argsort(index, kind="stable")
         end = 0
         try:
             for i, count in enumerate(np.bincount(index, minlength=SCALES).tolist()):
                 start, end = end, end + count
                 if count and (table := self.tables[i]) is not None:
-                    _decode_group(decoder, table, int(self.reach[i]), order[start:end], symbols)
+                    _decode_group(decoder, table, self.reaches[i], in_order[start:end])
         except TruncationError:
+            symbols[order] = in_order
             raise TruncationError(symbols) from None
+        symbols[order] = in_order
         return symbols
 
 
-def _decode_group(decoder: RangeDecoder, table: Table, reach: int, here: Ints, symbols: Ints) -> None:
-    """Fill in the symbols of one table, at the indices ``here``."""
+def _decode_group(decoder: RangeDecoder, table: Table, reach: int, symbols: Ints) -> None:
+    """Fill in the symbols of one table."""
     try:
-        values: Ints = decoder.symbols(len(here), table) - reach
+        values: Ints = decoder.symbols(len(symbols), table)
     except TruncationError as cut:
         values = cut.values - reach
-        symbols[here[: len(values)]] = np.where(values > reach, 0, values)
+        symbols[: len(values)] = np.where(values > reach, 0, values)
         raise
-    symbols[here] = values
-    if values.max() > reach:
-        escaped = here[values > reach]
+    np.subtract(values, reach, out=symbols, casting="unsafe")
+    if values.max() > 2 * reach:
+        escaped = np.flatnonzero(symbols > reach)
         symbols[escaped] = 0  # if the data end before their values
         for at in escaped.tolist():
             excess, negative = _decode_excess(decoder)

@@ -14,7 +14,8 @@ from ..entropy.latent_coder import Decoded
 from ..errors import UsageError
 from ..image import resample, tiling
 from ..image.io import from_rgb
-from .transforms import Transforms, device_of
+from .devices import device_of
+from .transforms import Transforms
 
 if TYPE_CHECKING:
     from ..bitstream.container import Header
@@ -51,7 +52,7 @@ def pixels(images: Tensor) -> NDArray[np.uint8]:
 
 def shares_runs(device: str) -> bool:
     """Whether pictures share runs of the transforms on this device: on a GPU; a CPU gains nothing by it."""
-    return device_of(device).type != "cpu"
+    return device_of(device) != "cpu"
 
 
 def spans(count: int, size: int) -> Iterator[slice]:
@@ -79,13 +80,10 @@ def paint(
     transforms: Transforms, decoded: Sequence[Decoded], qualities: Sequence[int], decoder: str | float, header: Header
 ) -> list[Tensor]:
     """Pictures (3, H, W) uint8 of decoded symbols whose files have a header of the same sizes."""
-    out = torch.empty((len(decoded), *header.coded, 3), dtype=torch.uint8, device=transforms.device)
-    view = tiling.View.of(header.coded)
-    for (rows, cols), painted in transforms.paint(decoded, qualities, decoder, view):
-        out[:, rows, cols] = painted
+    rgb = transforms.synthesise_batch(decoded, qualities, decoder, tiling.View.of(header.coded))
     if header.reduction > 1:
-        out = torch.from_numpy(np.stack([_enlarged(picture, header) for picture in out.cpu().numpy()])).to(out.device)
-    return [*out.permute(0, 3, 1, 2).contiguous()]
+        rgb = np.stack([_enlarged(picture, header) for picture in rgb])
+    return [*torch.from_numpy(rgb).to(transforms.device).permute(0, 3, 1, 2).contiguous()]
 
 
 def _enlarged(small: NDArray[np.uint8], header: Header) -> NDArray[np.uint8]:

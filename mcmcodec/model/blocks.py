@@ -65,7 +65,7 @@ class WindowAttention(nn.Module):
         qkv = self.qkv(windows(u) + self.place)
         q, k, v = qkv.view(b * rows * cols, WINDOW * WINDOW, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         # written out: for windows this small the fused kernel's backward pass is many times slower on a CPU
-        logits = (q * q.shape[-1] ** -0.5) @ k.mT
+        logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
         if keys is not None:
             logits = logits + ((1 - windows(keys)) * HIDDEN).view(-1, 1, 1, WINDOW * WINDOW).to(q.dtype)
         a = torch.softmax(logits, -1).to(v.dtype) @ v

@@ -101,28 +101,6 @@ class Synthesis(nn.Module):
         """The noise, laid out over the sub-pixel grid of pictures (B, 48, 4h, 4w); nothing if there is none."""
         if not self.config.noise_channels:
             return []
-        rows, cols = (-(-n // (WINDOW * SUB)) for n in picture.shape[2:])
-        laid = self.get_buffer("noise").repeat(1, rows, cols)[:, : picture.shape[2], : picture.shape[3]]
-        return [laid.expand(len(picture), -1, -1, -1)]
-
-    def reduced(self, y_hat: Tensor, factor: int) -> Tensor:
-        """Paint a small picture from the linear part of the transform alone, averaged over factor x factor pixels.
-
-        What the blocks and the head add is detail, and measured on reduced pictures the linear part comes nearer to the
-        whole transform than the blocks without the head do.
-
-        Args:
-            y_hat: dequantised latents (B, h, w, latents), as in :meth:`forward`.
-            factor: 4, 8 or 16.
-
-        Returns:
-            Pixels (B, 3, 16h / factor, 16w / factor), nominally in [0, 1], not clamped.
-        """
-        n, side = PATCH // SUB, PATCH // factor
-        weight = torch.cat([self.linear.weight, self.linear.bias[:, None]], 1)
-        basis = weight.view(n, n, SUB, SUB, 3, -1).transpose(1, 2)  # (row: n, SUB; column: n, SUB; colour; channel)
-        basis = basis.reshape(side, factor, side, factor, 3, -1).mean((1, 3))
-        x = y_hat @ basis[..., :-1].flatten(0, 2).T + basis[..., -1].flatten()  # (B, h, w, 3 side^2)
-        b, h, w, _ = x.shape
-        x = x.view(b, h, w, side, side, 3).permute(0, 5, 1, 3, 2, 4)
-        return x.reshape(b, 3, h * side, w * side) + 0.5
+        down, across = (torch.arange(n, device=picture.device) % (WINDOW * SUB) for n in picture.shape[2:])
+        laid = self.get_buffer("noise").index_select(1, down).index_select(2, across)
+        return [laid.expand(picture.shape[0], -1, -1, -1)]

@@ -1,9 +1,10 @@
 """Finds, checks and loads frozen models, each once per process. Imports no torch.
 
 A model is NAME.json (identity, sizes, hashes) beside NAME.safetensors (stream model: entropy integers, analysis) and
-one NAME-DECODER.safetensors for each decoder. Hashes are checked before a byte is used. The sha256 of the
-stream model's file (and of the captions' language model, if it uses one) is its fingerprint, which the checksum of
-every .mcm file covers.
+one NAME-DECODER.safetensors for each decoder; beside each of these, an .onnx file of the same name holds the network as
+a graph without weights. Models in training have no graphs, and run with torch. Hashes are checked before a byte is
+used. The sha256 of the stream model's file (and of the captions' language model, if it uses one) is its fingerprint,
+which the checksum of every .mcm file covers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def available() -> list[str]:
 
 @dataclass(frozen=True)
 class Weights:
-    """One model on disk. Its files are read and hashed when they are first needed, and what they hold is kept.
+    """One model on disk. Its files are read and hashed when they are needed; what the stream model holds is kept.
 
     Attributes:
         name: as given to ``--model``.
@@ -53,12 +54,13 @@ class Weights:
     name: str
     card: dict[str, Any]
     folder: Path
-    _files: dict[str, Arrays] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check every entry that is used later. KeyError, TypeError or ValueError when the card lacks it."""
-        _ = self.number, self.fingerprint, self.config, self.decoders, self.card["stream"]["file"]
-        _ = [(entry["file"], bytes.fromhex(entry["sha256"])) for entry in self.card["decoders"].values()]
+        _ = self.number, self.fingerprint, self.config, self.decoders
+        entries = [self.card["stream"], *self.card["decoders"].values()]
+        entries += [entry["graph"] for entry in entries if "graph" in entry]
+        _ = [(entry["file"], bytes.fromhex(entry["sha256"])) for entry in entries]
         _ = [self.decoder_config(name) for name in self.decoders]
         if self.card["captions"] != {"name": coder.NAME, "sha256": language.SHA256}:
             raise ModelError(f"model {self.name} needs another caption coder than is here", "update mcmcodec")
@@ -86,7 +88,7 @@ class Weights:
         """Sizes of the model."""
         return ModelConfig.from_dict(self.card["config"])
 
-    @property
+    @cached_property
     def stream(self) -> Arrays:
         """All arrays of the stream model."""
         return self._read(self.card["stream"])
@@ -102,8 +104,19 @@ class Weights:
         return replace(self.config, **self._entry(name).get("config", {}))
 
     def decoder(self, name: str) -> Arrays:
-        """All arrays of a decoder. ModelError names those that exist when ``name`` does not."""
+        """All arrays of a decoder, read anew. ModelError names those that exist when ``name`` does not."""
         return self._read(self._entry(name))
+
+    @property
+    def has_graphs(self) -> bool:
+        """Whether the analysis and every decoder run without torch."""
+        return all("graph" in entry for entry in (self.card["stream"], *self.card["decoders"].values()))
+
+    def graph(self, decoder: str | None = None) -> bytes | None:
+        """A decoder's network as ONNX without weights, or the analysis'; None if the model was frozen without."""
+        entry = self.card["stream"] if decoder is None else self._entry(decoder)
+        graph: dict[str, Any] | None = entry.get("graph")
+        return self.checked(graph) if graph else None
 
     def _entry(self, name: str) -> dict[str, Any]:
         if name not in self.card["decoders"]:
@@ -111,22 +124,19 @@ class Weights:
         entry: dict[str, Any] = self.card["decoders"][name]
         return entry
 
-    def _read(self, entry: dict[str, str]) -> Arrays:
-        if entry["file"] not in self._files:
-            from safetensors import SafetensorError
-            from safetensors.numpy import load
+    def _read(self, entry: dict[str, Any]) -> Arrays:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
 
-            data = self.checked(entry)
-            try:
-                self._files[entry["file"]] = load(data)
-            except (SafetensorError, KeyError, ValueError, TypeError):
-                path = self.folder / entry["file"]
-                raise ModelError(f"weights {path} hold no tensors", "install mcmcodec again") from None
-        return self._files[entry["file"]]
+        try:
+            return load(self.checked(entry))
+        except (SafetensorError, KeyError, ValueError, TypeError):
+            path = self.folder / entry["file"]
+            raise ModelError(f"weights {path} hold no tensors", "install mcmcodec again") from None
 
-    def checked(self, entry: dict[str, str]) -> bytes:
+    def checked(self, entry: dict[str, Any]) -> bytes:
         """The file that an entry of the card names. ModelError when it is missing or its hash is another."""
-        path = self.folder / entry["file"]
+        path = self.folder / str(entry["file"])
         try:
             data = path.read_bytes()
         except OSError as error:

@@ -89,6 +89,17 @@ def put_decoder_(checkpoint: Path, card: Path, decoder: str) -> None:
     put_decoder(card.parent, card.stem, decoder, network.second_decoder, history)
 
 
+@main.command("graphs")
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+@click.option("--name", default="medium", show_default=True)
+def graphs_(folder: Path, name: str) -> None:
+    """Write the graphs of a frozen model anew, with which it runs without torch."""
+    from .export import add_graphs
+
+    for path in add_graphs(folder, name):
+        click.echo(path)
+
+
 @main.command("join")
 @click.argument("folder", type=click.Path(exists=True, path_type=Path))
 def join_(folder: Path) -> None:

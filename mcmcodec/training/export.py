@@ -127,8 +127,8 @@ def _half(name: str, values: torch.Tensor) -> NDArray[Any]:
 
 
 def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[str, Synthesis], default: str,
-          tuning: dict[str, float], history: dict[str, Any]) -> None:  # fmt: skip
-    """Write NAME.json and its safetensors files into ``folder``."""
+          tuning: dict[str, float], history: dict[str, Any], graphs: bool = True) -> None:  # fmt: skip
+    """Write NAME.json, its safetensors files and, unless told otherwise, its graphs into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     entries = {"stream": _store(folder / f"{name}.safetensors", stream_arrays(stream))}
     for decoder, synthesis in decoders.items():
@@ -141,7 +141,35 @@ def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[
         "decoders": entries, "default_decoder": default, "tuning": tuning, "training": history,
     }  # fmt: skip
     card["captions"] = {"name": coder.NAME, "sha256": language.SHA256}
-    (folder / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    _write_card(folder, card)
+    if graphs:
+        add_graphs(folder, name)
+
+
+def add_graphs(folder: Path, name: str) -> list[Path]:
+    """Write the graphs of a frozen model, with which it runs without torch, and note them in its card.
+
+    Raises:
+        UsageError: there is no onnx.
+    """
+    try:
+        from . import graphs
+    except ImportError as error:
+        raise UsageError(f"graphs cannot be made without {error.name}", "pip install onnx onnxruntime") from None
+    card = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    weights = Weights(name, card, folder)
+    made = [(card["stream"], graphs.analysis_graph(weights.config))]
+    made += [(card["decoders"][key], graphs.decoder_graph(weights.decoder_config(key))) for key in weights.decoders]
+    for entry, graph in made:
+        path = (folder / entry["file"]).with_suffix(".onnx")
+        path.write_bytes(graph)
+        entry["graph"] = {"file": path.name, "sha256": hashlib.sha256(graph).hexdigest()}
+    _write_card(folder, card)
+    return [folder / entry["graph"]["file"] for entry, _ in made]
+
+
+def _write_card(folder: Path, card: dict[str, Any]) -> None:
+    (folder / f"{card['name']}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
 def put_decoder(folder: Path, name: str, decoder: str, synthesis: Synthesis, history: dict[str, Any]) -> None:
@@ -157,8 +185,7 @@ def put_decoder(folder: Path, name: str, decoder: str, synthesis: Synthesis, his
     Raises:
         UsageError: the decoder reads other latents or features than the model has.
     """
-    path = folder / f"{name}.json"
-    card = json.loads(path.read_text(encoding="utf-8"))
+    card = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     own, usual = synthesis.config, ModelConfig.from_dict(card["config"])
     if (own.slices, own.features) != (usual.slices, usual.features):
         raise UsageError(f"the decoder reads other latents than {name} has", "train it from this model")
@@ -166,7 +193,9 @@ def put_decoder(folder: Path, name: str, decoder: str, synthesis: Synthesis, his
     entry["config"] = _differences(own, usual)
     card["decoders"][decoder] = entry
     card["training"][decoder] = beyond(history, card["training"]["stream"])
-    path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    _write_card(folder, card)
+    if "graph" in card["stream"]:
+        add_graphs(folder, name)
 
 
 def _differences(own: ModelConfig, usual: ModelConfig) -> dict[str, object]:
@@ -197,13 +226,16 @@ def freeze(checkpoint: Path, others: dict[str, Path], out: Path, name: str, numb
 def freeze_network(
     network: Network, light: Synthesis | None, out: Path, name: str, history: dict[str, Any], number: int = 7
 ) -> None:
-    """Freeze a network in training with its decoders; files over ``PIECE`` are cut to pieces, see :func:`join`."""
+    """Freeze a network in training with its decoders, without graphs.
+
+    Files over ``PIECE`` are cut to pieces, see :func:`join`.
+    """
     decoders = {"fidelity": network.synthesis}
     if network.second_decoder is not None:
         decoders = {"perceptual": network.second_decoder} | decoders
     if light is not None:
         decoders["light"] = light
-    write(out, name, number, network, decoders, next(iter(decoders)), TUNING, {"stream": history})
+    write(out, name, number, network, decoders, next(iter(decoders)), TUNING, {"stream": history}, graphs=False)
     for path in out.glob(f"{name}*.safetensors"):
         if path.stat().st_size > PIECE:
             data = path.read_bytes()

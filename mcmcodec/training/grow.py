@@ -1,7 +1,7 @@
 """Growing a trained network: a larger one that computes the same.
 
-Additions start as nothing (Chen et al. 2016, Net2Net, without the copies): residual branches end in zeros, new inputs
-are not read at first. What was learned is kept, and all of it is free to learn on.
+Additions start as nothing (:mod:`mcmcodec.model.deeper`), new inputs are not read at first. What was learned is kept,
+and all of it is free to learn on.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..model.config import ModelConfig
+from ..model.deeper import moved, places
 from ..model.synthesis import Synthesis
 from .network import Network
 
@@ -34,11 +35,11 @@ def grow(trained: Network, config: ModelConfig) -> Network:
     """
     old, grown = trained.config, Network(config)
     state = grown.state_dict()
-    blocks = _places(old.encoder_plan, config.encoder_plan)
+    blocks = places(old.encoder_plan, config.encoder_plan)
     for name, values in trained.state_dict().items():
         room, _, rest = name.partition(".")
         if room == "analysis":
-            _copy(f"analysis.{_moved(rest, blocks)}", values, state)
+            _copy(f"analysis.{moved(rest, blocks)}", values, state)
         elif room == "entropy":
             _grow_entropy(rest, values, state[name], old, config)
     grown.load_state_dict(state)
@@ -52,9 +53,9 @@ def grow(trained: Network, config: ModelConfig) -> Network:
 def grow_decoder(trained: Synthesis, config: ModelConfig) -> Synthesis:
     """A decoder of sizes ``config`` that paints what ``trained`` paints; its noise channels stay."""
     grown = Synthesis(replace(config, noise_channels=trained.config.noise_channels))
-    state, blocks = grown.state_dict(), _places(trained.config.plan, config.plan)
+    state, blocks = grown.state_dict(), places(trained.config.plan, config.plan)
     for name, values in trained.state_dict().items():
-        _copy(_moved(name, blocks), values, state)
+        _copy(moved(name, blocks), values, state)
     grown.load_state_dict(state)
     return grown
 
@@ -63,25 +64,6 @@ def _copy(name: str, values: Tensor, state: dict[str, Tensor]) -> None:
     if name not in state or state[name].shape != values.shape:
         raise UsageError(f"{name} has no place in the larger network", "start the model with a PCA basis")
     state[name].copy_(values)
-
-
-def _places(old: str, new: str) -> list[int]:
-    """Where the blocks of a plan stand in a longer one that has them in the same order."""
-    places, at = [], 0
-    for kind in old:
-        at = new.find(kind, at) + 1
-        if not at:
-            raise UsageError(f"the blocks {old} are not among {new}", "start the model with a PCA basis")
-        places.append(at - 1)
-    return places
-
-
-def _moved(name: str, blocks: list[int]) -> str:
-    """The name of a parameter ``blocks.N.*`` in a network where block N stands at ``blocks[N]``; others as they are."""
-    if not name.startswith("blocks."):
-        return name
-    _, number, rest = name.split(".", 2)
-    return f"blocks.{blocks[int(number)]}.{rest}"
 
 
 def _inputs(config: ModelConfig, number: int) -> list[tuple[str, int]]:

