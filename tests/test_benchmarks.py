@@ -212,6 +212,9 @@ def test_everything_is_measured_once(folder, tiny, tmp_path, monkeypatch, work):
     assert one.state(path.parent, identity | {"fingerprint": "00" * 32}) == "outdated"
     assert one.state(path.parent, identity | {"decoders": {}}) == "outdated"
     assert dataclasses.replace(one, settings=TOY | {"qualities": (20,)}).state(path.parent, identity) == "outdated"
+    assert dataclasses.replace(one, decoders=False).key(identity) == dataclasses.replace(one, decoders=False).key(
+        identity | {"decoders": {}}
+    )
     assert dataclasses.replace(one, model=False).key(identity) == dataclasses.replace(one, model=False).key({})
     path.with_suffix(".partial").write_text("")
     assert dataclasses.replace(one, settings={}).state(path.parent, identity) == "stopped"
@@ -232,6 +235,8 @@ def test_committed_results_are_of_the_model_and_the_settings():
     for one in registry.BENCHMARKS:
         assert one.state(RESULTS, identity) == "current", one.name
         model = json.loads((RESULTS / f"{one.name}.json").read_text()).get("model", identity)
+        if not one.decoders:
+            model = model | {"decoders": identity["decoders"]}
         assert model in (identity, identity["name"]), one.name
     names = {one.name for one in registry.BENCHMARKS}
     assert {path.stem for path in RESULTS.glob("*.json")} == names | {"kodak_anchors", "second_generation"}

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -316,7 +317,7 @@ def test_a_rehearsal_runs_to_the_last_line(
     run(options(pictures, tmp_path, resident=resident, large=pictures))
     network, history = load(tmp_path / "out" / "last.pt")
     names = [made["stage"] for made in history["runs"]]
-    assert names == ["entropy", "joint", "perceptual", *["light"] * 3]
+    assert names == ["entropy", "joint", "perceptual", "adversarial", *["light"] * 3]
     log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["seen"] == history["seen"] > 0 and math.isfinite(log[0]["cost"])
     assert all(row["per_s"] > 0 and row["of_peak"] >= 0 for row in log)
@@ -330,6 +331,21 @@ def test_a_rehearsal_runs_to_the_last_line(
     for name in model.decoders:
         decoded = np.asarray(mcmcodec.decode(file, decoder=name), float)
         assert np.square(decoded - picture).mean() < 0.5 * picture.astype(float).var()
+
+
+@pytest.mark.usefixtures("quick")
+def test_only_the_stages_asked_for(pictures: Path, tmp_path: Path) -> None:
+    """A decoder alone, on a stream that stays as it is."""
+    run(options(pictures, tmp_path, entropy_minutes=0.0, decoder_share=0.0, stages=("joint",)))
+    begun, _ = load(tmp_path / "out" / "last.pt")
+    more = {"init": tmp_path / "out" / "last.pt", "decoder_share": 1.0, "entropy_minutes": 0.0}
+    run(replace(options(pictures, tmp_path, stages=("perceptual",), **more), out=tmp_path / "on"))
+    network, history = load(tmp_path / "on" / "last.pt")
+    assert [made["stage"] for made in history["runs"]] == ["joint", "perceptual"]
+    changed = {k for k, v in network.state_dict().items() if not torch.equal(v, begun.state_dict()[k])}
+    assert changed and all(name.startswith("second_decoder.") for name in changed)
+    with pytest.raises(UsageError, match="no time for perceptual"):
+        run(replace(options(pictures, tmp_path, stages=("perceptual",), decoder_share=0.0), out=tmp_path / "none"))
 
 
 @pytest.mark.usefixtures("quick")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import torch
 from models import save_pictures, smooth_noise, tiny_network
 
 from mcmcodec.errors import UsageError
-from mcmcodec.model.config import PRESETS
+from mcmcodec.model.config import PRESETS, ModelConfig
 from mcmcodec.training.cached import LatentCache
 from mcmcodec.training.data import Crops, jitter, plain
-from mcmcodec.training.export import load_frozen, write
+from mcmcodec.training.export import load_frozen, put_decoder, write
 from mcmcodec.training.grow import add_task_vector, grow, replace_decoder, with_noise
 from mcmcodec.training.light import Imitation, operations, replacements
 from mcmcodec.training.losses import Adversary, block_colour_loss, oklab, random_paired_crop
@@ -47,12 +48,21 @@ GREEN = {
 """Some values of what the shipped decoders (fidelity, perceptual) paint at a quality."""
 
 
+GROWN = {
+    "deeper": PRESETS["medium"],
+    "coarse latents": replace(
+        PRESETS["medium"], coarse_slices=(2, 6, 16), base_slices=0, expected_slices=3, encoder_plan="dadadadad"
+    ),
+}
+
+
+@pytest.mark.parametrize("config", GROWN.values(), ids=GROWN.keys())
 @pytest.mark.parametrize("quality", [20, 60])
-def test_the_grown_network_paints_what_the_shipped_one_does(quality: int) -> None:
+def test_the_grown_network_paints_what_the_shipped_one_does(quality: int, config: ModelConfig) -> None:
     torch.set_num_threads(1)
     trained, history = load_frozen(SHIPPED, "fidelity")
     trained.second_decoder = load_frozen(SHIPPED)[0].synthesis
-    network = grow(trained, PRESETS["medium"])
+    network = grow(trained, config)
     assert history["seen"] == 142712
     x = torch.from_numpy(smooth_noise(128, 192, seed=0))[None].permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
@@ -134,6 +144,24 @@ def test_a_decoder_of_other_sizes_survives_freezing(tmp_path: Path) -> None:
     loaded, _ = load_frozen(tmp_path / "two.json", "light")
     assert loaded.synthesis.config == last.synthesis.config
     assert loaded.config == network.config
+
+
+def test_a_decoder_is_put_into_a_frozen_model(tmp_path: Path) -> None:
+    network = tiny_network(3)
+    write(tmp_path, "one", 4002, network, {"fidelity": network.synthesis}, "fidelity",
+          {"rdoq_strength": 0.5, "mask_lambda": 1.0}, {"stream": {"seen": 5, "runs": [1]}})  # fmt: skip
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.safetensors")}
+    deeper = grow(network, replace(network.config, plan="cada")).synthesis
+    put_decoder(tmp_path, "one", "perceptual", deeper, {"seen": 9, "runs": [1, 2]})
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.safetensors") if path.name in before} == before
+    loaded, history = load_frozen(tmp_path / "one.json", "perceptual")
+    assert loaded.synthesis.config == deeper.config and history["seen"] == 5
+    card = json.loads((tmp_path / "one.json").read_text())
+    assert card["decoders"]["perceptual"]["config"] == {"plan": "cada"}
+    assert card["training"]["perceptual"] == {"begins": "stream", "seen": 9, "runs": [2]}
+    wider = Network(replace(PRESETS["tiny"], slices=(1, 3, 16)))
+    with pytest.raises(UsageError, match="other latents"):
+        put_decoder(tmp_path, "one", "perceptual", wider.synthesis, {})
 
 
 def test_paired_pictures_are_cut_alike_at_every_offset() -> None:

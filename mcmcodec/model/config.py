@@ -119,7 +119,9 @@ PRESETS = {
         coarse_blocks=1, low=4, hyper=4, features=8, context=16, coarse_context=16, width=32, plan="ca", bottleneck=16,
         light=8, head=16, head_features=4, renderer=16,
     ),
-    "medium": ModelConfig("medium"),
+    "medium": ModelConfig(
+        "medium", (), base_slices=2, expected_slices=0, encoder_plan="aaaa", plan="ccadccadccad",
+    ),
     "base": ModelConfig(
         "base", (2, 6, 16), (1, 5, 10, 32, 80, 128), embed=384, encoder_plan="ddaddadd", coarse_width=384,
         coarse_blocks=3, low=6, hyper=32, features=64, context=192, coarse_context=128, width=384,

@@ -1,4 +1,4 @@
-"""Commands that train and freeze models: ``python -m mcmcodec.training {timed,export,tune,ladder} --help``."""
+"""Commands that train and freeze models: ``python -m mcmcodec.training --help``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 import torch
 
 from ..model.config import PRESETS
+from .timed import STAGES, Options, run
 
 
 @click.group()
@@ -34,9 +35,12 @@ def main() -> None:
 @click.option("--rdoq-strength", default=0.15, show_default=True, help="Of optimised quantisation in training.")
 @click.option("--perceptual-weight", default=0.04, show_default=True, help="Weight of the second decoder's loss.")
 @click.option("--entropy-minutes", default=0.0, help="Of them for the entropy networks alone, first.")
-@click.option("--low-precision/--full-precision", default=True, help="bfloat16 in the float transforms.")
+@click.option("--low-precision/--full-precision", default=None,
+              help="bfloat16 in the float transforms, or not.  [default: what is faster here]")  # fmt: skip
 @click.option("--decoder-share", default=0.35, show_default=True,
               help="Share of the time for the perceptual and the light decoder alone, at the end.")  # fmt: skip
+@click.option("--stages", default=",".join(STAGES), show_default=True, help="Which stages, of these.",
+              callback=lambda *given: tuple(given[2].split(",")))  # fmt: skip
 @click.option("--save-every", default=60.0, show_default=True, help="Seconds between checkpoints.")
 @click.option("--check-every", default=300.0, show_default=True, help="Seconds between looks at validation pictures.")
 @click.option("--check-pictures", default=12, show_default=True, help="How many of them.")
@@ -46,8 +50,6 @@ def main() -> None:
 @click.option("--seed", default=1)
 def timed(**options: Any) -> None:
     """Train a model within a time budget: all stages in one process."""
-    from .timed import Options, run
-
     run(Options(**options))
 
 
@@ -81,6 +83,21 @@ def graphs_(folder: Path, name: str) -> None:
 
     for path in add_graphs(folder, name):
         click.echo(path)
+
+
+@main.command("put-decoder")
+@click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
+@click.argument("card", type=click.Path(exists=True, path_type=Path))
+@click.option("--decoder", default="perceptual", show_default=True, help="What it is called.")
+def put_decoder_(checkpoint: Path, card: Path, decoder: str) -> None:
+    """Put the second decoder of a checkpoint into a frozen model (its NAME.json), whose stream stays as it is."""
+    from .export import put_decoder
+    from .loop import load
+
+    network, history = load(checkpoint)
+    if network.second_decoder is None:
+        raise click.UsageError(f"{checkpoint} has no second decoder")
+    put_decoder(card.parent, card.stem, decoder, network.second_decoder, history)
 
 
 @main.command("join")

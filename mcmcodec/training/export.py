@@ -24,7 +24,7 @@ from ..entropy.fixed_point import (
 )
 from ..entropy.rangecoder import Table
 from ..errors import UsageError
-from ..model.config import QUALITY_MAX
+from ..model.config import QUALITY_MAX, ModelConfig
 from ..model.entropy_nets import from_integers, integers
 from ..model.layers import quality_weights
 from ..model.synthesis import Synthesis
@@ -133,8 +133,7 @@ def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[
     entries = {"stream": _store(folder / f"{name}.safetensors", stream_arrays(stream))}
     for decoder, synthesis in decoders.items():
         entry: dict[str, Any] = _store(folder / f"{name}-{decoder}.safetensors", decoder_arrays(synthesis))
-        own, usual = synthesis.config.to_dict(), stream.config.to_dict()
-        if differs := {key: value for key, value in own.items() if value != usual[key]}:
+        if differs := _differences(synthesis.config, stream.config):
             entry["config"] = differs
         entries[decoder] = entry
     card = {
@@ -142,7 +141,7 @@ def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[
         "decoders": entries, "default_decoder": default, "tuning": tuning, "training": history,
     }  # fmt: skip
     card["captions"] = {"name": coder.NAME, "sha256": language.SHA256}
-    _write_card(folder, card)
+    _write_card(folder / f"{name}.json", card)
     if graphs:
         add_graphs(folder, name)
 
@@ -165,12 +164,46 @@ def add_graphs(folder: Path, name: str) -> list[Path]:
         path = (folder / entry["file"]).with_suffix(".onnx")
         path.write_bytes(graph)
         entry["graph"] = {"file": path.name, "sha256": hashlib.sha256(graph).hexdigest()}
-    _write_card(folder, card)
+    _write_card(folder / f"{name}.json", card)
     return [folder / entry["graph"]["file"] for entry, _ in made]
 
 
-def _write_card(folder: Path, card: dict[str, Any]) -> None:
-    (folder / f"{card['name']}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+def _write_card(path: Path, card: dict[str, Any]) -> None:
+    path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def put_decoder(folder: Path, name: str, decoder: str, synthesis: Synthesis, history: dict[str, Any]) -> None:
+    """Put another decoder into a frozen model, beside its others or in the place of one; files stay as they are.
+
+    Args:
+        folder: of the frozen model.
+        name: of the model.
+        decoder: name of the decoder.
+        synthesis: trained on the model's frozen latents.
+        history: of its training, for the card.
+
+    Raises:
+        UsageError: the decoder reads other latents or features than the model has.
+    """
+    path = folder / f"{name}.json"
+    card = json.loads(path.read_text(encoding="utf-8"))
+    own, usual = synthesis.config, ModelConfig.from_dict(card["config"])
+    if (own.slices, own.features) != (usual.slices, usual.features):
+        raise UsageError(f"the decoder reads other latents than {name} has", "train it from this model")
+    entry: dict[str, Any] = _store(folder / f"{name}-{decoder}.safetensors", decoder_arrays(synthesis))
+    entry["config"] = _differences(own, usual)
+    card["decoders"][decoder] = entry
+    card["training"][decoder] = beyond(history, card["training"]["stream"])
+    _write_card(folder / f"{name}.json", card)
+    if "graph" in card["stream"]:
+        add_graphs(folder, name)
+
+
+def _differences(own: ModelConfig, usual: ModelConfig) -> dict[str, object]:
+    """The sizes of a decoder that are not its model's; its encoder and its name are none of its sizes."""
+    theirs = usual.to_dict()
+    skipped = ("name", "encoder_plan")
+    return {key: value for key, value in own.to_dict().items() if value != theirs[key] and key not in skipped}
 
 
 TUNING = {"rdoq_strength": 0.15, "mask_lambda": 0.3}

@@ -21,9 +21,9 @@ from .network import Network
 def grow(trained: Network, config: ModelConfig) -> Network:
     """A network of sizes ``config`` that paints what ``trained`` paints where every patch is visible.
 
-    Encoder blocks, coarse latents and a renderer may be added, and base slices may become slices of visible patches
-    only. New coarse latents are still to be started (``Network.start_coarse``); the mask network starts anew where it
-    reads other inputs.
+    Blocks, coarse latents and a renderer may be added, and base slices may become slices of visible patches only. New
+    coarse latents are still to be started (``Network.start_coarse``); the mask network starts anew where it reads other
+    inputs.
 
     Args:
         trained: with one decoder or two.
@@ -38,10 +38,7 @@ def grow(trained: Network, config: ModelConfig) -> Network:
     for name, values in trained.state_dict().items():
         room, _, rest = name.partition(".")
         if room == "analysis":
-            if rest.startswith("blocks."):
-                _, number, rest = rest.split(".", 2)
-                rest = f"blocks.{blocks[int(number)]}.{rest}"
-            _copy(f"analysis.{rest}", values, state)
+            _copy(f"analysis.{_moved(rest, blocks)}", values, state)
         elif room == "entropy":
             _grow_entropy(rest, values, state[name], old, config)
     grown.load_state_dict(state)
@@ -55,9 +52,9 @@ def grow(trained: Network, config: ModelConfig) -> Network:
 def grow_decoder(trained: Synthesis, config: ModelConfig) -> Synthesis:
     """A decoder of sizes ``config`` that paints what ``trained`` paints; its noise channels stay."""
     grown = Synthesis(replace(config, noise_channels=trained.config.noise_channels))
-    state = grown.state_dict()
+    state, blocks = grown.state_dict(), _places(trained.config.plan, config.plan)
     for name, values in trained.state_dict().items():
-        _copy(name, values, state)
+        _copy(_moved(name, blocks), values, state)
     grown.load_state_dict(state)
     return grown
 
@@ -77,6 +74,14 @@ def _places(old: str, new: str) -> list[int]:
             raise UsageError(f"the blocks {old} are not among {new}", "start the model with a PCA basis")
         places.append(at - 1)
     return places
+
+
+def _moved(name: str, blocks: list[int]) -> str:
+    """The name of a parameter ``blocks.N.*`` in a network where block N stands at ``blocks[N]``; others as they are."""
+    if not name.startswith("blocks."):
+        return name
+    _, number, rest = name.split(".", 2)
+    return f"blocks.{blocks[int(number)]}.{rest}"
 
 
 def _inputs(config: ModelConfig, number: int) -> list[tuple[str, int]]:

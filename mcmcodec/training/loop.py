@@ -187,7 +187,7 @@ def schedule(progress: float, config: LoopConfig) -> float:
 def matmul_rate(device: torch.device, low_precision: bool) -> float:
     """Floating-point operations per second of a large matrix product: the speed that this device could train at."""
     kind = torch.bfloat16 if low_precision else torch.float32
-    side = 1024 if device.type == "cpu" else 8192
+    side = 512 if device.type == "cpu" else 8192
     a = torch.randn(side, side, device=device, dtype=kind)
     best = math.inf
     for _ in range(4):

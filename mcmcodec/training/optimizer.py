@@ -17,8 +17,6 @@ BASIS = (
 
 INSIDE = (".weight", ".context", ".current", ".weight2", "hyper_weight1", "hyper_weight2", "hyper_weight3")
 """Ends of the names of matrices inside the networks."""
-LOW = torch.bfloat16
-"""What Muon's iterations are computed in, as in its authors' implementation."""
 
 
 class Muon(torch.optim.Optimizer):
@@ -62,7 +60,9 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrix.shape[-2] > matrix.shape[-1]
     x = matrix.mT if tall else matrix
-    x = (x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-12)).to(LOW)
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-12)
+    if x.device.type == "cuda":  # as in its authors' implementation; many CPUs multiply bfloat16 far more slowly
+        x = x.bfloat16()
     for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x

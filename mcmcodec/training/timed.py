@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..errors import UsageError
 from ..model.config import PRESETS
 from ..model.synthesis import Synthesis
 from .cached import FirstDecoder, LatentCache, SecondDecoder
@@ -16,7 +17,7 @@ from .data import Crops, DeviceCrops, MixedCrops
 from .export import freeze_network, load_frozen
 from .grow import grow, with_noise
 from .light import Imitation, replacements
-from .loop import LoopConfig, load, save, train
+from .loop import LoopConfig, load, matmul_rate, save, train
 from .losses import Adversary
 from .network import Network
 from .stages import Check, EntropyOnly, Fidelity, Joint, Perceptual, Stage
@@ -24,6 +25,9 @@ from .stages import Check, EntropyOnly, Fidelity, Joint, Perceptual, Stage
 NOISE_CHANNELS = 4
 LARGE_SHARE = 0.25
 """Of the crops of photographs, those of the large ones."""
+STAGES = ("entropy", "joint", "perceptual", "adversarial", "light")
+DECODER_STAGES = {"perceptual": (0.45, 0.75), "adversarial": (0.2, 0.3), "light": (0.35, 1.0)}
+"""Share of the decoders' time, and of the highest learning rate, of each of their stages."""
 CACHE_SHARE, CACHE_MOST = 0.15, 20000
 """Of a decoder's stage, the time in which latents are cached; and how many crops at most."""
 
@@ -49,8 +53,9 @@ class Options:
         rdoq_strength: of rate-distortion optimised quantisation in training.
         perceptual_weight: weight of the second decoder's loss.
         entropy_minutes: of them for the entropy networks alone, first.
-        low_precision: bfloat16 in the float transforms.
+        low_precision: bfloat16 in the float transforms; None where this device multiplies faster that way.
         decoder_share: share of the time, after the entropy networks', for the perceptual and the light decoder alone.
+        stages: which of ``STAGES`` are run; they divide the time as they would with the others.
         save_every: seconds between checkpoints.
         check_every: seconds between looks at the validation pictures.
         check_pictures: how many of them.
@@ -76,8 +81,9 @@ class Options:
     rdoq_strength: float = 0.15
     perceptual_weight: float = 0.04
     entropy_minutes: float = 0.0
-    low_precision: bool = True
+    low_precision: bool | None = None
     decoder_share: float = 0.0
+    stages: tuple[str, ...] = STAGES
     save_every: float = 180.0
     check_every: float = 300.0
     check_pictures: int = 12
@@ -121,13 +127,14 @@ class Part:
 def parts(o: Options) -> list[Part]:
     """The stages in order. Shares are of the whole budget."""
     entropy = o.entropy_minutes / o.minutes
-    rest = 1 - entropy
-    found = [Part("entropy", entropy, 1.5 * o.peak)] if entropy else []
-    found.append(Part("joint", rest * (1 - o.decoder_share), o.peak))
-    if o.decoder_share:
-        found.append(Part("perceptual", rest * o.decoder_share * 0.65, 0.75 * o.peak))
-        found.append(Part("light", rest * o.decoder_share * 0.35, o.peak))
-    return found
+    found = [Part("entropy", entropy, 1.5 * o.peak), Part("joint", (1 - entropy) * (1 - o.decoder_share), o.peak)]
+    for name, (share, peak) in DECODER_STAGES.items():
+        found.append(Part(name, (1 - entropy) * o.decoder_share * share, peak * o.peak))
+    found = [part for part in found if part.share and part.name in o.stages]
+    if not found:
+        raise UsageError(f"there is no time for {', '.join(o.stages)}", "give --decoder-share 1 for decoders alone")
+    whole = sum(part.share for part in found)
+    return [replace(part, share=part.share / whole) for part in found]
 
 
 class Run:
@@ -153,13 +160,16 @@ class Run:
         if self.left:
             self.history["runs"].pop()  # the one that was killed: it is noted when it ends
         self.network = self.network.to(o.device)
-        self.network.low_precision, self.network.rdoq_strength = o.low_precision, o.rdoq_strength
+        device = torch.device(o.device)
+        low = matmul_rate(device, True) > matmul_rate(device, False) if o.low_precision is None else o.low_precision
+        self.network.low_precision, self.network.rdoq_strength = low, o.rdoq_strength
         if o.compiled:
             self._compile()
         lpips = LPIPS().to(o.device)
         self.check = Check(o.val, o.check_pictures, o.device, lpips) if o.val else None
-        self.perceptual = Perceptual(lpips, low_precision=o.low_precision)
+        self.perceptual = Perceptual(lpips, low_precision=low)
         self.light: Synthesis | None = None
+        self.cache: LatentCache | None = None
 
     def _crops(self, seed: int) -> Crops:
         o = self.o
@@ -212,15 +222,22 @@ class Run:
         self._train(stage, part, part.share * o.minutes)
 
     def _perceptual(self, part: Part) -> None:
-        """The second decoder from cached latents, with an adversary."""
-        minutes = part.share * self.o.minutes
-        cache = self._filled(minutes)
-        judge = replace(self.perceptual, adversary=Adversary().to(self.o.device))
-        stage = SecondDecoder(self.crops, self.o.batch, self.o.device, cache, judge)
-        self._train(stage, part, minutes * (1 - CACHE_SHARE))
+        """The second decoder from cached latents."""
+        self._second_decoder(part, self.perceptual)
+
+    def _adversarial(self, part: Part) -> None:
+        """The second decoder with an adversary, after it has learnt all else."""
+        self._second_decoder(part, replace(self.perceptual, adversary=Adversary().to(self.o.device)))
+
+    def _second_decoder(self, part: Part, judge: Perceptual) -> None:
+        began, minutes = time.monotonic(), part.share * self.o.minutes
+        cache = self.cache = self.cache or self._filled(minutes)
+        minutes -= (time.monotonic() - began) / 60
+        self._train(SecondDecoder(self.crops, self.o.batch, self.o.device, cache, judge), part, minutes)
 
     def _light(self, part: Part) -> None:
         """A light decoder out of the second one, part by part, and then as a whole."""
+        self.cache = None
         o = self.o
         minutes = part.share * o.minutes
         teacher = self.network.second_decoder
