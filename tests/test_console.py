@@ -44,6 +44,14 @@ def test_errors() -> None:
     assert "\n" not in explain(ValueError("two\nlines"))
 
 
+def test_packages_that_are_not_installed() -> None:
+    for module, package in (("torch", "torch"), ("cv2", "opencv-python"), ("rich.progress", "rich")):
+        name = module.partition(".")[0]
+        error = ModuleNotFoundError(f"No module named {module!r}", name=module)
+        assert explain(error) == f"this needs {name}, which is not installed; pip install {package}"
+    assert explain(ModuleNotFoundError("No module", name="mcmcodec.gone")).startswith("internal error")
+
+
 def test_debugging_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MCMCODEC_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):

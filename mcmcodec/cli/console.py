@@ -14,6 +14,8 @@ from ..errors import McmError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+_PACKAGES: Final = {"PIL": "pillow", "cv2": "opencv-python"}
+"""What to install for a module, where that has another name."""
 _REMEDIES: Final = {
     errno.EBADF: "leave stdin and stdout open",
     errno.ENOENT: "check the name",

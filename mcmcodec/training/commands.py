@@ -74,6 +74,17 @@ def export(checkpoint: Path, decoders: tuple[str, ...], out: Path, name: str, nu
     freeze(checkpoint, named, out, name, number, {"rdoq_strength": rdoq_strength, "mask_lambda": mask_lambda})
 
 
+@main.command("graphs")
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+@click.option("--name", default="medium", show_default=True)
+def graphs_(folder: Path, name: str) -> None:
+    """Write the graphs of a frozen model anew, with which it runs without torch."""
+    from .export import add_graphs
+
+    for path in add_graphs(folder, name):
+        click.echo(path)
+
+
 @main.command("put-decoder")
 @click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
 @click.argument("card", type=click.Path(exists=True, path_type=Path))
@@ -87,17 +98,6 @@ def put_decoder_(checkpoint: Path, card: Path, decoder: str) -> None:
     if network.second_decoder is None:
         raise click.UsageError(f"{checkpoint} has no second decoder")
     put_decoder(card.parent, card.stem, decoder, network.second_decoder, history)
-
-
-@main.command("graphs")
-@click.argument("folder", type=click.Path(exists=True, path_type=Path))
-@click.option("--name", default="medium", show_default=True)
-def graphs_(folder: Path, name: str) -> None:
-    """Write the graphs of a frozen model anew, with which it runs without torch."""
-    from .export import add_graphs
-
-    for path in add_graphs(folder, name):
-        click.echo(path)
 
 
 @main.command("join")

@@ -141,7 +141,7 @@ def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[
         "decoders": entries, "default_decoder": default, "tuning": tuning, "training": history,
     }  # fmt: skip
     card["captions"] = {"name": coder.NAME, "sha256": language.SHA256}
-    _write_card(folder, card)
+    _write_card(folder / f"{name}.json", card)
     if graphs:
         add_graphs(folder, name)
 
@@ -164,12 +164,12 @@ def add_graphs(folder: Path, name: str) -> list[Path]:
         path = (folder / entry["file"]).with_suffix(".onnx")
         path.write_bytes(graph)
         entry["graph"] = {"file": path.name, "sha256": hashlib.sha256(graph).hexdigest()}
-    _write_card(folder, card)
+    _write_card(folder / f"{name}.json", card)
     return [folder / entry["graph"]["file"] for entry, _ in made]
 
 
-def _write_card(folder: Path, card: dict[str, Any]) -> None:
-    (folder / f"{card['name']}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+def _write_card(path: Path, card: dict[str, Any]) -> None:
+    path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
 def put_decoder(folder: Path, name: str, decoder: str, synthesis: Synthesis, history: dict[str, Any]) -> None:
@@ -185,7 +185,8 @@ def put_decoder(folder: Path, name: str, decoder: str, synthesis: Synthesis, his
     Raises:
         UsageError: the decoder reads other latents or features than the model has.
     """
-    card = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    path = folder / f"{name}.json"
+    card = json.loads(path.read_text(encoding="utf-8"))
     own, usual = synthesis.config, ModelConfig.from_dict(card["config"])
     if (own.slices, own.features) != (usual.slices, usual.features):
         raise UsageError(f"the decoder reads other latents than {name} has", "train it from this model")
@@ -193,7 +194,7 @@ def put_decoder(folder: Path, name: str, decoder: str, synthesis: Synthesis, his
     entry["config"] = _differences(own, usual)
     card["decoders"][decoder] = entry
     card["training"][decoder] = beyond(history, card["training"]["stream"])
-    _write_card(folder, card)
+    _write_card(folder / f"{name}.json", card)
     if "graph" in card["stream"]:
         add_graphs(folder, name)
 
