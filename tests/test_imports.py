@@ -206,6 +206,18 @@ def test_commands_import_torch_nowhere() -> None:
     assert {name for name in importers("torch") if room(name) == "cli"} == set()
 
 
+def test_torch_stays_behind_one_door() -> None:
+    """What codes pictures reaches torch by the module that runs networks with it, or by that for tensors."""
+    torch_modules = {name for name in importers("torch") if room(name) in CODING}
+    assert {room(name) for name in torch_modules} == {"model"}
+    doors = {"mcmcodec.model.torch_runtime", "mcmcodec.model.batches", "mcmcodec.model.devices"}
+    behind = torch_modules - doors
+    assert {name for name in importers(*behind) - behind if room(name) in CODING} <= doors
+    assert importers("mcmcodec.model.torch_runtime") == {"mcmcodec.model.transforms"}
+    assert importers("onnxruntime") == {"mcmcodec.model.onnx_runtime", "mcmcodec.training.graphs"}
+    assert importers("onnx") == {"mcmcodec.training.graphs"}
+
+
 def test_names_of_modules_differ() -> None:
     names = Counter(path.name for path in PATHS.values() if path.stem not in ("__init__", "__main__"))
     assert {name for name, count in names.items() if count > 1} == set()
@@ -216,7 +228,7 @@ def test_the_package_is_small_at_the_top() -> None:
     assert len(entries) <= 16, sorted(entries)
 
 
-HEAVY = ("torch", "numpy", "PIL", "rich", "cv2", "constriction", "safetensors")
+HEAVY = ("torch", "onnxruntime", "numpy", "PIL", "rich", "cv2", "constriction", "safetensors")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["info", "--help"], ["encode", "--help"], ["--version"]])
