@@ -22,6 +22,7 @@ from benchmarks import __main__ as program  # noqa: E402
 from benchmarks import (  # noqa: E402
     decoders,
     effort,
+    gpu,
     modes,
     pages,
     perception,
@@ -31,7 +32,9 @@ from benchmarks import (  # noqa: E402
 )
 from benchmarks.work import RESULTS, Work, installed  # noqa: E402
 from mcmcodec.cli.bench import ours, peers, run  # noqa: E402
+from mcmcodec.cli.bench.batch_speed import batches as gpu_batches  # noqa: E402
 from mcmcodec.cli.bench.provenance import write_json  # noqa: E402
+from mcmcodec.codec import Codec  # noqa: E402
 from mcmcodec.errors import McmError  # noqa: E402
 from mcmcodec.metrics import judge  # noqa: E402
 
@@ -411,3 +414,14 @@ def test_square_takes_the_middle(folder):
     with Image.open(folder / "p0.png") as image:
         middle = image.convert("RGB").crop((12, 0, 180, 168)).resize((170, 170), run.LANCZOS)
     assert np.array_equal(reference.picture, np.asarray(middle))
+
+
+def test_the_gpu_script_is_rehearsed_on_a_cpu(tiny, monkeypatch):
+    monkeypatch.setattr(gpu, "Codec", lambda device: Codec("tiny", device))
+    monkeypatch.setattr(gpu, "batches", lambda path, model, *rest: gpu_batches(path, "tiny", *rest))
+    done = CliRunner().invoke(gpu.main, ["--device", "cpu", "--side", "32", "--batch", "1", "--batch", "2"])
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    assert lines[0].startswith("cpu, torch ") and "pictures of 32 x 32" in lines[0]
+    assert any(line.split() == ["pictures", "encoded", "to", "one", "file", "4", "of", "4"] for line in lines)
+    assert [line.split()[-3] for line in lines[-6:]] == ["1", "2"] * 3

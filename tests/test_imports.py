@@ -206,6 +206,17 @@ def test_commands_import_torch_nowhere() -> None:
     assert {name for name in importers("torch") if room(name) == "cli"} == set()
 
 
+def test_networks_in_torch_are_not_loaded_by_what_needs_none() -> None:
+    """What codes pictures reaches them by the modules that run them, which import torch themselves."""
+    by_torch = {name for name in importers("torch") if room(name) in CODING}
+    networks = {f"mcmcodec.model.{name}" for name in ("analysis", "blocks", "entropy_nets", "layers", "synthesis")}
+    assert networks < by_torch
+    assert {name for name in importers(*networks) if room(name) in CODING} <= by_torch
+    assert importers("mcmcodec.model.torch_runtime") == {"mcmcodec.model.transforms"}
+    assert importers("onnxruntime") == {"mcmcodec.model.onnx_runtime", "mcmcodec.training.graphs"}
+    assert importers("onnx") == {"mcmcodec.training.graphs"}
+
+
 def test_names_of_modules_differ() -> None:
     names = Counter(path.name for path in PATHS.values() if path.stem not in ("__init__", "__main__"))
     assert {name for name, count in names.items() if count > 1} == set()
@@ -216,7 +227,7 @@ def test_the_package_is_small_at_the_top() -> None:
     assert len(entries) <= 16, sorted(entries)
 
 
-HEAVY = ("torch", "numpy", "PIL", "rich", "cv2", "constriction", "safetensors")
+HEAVY = ("torch", "onnxruntime", "numpy", "PIL", "rich", "cv2", "constriction", "safetensors")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["info", "--help"], ["encode", "--help"], ["--version"]])
