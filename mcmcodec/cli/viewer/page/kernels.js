@@ -128,7 +128,6 @@ mcm.part(function kernels(mcm) {
       const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { m: { memory: this.memory } });
       this.kernels = { f32: exports.f32, f64: exports.f64 };
       this.top = 64;
-      this.zeros = this.alloc(2 ** 14);
     }
 
     /** Bytes, filled with zeros; with room behind them, where kernels may read beyond the end. */
@@ -162,24 +161,29 @@ mcm.part(function kernels(mcm) {
   };
 
   /**
-   * A layer of weights [outputs][depth], packed into panels; `get(o, k)` gives a weight. It stays in the memory.
-   *
-   * Outputs are written in whole panels: `width` of them, the ones behind `outputs` are zero.
+   * A layer of weights [outputs][depth], packed into panels. Outputs are written in whole panels: `width` of them, the ones behind `outputs` are zero.
    */
   mcm.Layer = class Layer {
-    constructor(machine, kind, outputs, depth, get, bias = null) {
+    constructor(machine, kind, outputs, depth, bias = null) {
       const { bytes } = KINDS[kind];
       const lanes = PANEL / bytes;
       Object.assign(this, { machine, kind, bytes, outputs, depth, panels: Math.ceil(outputs / lanes) });
       this.width = this.panels * lanes;
       this.weights = machine.alloc(this.width * depth * bytes);
-      const packed = machine[kind](this.weights, this.width * depth);
+      this.bias = machine.alloc(this.width * bytes);
+      if (bias) this.setBias(bias);
+    }
+
+    /** Set the weights: `get(o, k)` gives that of input k for output o. */
+    fill(get) {
+      const { machine, kind, outputs, depth, width, panels } = this;
+      const packed = machine[kind](this.weights, width * depth);
+      const lanes = width / panels;
       for (let o = 0; o < outputs; o++) {
         const start = Math.floor(o / lanes) * lanes * depth + (o % lanes);
         for (let k = 0; k < depth; k++) packed[start + k * lanes] = get(o, k);
       }
-      this.bias = machine.alloc(this.width * bytes);
-      if (bias) this.setBias(bias);
+      return this;
     }
 
     setBias(values) {

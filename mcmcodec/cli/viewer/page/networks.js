@@ -73,7 +73,7 @@ mcm.part(function networks(mcm) {
       this.layers = [0, 1, 2].map((i) =>
         Array.from({ length: 3 / this.taps }, (_, j) => {
           const first = i === 0 && j === 0;
-          return new mcm.Layer(machine, kind, outputs, side * this.taps, value(i, j), first ? bias : null);
+          return new mcm.Layer(machine, kind, outputs, side * this.taps, first ? bias : null).fill(value(i, j));
         }),
       );
       this.width = this.layers[0][0].width;
@@ -95,7 +95,9 @@ mcm.part(function networks(mcm) {
     }
   };
 
-  const matrix = ({ shape, data }) => [shape[0], shape[1], (o, k) => data[o * shape[1] + k]];
+  function matrix(machine, { shape: [outputs, inputs], data }, bias = null) {
+    return new mcm.Layer(machine, "f64", outputs, inputs, bias).fill((o, k) => data[o * inputs + k]);
+  }
 
   /** A context network: what is known of the neighbours of a place, to means and table indices of a slice. */
   mcm.ContextNet = class ContextNet {
@@ -110,8 +112,8 @@ mcm.part(function networks(mcm) {
       this.current = [0, 1, 2].map(
         (n) => new mcm.Convolution(machine, "f64", at("current"), { depth: current, offset: n * size }),
       );
-      this.layer2 = new mcm.Layer(machine, "f64", ...matrix(at("weight2")), at("bias2").data);
-      this.layer3 = new mcm.Layer(machine, "f64", ...matrix(at("weight3")));
+      this.layer2 = matrix(machine, at("weight2"), at("bias2").data);
+      this.layer3 = matrix(machine, at("weight3"));
     }
 
     /**
@@ -181,7 +183,7 @@ mcm.part(function networks(mcm) {
       const [hidden, depth] = at("weight1").shape;
       Object.assign(this, { machine, hidden, depth, bias1: at("bias1") });
       this.layer1 = new mcm.Convolution(machine, "f64", at("weight1"), { depth });
-      const output = (n) => new mcm.Layer(machine, "f64", ...matrix(at(`weight${n}`)), at(`bias${n}`).data);
+      const output = (n) => matrix(machine, at(`weight${n}`), at(`bias${n}`).data);
       this.layers = [output(2), ...(coarse ? [output(3)] : [])];
       this.features = at("weight2").shape[0] / 16;
     }
