@@ -1,24 +1,42 @@
-"""A headless Chromium, driven through a pair of pipes by the Chrome DevTools Protocol: no driver, no port, no package."""
+"""A headless Chromium, driven through two pipes by the Chrome DevTools Protocol: no driver, no port, no package."""
 
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
-PROGRAM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 """The browser, or None where there is none."""
 _FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-pipe",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+    "--remote-debugging-pipe",
 )  # fmt: skip
+_START = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.dup2(int(sys.argv[2]), 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 PATIENCE = 120.0
 """Seconds after which a page is taken to hang."""
+
+
+def _pipe() -> tuple[int, int]:
+    """The ends of a pipe, with numbers from 10 on."""
+    ends = os.pipe()
+    moved = fcntl.fcntl(ends[0], fcntl.F_DUPFD_CLOEXEC, 10), fcntl.fcntl(ends[1], fcntl.F_DUPFD_CLOEXEC, 10)
+    for end in ends:
+        os.close(end)
+    return moved
 
 
 class Chromium:
@@ -30,11 +48,11 @@ class Chromium:
 
     def __init__(self, profile: Path) -> None:
         assert PROGRAM
-        read, self._out = os.pipe()
-        self._in, write = os.pipe()
-        redirected = f'exec "$@" 3<&{read} 4>&{write}'
+        # above the numbers 3 and 4, which the browser reads from and writes to
+        (read, self._out), (self._in, write) = _pipe(), _pipe()
+        flags = (*_FLAGS, f"--user-data-dir={profile}", "about:blank")
         self._process = subprocess.Popen(
-            ["sh", "-c", redirected, "sh", PROGRAM, *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            [sys.executable, "-c", _START, str(read), str(write), PROGRAM, *flags],
             pass_fds=(read, write), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(read)

@@ -59,7 +59,8 @@ def cli() -> None:
 
 
 for command in (
-    encode, decode, info, verify, split, join, caption, index, search, viewer, thumbnail, models, completion, compare, bench,
+    encode, decode, info, verify, split, join, caption, index, search, viewer, thumbnail, models, completion, compare,
+    bench,
 ):  # fmt: skip
     cli.add_command(command)
 

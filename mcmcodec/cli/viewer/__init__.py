@@ -1,1 +1,1 @@
-"""``codec viewer``: the static page that shows .mcm files in a browser, and what writes it with the weights it needs."""
+"""``codec viewer``: a static page that shows .mcm files in a browser, and what writes it with its weights."""

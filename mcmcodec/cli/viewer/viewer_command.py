@@ -1,6 +1,7 @@
-"""``codec viewer``: opens the page that shows .mcm files in a browser, or writes it for a web host. Never imports torch."""
+"""``codec viewer``: opens the page that shows .mcm files in a browser, or writes it for a web host. No torch."""
 
 import base64
+import contextlib
 import json
 import os
 import webbrowser
@@ -8,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from ... import __version__
 from ...errors import InputError, McmError
 from .. import shared_options
+from ..console import size
 from ..files import read
 from ..output import OutputExists, write
 
@@ -35,26 +36,37 @@ def viewer(file: str | None, out: str | None, force: bool, quiet: bool) -> None:
       codec viewer photo.mcm           opens it with this file
       codec viewer --out site/viewer   writes the page
     """
-    from .page_files import page_files
-
     given = _given(file)
-    folder = Path(out) if out is not None else _kept_folder()
-    if out is not None and not force and (folder / INDEX).exists():
-        raise OutputExists(f"{folder / INDEX} exists", "give -f to overwrite it, or another folder")
-    total = 0
-    for name, data in page_files():
-        path = folder / name
-        if out is not None or not _holds(path, data):
-            write(os.fspath(path), data)
-        total += len(data)
-    write(os.fspath(folder / GIVEN), given)
     if out is not None:
+        folder = Path(out)
+        if not force and (folder / INDEX).exists():
+            raise OutputExists(f"{folder / INDEX} exists", "give -f to overwrite it, or another folder")
+        total = _write(folder, given)
         if not quiet:
-            click.echo(f"{total / 1e6:.1f} MB written; open {folder / INDEX}", err=True)
+            click.echo(f"{size(total)} written; the page is {folder / INDEX}", err=True)
         return
-    address = (folder / INDEX).resolve().as_uri()
+    folder = _kept_folder()
+    if not (folder / INDEX).exists():
+        _write(folder, given)
+    write(os.fspath(folder / GIVEN), given)
+    address = (folder / INDEX).as_uri()
     if not webbrowser.open(address):
         raise McmError("no browser could be started", f"open {address}")
+
+
+def _write(folder: Path, given: bytes) -> int:
+    """Write all files, the page itself at last, so that it is there if all are. Returns their bytes."""
+    from .page_files import page_files
+
+    total, index = 0, b""
+    for name, data in (*page_files(), (GIVEN, given)):
+        total += len(data)
+        if name == INDEX:
+            index = data
+        else:
+            write(os.fspath(folder / name), data)
+    write(os.fspath(folder / INDEX), index)
+    return total
 
 
 def _given(file: str | None) -> bytes:
@@ -69,15 +81,18 @@ def _given(file: str | None) -> bytes:
 
 
 def _kept_folder() -> Path:
-    """Where the page that is opened lies, for this version and user."""
+    """Where the page that is opened lies, for these models and this version.
+
+    Raises:
+        InputError: the system knows no folder for it.
+    """
     from platformdirs import user_cache_dir
 
-    return Path(user_cache_dir("mcmcodec", appauthor=False)) / f"viewer-{__version__}"
+    from .page_files import fingerprint
 
-
-def _holds(path: Path, data: bytes) -> bool:
-    """Whether a file has these bytes already."""
-    try:
-        return path.read_bytes() == data
-    except OSError:
-        return False
+    found = ""
+    with contextlib.suppress(RuntimeError):  # of a user without a home; some versions give a relative path instead
+        found = user_cache_dir("mcmcodec", appauthor=False)
+    if not os.path.isabs(found):
+        raise InputError("there is no folder for caches to put the page in", "choose a folder with --out")
+    return Path(found) / f"viewer-{fingerprint()[:16]}"

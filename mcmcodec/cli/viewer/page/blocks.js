@@ -124,8 +124,8 @@ mcm.part(function blocks(mcm) {
       const keys = new mcm.Layer(machine, "f32", n, size);
       const values = new mcm.Layer(machine, "f32", size, n);
       const all = machine.f32(qkv, most * stride); // nothing is allocated from here on
-      keys.fill((o, c) => all[start(places[o], 1) + c]);
-      values.fill((c, k) => all[start(places[k], 2) + c]);
+      keys.fill(all, (o) => start(places[o], 1), 1);
+      places.forEach((place, k) => values.fill(all, (c) => start(place, 2) + c, 0, k, 1));
       const q = machine.f32(query, n * size);
       const scale = 1 / Math.sqrt(size);
       places.forEach((place, i) => {

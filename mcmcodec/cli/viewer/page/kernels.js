@@ -30,6 +30,7 @@ mcm.part(function kernels(mcm) {
   };
   const PANEL = 32;
   const ROWS = 4;
+  const CACHED = 2 ** 16; // bytes of rows that all panels are multiplied with in turn: they stay near the processor
   const PARAMETERS = ["a", "aStride", "b", "bias", "c", "cStride", "rows", "depth", "panels", "flags"];
 
   /**
@@ -174,14 +175,17 @@ mcm.part(function kernels(mcm) {
       if (bias) this.setBias(bias);
     }
 
-    /** Set the weights: `get(o, k)` gives that of input k for output o. */
-    fill(get) {
+    /**
+     * Set the weights of `count` inputs from `first` on, all of them by default, from an array: that of output o and input
+     * k is number start(o) + k * step. Returns the layer.
+     */
+    fill(data, start, step, first = 0, count = this.depth) {
       const { machine, kind, outputs, depth, width, panels } = this;
       const packed = machine[kind](this.weights, width * depth);
       const lanes = width / panels;
       for (let o = 0; o < outputs; o++) {
-        const start = Math.floor(o / lanes) * lanes * depth + (o % lanes);
-        for (let k = 0; k < depth; k++) packed[start + k * lanes] = get(o, k);
+        let to = Math.floor(o / lanes) * lanes * depth + (o % lanes) + first * lanes;
+        for (let k = 0, from = start(o); k < count; k++, from += step, to += lanes) packed[to] = data[from];
       }
       return this;
     }
@@ -192,10 +196,14 @@ mcm.part(function kernels(mcm) {
 
     /** Rows of a at `from` to rows of c at `to`; strides in numbers. */
     run(rows, from, fromStride, to, toStride, { add = false, relu = false } = {}) {
+      const { weights, bias, bytes, depth, panels } = this;
       const flags = (add ? 1 : 0) + (relu ? 2 : 0);
-      this.machine.kernels[this.kind](
-        from, fromStride * this.bytes, this.weights, this.bias, to, toStride * this.bytes, rows, this.depth, this.panels, flags,
-      );
+      const product = this.machine.kernels[this.kind];
+      const [a, c] = [fromStride * bytes, toStride * bytes];
+      const step = 4 * Math.max(4, Math.floor(CACHED / (4 * depth * bytes)));
+      for (let row = 0; row < rows; row += step) {
+        product(from + row * a, a, weights, bias, to + row * c, c, Math.min(step, rows - row), depth, panels, flags);
+      }
     }
   };
 

@@ -64,16 +64,15 @@ mcm.part(function networks(mcm) {
   mcm.Convolution = class Convolution {
     constructor(machine, kind, weight, { depth, offset = 0, bias = null }) {
       const [outputs, inputs] = weight.shape.slice(-4);
-      this.taps = depth ? 3 : 1;
       const side = depth ?? inputs; // numbers of the grid at a place, which may have more than there are inputs
-      const value = (i, j) => (o, k) => {
-        const [column, c] = depth ? [Math.floor(k / side), k % side] : [j, k];
-        return c < inputs ? weight.data[offset + ((o * inputs + c) * 3 + i) * 3 + column] : 0;
-      };
+      const taps = depth ? 3 : 1;
       this.layers = [0, 1, 2].map((i) =>
-        Array.from({ length: 3 / this.taps }, (_, j) => {
-          const first = i === 0 && j === 0;
-          return new mcm.Layer(machine, kind, outputs, side * this.taps, first ? bias : null).fill(value(i, j));
+        Array.from({ length: 3 / taps }, (_, j) => {
+          const layer = new mcm.Layer(machine, kind, outputs, side * taps, i || j ? null : bias);
+          for (let n = 0; n < taps; n++) {
+            layer.fill(weight.data, (o) => offset + o * inputs * 9 + i * 3 + j + n, 9, n * side, inputs);
+          }
+          return layer;
         }),
       );
       this.width = this.layers[0][0].width;
@@ -96,7 +95,7 @@ mcm.part(function networks(mcm) {
   };
 
   function matrix(machine, { shape: [outputs, inputs], data }, bias = null) {
-    return new mcm.Layer(machine, "f64", outputs, inputs, bias).fill((o, k) => data[o * inputs + k]);
+    return new mcm.Layer(machine, "f64", outputs, inputs, bias).fill(data, (o) => o * inputs, 1);
   }
 
   /** A context network: what is known of the neighbours of a place, to means and table indices of a slice. */

@@ -15,7 +15,28 @@
   const texts = new Map();
   mcm.deliver = (file, text) => texts.set(file, text);
 
+  const loads = new Map();
+  /** The text of a file of weights, or undefined if there is none. A load that began earlier is taken up once. */
   function loadWeights(file) {
+    const load = loads.get(file) ?? loadScript(file);
+    loads.delete(file);
+    return load;
+  }
+
+  /** Begin to load what a file will need, while the decoder is busy with the beginning. */
+  function prefetch(data) {
+    try {
+      const head = mcm.header(data);
+      const model = mcm.models.find(({ id }) => id === head.model);
+      const decoder = model.decoders.find(({ name }) => name === $("decoder").value) ?? model.decoders[0];
+      const needed = [model.stream, ...(head.hasCaption ? [model.captions] : []), ...(head.captionOnly ? [] : [decoder.file])];
+      for (const file of needed) if (!asked.has(file) && !loads.has(file)) loads.set(file, loadScript(file));
+    } catch {
+      // the decoder will say what is wrong
+    }
+  }
+
+  function loadScript(file) {
     return new Promise((resolve) => {
       const script = document.createElement("script");
       script.src = `weights/${file}.js`;
@@ -28,6 +49,8 @@
       document.head.append(script);
     });
   }
+
+  const asked = new Set(); // files of weights that the decoder has
 
   function start(receive) {
     const parts = mcm.parts.map((part) => `(${part})(mcm);`);
@@ -50,8 +73,9 @@
   const open = new Map();
   const send = start(async (message) => {
     if (message.need) {
-      say(`Loading ${message.need}…`);
-      send({ file: message.need, text: await loadWeights(message.need) });
+      const text = await loadWeights(message.need);
+      if (text) asked.add(message.need);
+      send({ file: message.need, text });
       return;
     }
     const request = open.get(message.id);
@@ -190,6 +214,7 @@
     $("progress").hidden = false;
     $("progress").removeAttribute("value");
     say("Reading…");
+    prefetch(data);
     try {
       const facts = await ask({ open: data });
       if (turn !== latest) return;

@@ -61,7 +61,7 @@ mcm.part(function synthesis(mcm) {
       const weight = this.data(`${name}.weight`);
       const [outputs, inputs] = this.tensors[`${name}.weight`].shape;
       const layer = new mcm.Layer(this.machine, "f32", outputs, inputs, this.data(`${name}.bias`));
-      return layer.fill((o, k) => weight[o * inputs + k]);
+      return layer.fill(weight, (o) => o * inputs, 1);
     }
 
     /** A 3x3 convolution of grids with `depth` numbers at a place. */

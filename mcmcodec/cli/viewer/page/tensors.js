@@ -6,13 +6,15 @@ mcm.part(function tensors(mcm) {
     I8: Int8Array, U8: Uint8Array, I16: Int16Array, U16: Uint16Array, I32: Int32Array, U32: Uint32Array, F32: Float32Array,
   };
 
-  /** Half precision to single: exact. */
+  /** Half precision to single, exactly: the exponents' zeros are 15 and 127. */
   function widen(halves) {
     const out = new Float32Array(halves.length);
+    const bits = new Uint32Array(out.buffer);
     for (let i = 0; i < halves.length; i++) {
-      const [exponent, fraction] = [(halves[i] >> 10) & 31, halves[i] & 1023];
-      const size = exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24;
-      out[i] = halves[i] & 0x8000 ? -size : size;
+      const half = halves[i];
+      const size = half & 0x7fff;
+      if (size >= 1024) bits[i] = ((half & 0x8000) << 16) | ((size + (112 << 10)) << 13);
+      else out[i] = half & 0x8000 ? -size / 2 ** 24 : size / 2 ** 24;
     }
     return out;
   }
