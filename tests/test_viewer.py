@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from PIL import Image
 
 from mcmcodec.cli.viewer import page_files
 from mcmcodec.codec import Codec, info
-from mcmcodec.model.weights import FOLDER_VARIABLE
+from mcmcodec.model.weights import FOLDER_VARIABLE, forget
 
 TESTS = Path(__file__).parent
 FOLDER = TESTS.parent / "formats" / "vectors"
@@ -148,3 +150,54 @@ def test_realism_and_light_decoder(site: Path, tmp_path: Path) -> None:
         keywords: dict[str, Any] = {"decoder": choice} if isinstance(choice, str) else {"realism": choice}
         error = np.abs(pixels(found[str(choice)]) - expected(codec.decode(data, **keywords)))
         assert error.max() <= TOLERANCE, choice
+
+
+def add_decoder(folder: Path, name: str, **sizes: Any) -> None:
+    """Give the tiny model one more decoder, of other sizes than the model's."""
+    import torch
+    from safetensors.torch import save
+
+    from mcmcodec.model.config import PRESETS
+    from mcmcodec.model.synthesis import Synthesis
+
+    torch.manual_seed(3)
+    synthesis = Synthesis(replace(PRESETS["tiny"], **sizes))
+    for parameter in synthesis.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, 0, 0.02)
+    data = save({key: value.half().contiguous() for key, value in synthesis.state_dict().items()})
+    (folder / f"tiny-{name}.safetensors").write_bytes(data)
+    card = json.loads((folder / "tiny.json").read_text())
+    entry = {"file": f"tiny-{name}.safetensors", "sha256": hashlib.sha256(data).hexdigest(), "config": sizes}
+    card["decoders"][name] = entry
+    (folder / "tiny.json").write_text(json.dumps(card))
+    forget()
+
+
+def test_every_kind_of_block_and_latent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coarse latents, masks, odd sizes, tiles, reduced and grey pictures, a renderer, and all kinds of blocks."""
+    from models import export_tiny, smooth_noise
+
+    export_tiny(tmp_path)
+    add_decoder(tmp_path, "blocks", plan="dlaw", width=48, head_dim=20, noise_channels=3, renderer=12, head=20)
+    add_decoder(tmp_path, "plain", plan="d", renderer=0, head_features=5)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(page_files.weights, "available", lambda: ["tiny"])
+    site = write_site(tmp_path / "site")
+    codec = Codec("tiny", "cpu")
+    grey = np.repeat(smooth_noise(70, 45)[..., :1], 3, 2)
+    pictures: dict[str, bytes] = {
+        "masked": codec.encode(smooth_noise(150, 213), quality=70, mask="texture", keep=0.4, caption="Two dogs."),
+        "tiles": codec.encode(smooth_noise(40, 2100), quality=35),
+        "reduced": codec.encode(smooth_noise(133, 90), quality=90, reduce=4),
+        "grey": codec.encode(Image.fromarray(grey).convert("L"), quality=0),
+    }
+    names = ["fidelity", "blocks", "plain"]
+    asked: Files = [(f"{key} {name}", data, name) for key, data in pictures.items() for name in names]
+    found = in_node(site, tmp_path, asked)
+    for key, data in pictures.items():
+        for name in names:
+            error = np.abs(pixels(found[f"{key} {name}"]) - expected(codec.decode(data, decoder=name)))
+            assert error.max() <= TOLERANCE, (key, name)
+    assert found["masked plain"]["decoders"] == ["fidelity", "perceptual", "blocks", "plain"]
+    assert found["masked plain"]["blends"]

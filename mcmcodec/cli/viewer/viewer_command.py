@@ -1,7 +1,6 @@
 """``codec viewer``: opens the page that shows .mcm files in a browser, or writes it for a web host. No torch."""
 
 import base64
-import contextlib
 import json
 import os
 import webbrowser
@@ -11,6 +10,7 @@ import click
 
 from ...errors import InputError, McmError
 from .. import shared_options
+from ..cache import VARIABLE, cache_folder
 from ..console import size
 from ..files import read
 from ..output import OutputExists, write
@@ -86,13 +86,9 @@ def _kept_folder() -> Path:
     Raises:
         InputError: the system knows no folder for it.
     """
-    from platformdirs import user_cache_dir
-
     from .page_files import fingerprint
 
-    found = ""
-    with contextlib.suppress(RuntimeError):  # of a user without a home; some versions give a relative path instead
-        found = user_cache_dir("mcmcodec", appauthor=False)
-    if not os.path.isabs(found):
-        raise InputError("there is no folder for caches to put the page in", "choose a folder with --out")
+    found = cache_folder()
+    if found is None:
+        raise InputError("there is no folder for caches to put the page in", f"give --out, or set {VARIABLE}")
     return Path(found) / f"viewer-{fingerprint()[:16]}"

@@ -216,7 +216,87 @@ mcm.part(function blocks(mcm) {
     }
   }
 
-  const KINDS = { a: Attention, c: Bottleneck, l: Bottleneck, d: Depthwise };
+  /** Letter w: Bi-RWKV, linear attention over all tokens of a tile in two running sums. */
+  class BiRwkv {
+    constructor(net, name) {
+      this.norm1 = new mcm.Norm(net, `${name}.norm1`);
+      this.norm2 = new mcm.Norm(net, `${name}.norm2`);
+      for (const part of ["rkv", "out", "up", "down", "receive"]) this[part] = net.linear(`${name}.${part}`);
+      for (const part of ["shift.weight", "decay", "bonus"]) this[part] = net.data(`${name}.${part}`);
+    }
+
+    run(machine, t, rows, cols, depth) {
+      const count = rows * cols;
+      const x = machine.alloc(count * depth * 4);
+      const y = machine.alloc(count * depth * 4);
+      const rkv = machine.alloc(count * this.rkv.width * 4);
+      this.norm1.run(count, t, x);
+      this._shift(machine.f32(x, count * depth), machine.f32(y, count * depth), rows, cols, depth);
+      this.rkv.run(count, y, depth, rkv, this.rkv.width);
+      this._mix(machine.f32(rkv, count * this.rkv.width), machine.f32(y, count * depth), count, depth);
+      this.out.run(count, y, depth, t, depth, { add: true });
+      this.norm2.run(count, t, x);
+      const [wide, down, gate] = [this.up, this.down, this.receive].map((layer) => machine.alloc(ROWS * layer.width * 4));
+      for (let row = 0; row < count; row += ROWS) {
+        const n = Math.min(ROWS, count - row);
+        const from = x + row * depth * 4;
+        this.up.run(n, from, depth, wide, this.up.width, { relu: true });
+        const u = machine.f32(wide, n * this.up.width);
+        for (let i = 0; i < u.length; i++) u[i] *= u[i];
+        this.down.run(n, wide, this.up.width, down, this.down.width);
+        this.receive.run(n, from, depth, gate, this.receive.width);
+        const [d, g] = [machine.f32(down, n * this.down.width), machine.f32(gate, n * this.receive.width)];
+        const tokens = machine.f32(t + row * depth * 4, n * depth);
+        for (let i = 0; i < n; i++) {
+          for (let c = 0; c < depth; c++) tokens[i * depth + c] += sigmoid(g[i * this.receive.width + c]) * d[i * this.down.width + c];
+        }
+      }
+    }
+
+    /** u + shift(u), a depthwise 5x5 convolution. */
+    _shift(u, to, rows, cols, depth) {
+      const taps = this["shift.weight"];
+      to.set(u);
+      for (let row = 0; row < rows; row++) {
+        for (let col = 0; col < cols; col++) {
+          for (let tap = 0; tap < 25; tap++) {
+            const [y, x] = [row + Math.floor(tap / 5) - 2, col + (tap % 5) - 2];
+            if (y < 0 || y >= rows || x < 0 || x >= cols) continue;
+            const [at, from] = [(row * cols + col) * depth, (y * cols + x) * depth];
+            for (let c = 0; c < depth; c++) to[at + c] += u[from + c] * taps[c * 25 + tap];
+          }
+        }
+      }
+    }
+
+    /** sigmoid(r) times the mean of all values v, weighted by e^(k - decay x (distance - 1)); the place itself by e^(bonus + k). */
+    _mix(rkv, to, count, depth) {
+      const stride = this.rkv.width;
+      const a = new Float64Array(count);
+      const [over, under] = [new Float64Array(count), new Float64Array(count)];
+      for (let c = 0; c < depth; c++) {
+        let most = -Infinity;
+        for (let i = 0; i < count; i++) most = Math.max(most, rkv[i * stride + depth + c]);
+        const fall = Math.exp(-Math.log1p(Math.exp(this.decay[c])) / count);
+        const own = Math.exp(this.bonus[c]);
+        const value = (i) => rkv[i * stride + 2 * depth + c];
+        for (let i = 0, v = 0, w = 0; i < count; i++) {
+          a[i] = Math.exp(rkv[i * stride + depth + c] - most);
+          over[i] = v + own * a[i] * value(i);
+          under[i] = w + own * a[i];
+          v = v * fall + a[i] * value(i);
+          w = w * fall + a[i];
+        }
+        for (let i = count - 1, v = 0, w = 0; i >= 0; i--) {
+          to[i * depth + c] = (sigmoid(rkv[i * stride + c]) * (over[i] + v)) / (under[i] + w + 1e-9);
+          v = v * fall + a[i] * value(i);
+          w = w * fall + a[i];
+        }
+      }
+    }
+  }
+
+  const KINDS = { a: Attention, c: Bottleneck, l: Bottleneck, d: Depthwise, w: BiRwkv };
 
   mcm.block = function block(net, letter, name) {
     if (!(letter in KINDS)) throw new mcm.Refused("model", `the decoder has blocks of a kind ${letter}`, "update mcmcodec");

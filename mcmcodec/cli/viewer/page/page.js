@@ -165,7 +165,7 @@
   function offer(facts) {
     const before = $("decoder").value;
     const named = facts.decoders.map((name, i) => element("option", i ? name : `${name} (default)`, { value: name }));
-    const between = facts.blends ? [element("option", "between fidelity and perceptual", { value: BETWEEN })] : [];
+    const between = facts.blends ? [element("option", "by realism, 0 to 1", { value: BETWEEN })] : [];
     $("decoder").replaceChildren(...named, ...between);
     if ([...facts.decoders, ...(facts.blends ? [BETWEEN] : [])].includes(before)) $("decoder").value = before;
     $("controls").hidden = facts.mode === "caption";

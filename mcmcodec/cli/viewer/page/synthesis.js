@@ -22,10 +22,11 @@ mcm.part(function synthesis(mcm) {
       const other = first[name] ?? { shape, data };
       const run = (of) => of.shape.slice(1).reduce((a, b) => a * b, 1);
       const [long, short] = [run({ shape }), run(other)];
-      const out = data.map((value, i) => {
-        const from = i % long < short ? other.data[Math.floor(i / long) * short + (i % long)] : 0;
-        return from * (1 - share) + value * share;
-      });
+      const out = new Float32Array(data.length);
+      for (let i = 0; i < out.length; i++) out[i] = data[i] * share;
+      for (let row = 0; row < shape[0]; row++) {
+        for (let i = 0; i < short; i++) out[row * long + i] += other.data[row * short + i] * (1 - share);
+      }
       return { shape, data: out };
     };
     return Object.fromEntries(Object.entries(last).map(([name, tensor]) => [name, mixed(name, tensor)]));
