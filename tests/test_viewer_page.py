@@ -98,6 +98,23 @@ def test_refusals_are_said(page: Chromium) -> None:
     assert not page.run(REFUSED)
 
 
+def test_without_workers(page: Chromium, site: Path) -> None:
+    off = page.call("Page.addScriptToEvaluateOnNewDocument", source="Worker = class { constructor() { throw 0 } }")
+    page.open((site / "index.html").as_uri())
+    show(page, FOLDER / "17x16-q63.mcm")
+    assert shown(page).shape == (16, 17, 4)
+    page.call("Page.removeScriptToEvaluateOnNewDocument", identifier=off["identifier"])
+
+
+def test_weights_that_are_missing(page: Chromium, site: Path) -> None:
+    (site / "weights" / "captions.js").rename(site / "weights" / "away")
+    try:
+        show(page, FOLDER / "caption-words.mcm")
+    finally:
+        (site / "weights" / "away").rename(site / "weights" / "captions.js")
+    assert "the weights captions could not be loaded; write the viewer again" in text(page, "#refused")
+
+
 def test_hostile_text_is_text(page: Chromium) -> None:
     show(page, FOLDER / "caption-hostile.mcm")
     assert page.run("document.querySelector('#caption').childElementCount") == 0

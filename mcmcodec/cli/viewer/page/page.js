@@ -62,6 +62,7 @@
     try {
       const worker = new Worker(URL.createObjectURL(new Blob([source.join("\n")], { type: "text/javascript" })));
       worker.onmessage = ({ data }) => receive(data);
+      worker.onerror = ({ message }) => receive({ broken: message || "the browser does not say why" });
       return (message) => worker.postMessage(message);
     } catch {
       const answer = mcm.serve((message) => setTimeout(receive, 0, message));
@@ -76,6 +77,12 @@
       const text = await loadWeights(message.need);
       if (text) asked.add(message.need);
       send({ file: message.need, text });
+      return;
+    }
+    if (message.broken) {
+      const refused = { reason: "failed", cause: `the decoder cannot run (${message.broken})`, remedy: "try another browser" };
+      for (const request of open.values()) request.reject(refused);
+      open.clear();
       return;
     }
     const request = open.get(message.id);
@@ -98,7 +105,9 @@
 
   // ---- what is shown ----
 
-  const say = (text) => ($("status").textContent = text);
+  const say = (text) => {
+    if ($("status").textContent !== text) $("status").textContent = text; // else it might be read out again
+  };
   const number = (value, digits = 0) =>
     value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
