@@ -74,7 +74,7 @@ mcm.part(function program(mcm) {
         reduction: head.reduction, grey: !!head.grey, transparent: !!alpha, total: data.length,
         bpp: (8 * data.length) / (head.width * head.height), visible, patches: head.rows * head.cols,
         mode: head.captionOnly ? "caption" : head.noMask && head.keep === 0 ? "base" : "full",
-        bytes: parts(data, head, bits), decoders: model.decoders.map(({ name }) => name), blends: blends(model),
+        bytes: parts(data, head, bits), decoders: model.decoders.map(({ name }) => name), blends: ends(model) !== null,
       };
     }
 
@@ -87,25 +87,26 @@ mcm.part(function program(mcm) {
     }
 
     async _decoder(model, choice) {
-      const named = (name) => model.decoders.find((decoder) => decoder.name === name);
       const gain = (await this._tensors(model.stream))["analysis.log_gain"];
-      const make = (tensors, { config }) => new mcm.Decoder(tensors, { ...model.config, ...config }, gain);
       if (typeof choice === "string") {
-        const tensors = await this._tensors(named(choice).file);
-        return this._once(`decoder ${model.name} ${choice}`, () => make(tensors, named(choice)));
+        const { file, config } = model.decoders.find(({ name }) => name === choice);
+        const tensors = await this._tensors(file);
+        return this._once(`decoder ${file}`, () => new mcm.Decoder(tensors, { ...model.config, ...config }, gain));
       }
-      const [first, last] = BLENDED.map(named);
-      return make(mcm.blend(await this._tensors(first.file), await this._tensors(last.file), choice), last);
+      const [first, last] = ends(model);
+      const tensors = mcm.blend(
+        await this._tensors(first.file), await this._tensors(last.file), choice, first.sizes.plan, last.sizes.plan,
+      );
+      return new mcm.Decoder(tensors, last.sizes, gain);
     }
   };
 
-  /** Whether the two ends of realism are of one shape, so that others lie between them. */
-  function blends(model) {
-    const ends = BLENDED.map((end) => model.decoders.find(({ name }) => name === end)?.config);
-    if (!ends.every(Boolean)) return false;
-    const sizes = (config) => JSON.stringify(Object.entries({ ...model.config, ...config }).sort());
-    const [first, last] = ends;
-    return [sizes(last), sizes({ ...last, noise_channels: 0 })].includes(sizes(first));
+  /** The two ends of realism, each a decoder with all its sizes; null if nothing lies between them. */
+  function ends(model) {
+    const found = BLENDED.map((end) => model.decoders.find(({ name }) => name === end));
+    if (!found.every(Boolean)) return null;
+    const [first, last] = found.map(({ file, config }) => ({ file, sizes: { ...model.config, ...config } }));
+    return mcm.blends(first.sizes, last.sizes) ? [first, last] : null;
   }
 
   /** Bytes of the parts of a file, as codec info has them. Zero bytes at the end of a payload are not written. */

@@ -16,16 +16,39 @@ mcm.part(function synthesis(mcm) {
     return Float32Array.from({ length: depth }, (_, i) => data[k * depth + i] * (1 - p) + data[next * depth + i] * p);
   }
 
-  /** The weights on the line between two decoders; layers of the first that read fewer channels do not see the others. */
-  mcm.blend = function blend(first, last, share) {
+  /** Where the blocks of a plan stand in a longer one that has them in the same order; null if it lacks some. */
+  function places(old, longer) {
+    let at = 0;
+    const found = [...old].map((letter) => (at = longer.indexOf(letter, at) + 1) - 1);
+    return found.includes(-1) ? null : found;
+  }
+
+  /** Whether others lie between two decoders: they are of one shape, but for what the second one has in addition. */
+  mcm.blends = function blends(first, last) {
+    const grown = { ...first, plan: last.plan };
+    for (const name of ["noise_channels", "renderer"]) grown[name] ||= last[name];
+    return places(first.plan, last.plan) !== null && Object.keys(last).every((name) => `${grown[name]}` === `${last[name]}`);
+  };
+
+  /**
+   * The weights on the line between two decoders. What the first one lacks it gets from the second, but without effect:
+   * with zeros at the ends of blocks and renderer, and in layers for the inputs that it does not have.
+   */
+  mcm.blend = function blend(first, last, share, plan, longer) {
+    const blocks = places(plan, longer);
+    const moved = (name) => name.replace(/^blocks\.(\d+)/, (_, number) => `blocks.${blocks[number]}`);
+    const mine = Object.fromEntries(Object.entries(first).map(([name, tensor]) => [moved(name), tensor]));
+    const ends = (name) => /^(blocks|renderer)\b.*\.(out|down|expand)\.(weight|bias)$/.test(name);
+    const inputs = ({ shape }) => shape.slice(1).reduce((a, b) => a * b, 1);
     const mixed = (name, { shape, data }) => {
-      const other = first[name] ?? { shape, data };
-      const run = (of) => of.shape.slice(1).reduce((a, b) => a * b, 1);
-      const [long, short] = [run({ shape }), run(other)];
       const out = new Float32Array(data.length);
-      for (let i = 0; i < out.length; i++) out[i] = data[i] * share;
-      for (let row = 0; row < shape[0]; row++) {
-        for (let i = 0; i < short; i++) out[row * long + i] += other.data[row * short + i] * (1 - share);
+      const far = !mine[name] && !ends(name) ? 1 : share;
+      for (let i = 0; i < out.length; i++) out[i] = data[i] * far;
+      if (mine[name]) {
+        const [long, short] = [inputs({ shape }), inputs(mine[name])];
+        for (let row = 0; row < shape[0]; row++) {
+          for (let i = 0; i < short; i++) out[row * long + i] += mine[name].data[row * short + i] * (1 - share);
+        }
       }
       return { shape, data: out };
     };
