@@ -20,9 +20,10 @@ from test_cli_caption import run
 
 from mcmcodec.bitstream.file import encode_caption_only, open_file, with_caption
 from mcmcodec.caption import Region, Words
+from mcmcodec.cli.cache import VARIABLE
 from mcmcodec.cli.search import index_file
 from mcmcodec.cli.search.index import Index, match_terms
-from mcmcodec.cli.search.index_file import VARIABLE, DamagedIndex, Place
+from mcmcodec.cli.search.index_file import DamagedIndex, Place
 from mcmcodec.cli.search.likeness import descriptor, similarity
 from mcmcodec.codec import Codec
 from mcmcodec.errors import UsageError

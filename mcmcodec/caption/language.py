@@ -129,10 +129,15 @@ def load() -> LanguageModel:
     """The frozen model, read when first needed. ModelError if its file is missing or another one."""
     from safetensors.numpy import load as parse
 
+    return LanguageModel(parse(checked()))
+
+
+def checked() -> bytes:
+    """The frozen file. ModelError if it is missing or another one."""
     try:
         data = resources.files(__package__).joinpath(FILE).read_bytes()
     except OSError:
         data = b""
     if hashlib.sha256(data).hexdigest() != SHA256:
         raise ModelError(f"the language model {FILE} is missing or damaged", "install mcmcodec again")
-    return LanguageModel(parse(data))
+    return data

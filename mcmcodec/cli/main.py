@@ -32,6 +32,7 @@ from .search.search_command import index, search
 from .split import split
 from .thumbnail import thumbnail
 from .verify import verify
+from .viewer.viewer_command import viewer
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -48,6 +49,7 @@ def cli() -> None:
       codec join photo.messages         puts what arrived together again
       codec caption photo.mcm           shows or changes its caption
       codec search "a dog" archive      finds files by their captions
+      codec viewer photo.mcm            shows it in a browser
       codec compare a.png b.png         measures how far b is from a
       codec bench photos                measures codecs on a folder
 
@@ -58,8 +60,8 @@ def cli() -> None:
 
 
 for command in (
-    encode, decode, info, verify, split, join, caption, index, search, thumbnail, models, export, completion, compare,
-    bench,
+    encode, decode, info, verify, split, join, caption, index, search, viewer, thumbnail, models, export, completion,
+    compare, bench,
 ):  # fmt: skip
     cli.add_command(command)
 

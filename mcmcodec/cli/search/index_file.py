@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import Final
 
 from ...errors import FormatError, McmError
+from ..cache import VARIABLE, cache_folder
 
-VARIABLE: Final = "MCMCODEC_CACHE"
-"""Environment variable that names another folder for the cache."""
 _NAME: Final = re.compile(r"[0-9a-f]{32}\.sqlite3")
 _APPLICATION: Final = 0x6D636D69
 _VERSION: Final = 1
@@ -232,16 +231,8 @@ def translated(path: str, identity: Identity | None = None) -> Iterator[None]:
 
 def _cache() -> str:
     """The folder of the index files."""
-    named = os.environ.get(VARIABLE)
-    if named:
-        return os.path.join(os.path.abspath(named), "search")
-    from platformdirs import user_cache_dir
-
-    # A user without a home is an error of some versions; others give a path in the current folder, perhaps the archive.
-    found = ""
-    with contextlib.suppress(RuntimeError):
-        found = user_cache_dir("mcmcodec", appauthor=False)
-    if not os.path.isabs(found):
+    found = cache_folder()
+    if found is None:
         raise UnwritableIndex("there is no folder for caches")
     return os.path.join(found, "search")
 
