@@ -17,7 +17,7 @@ for package in ("scipy", "matplotlib"):
     pytest.importorskip(package, reason="needs the bench extra")
 
 from benchmarks import __main__ as program  # noqa: E402
-from benchmarks import pages, plots, sheet  # noqa: E402
+from benchmarks import pages, paired, plots, sheet  # noqa: E402
 from benchmarks.work import RESULTS  # noqa: E402
 from mcmcodec.cli.bench import curves, peers  # noqa: E402
 from mcmcodec.cli.bench.provenance import write_json  # noqa: E402
@@ -102,8 +102,9 @@ def test_curves_and_their_best_variant(results):
 def test_the_best_chroma_is_nearest_to_the_original():
     parts = [curves.Curve(str(v), {"chroma": [(0.01, v), (0.1, v)]}) for v in (0.9, 1.03, 1.2)]
     assert curves.best("x", parts).at("chroma", 0.05) == pytest.approx(1.03)
-    assert pages.metric_table("chroma", parts)[3].count("**1.030**") == 6
-    assert pages.metric_table("lpips", [curves.Curve("a", {"lpips": [(0.01, 0.3), (0.1, 0.3)]})])[2].count("**") == 12
+    assert paired.metric_table("chroma", parts, pages.RATES)[3].count("**1.030**") == 6
+    flat = [curves.Curve("a", {"lpips": [(0.01, 0.3), (0.1, 0.3)]})]
+    assert paired.metric_table("lpips", flat, pages.RATES)[2].count("**") == 12
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .lpips import LPIPS
 
 
+Value = TypeVar("Value", float, np.ndarray)
+
+
 @dataclass(frozen=True)
 class Metric:
     """How a metric is printed: name, which values are better (``higher``, ``lower`` or ``near 1``), and digits."""
@@ -29,8 +32,8 @@ class Metric:
     better: str
     digits: int
 
-    def score(self, value: float) -> float:
-        """The value on a scale where higher is better."""
+    def score(self, value: Value) -> Value:
+        """The value, or an array of values, on a scale where higher is better."""
         return {"higher": value, "lower": -value}.get(self.better, -abs(value - 1))
 
 
