@@ -78,6 +78,15 @@ class Results:
         return peers_of(self.need("kodak_peers"))
 
     @cached_property
+    def published(self) -> list[Curve]:
+        """What authors of other codecs published of the Kodak pictures; nothing where there is no such file."""
+        content = self["published"]
+        if content is None:
+            return []
+        curves = content["curves"].items()
+        return [Curve(name, {content["metric"]: [tuple(pair) for pair in one["points"]]}) for name, one in curves]
+
+    @cached_property
     def draws(self) -> Bootstrap | None:
         """Draws of the Kodak pictures; None unless all results are of the same ones."""
         return self._draws("kodak", "kodak_half", "kodak_quarter", "kodak_peers")
@@ -320,7 +329,8 @@ def sources(results: Results) -> list[str]:
 
 BLOCKS: dict[str, Callable[[Results], list[str]]] = {
     "line": line, "model": model, "reach": reach, "rates": paired.rates, "points": points,
-    "differences": paired.differences, "pictures": paired.pictures,
+    "differences": paired.differences, "pictures": paired.pictures, "published": paired.published,
+    **{f"{metric}_figure": paired.figure(metric) for metric in QUICK},
     **{metric: on_kodak(metric) for metric in QUICK},
     "small": small, **{f"small_{metric}": on_small(metric) for metric in QUICK},
     "perception": perception, "decoders": decoders, "effort": effort, "modes": modes,
@@ -357,4 +367,5 @@ def write(folder: Path, root: Path = ROOT) -> None:
         path.write_text(rendered(text, results), encoding="utf-8")
         click.echo(f"{path.relative_to(root)}: {len(BLOCK.findall(text))} blocks written")
     for metric in QUICK:
-        plots.plot(metric, [*results.ours], results.peers, folder / f"kodak_{metric}.png")
+        published = [curve for curve in results.published if curve.points.get(metric)]
+        plots.plot(metric, results.ours, results.peers, folder / f"kodak_{metric}.png", published)

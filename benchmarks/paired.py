@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,6 +105,47 @@ def pictures(results: Results) -> list[str]:
     ]
     return ["<details>", f"<summary>At {RATE} bpp ours is better in {', in '.join(better)} pictures</summary>", "",
             *grid(head, rows), "", "</details>"]  # fmt: skip
+
+
+def figure(metric: str) -> Callable[[Results], list[str]]:
+    """The block of the sentences under the figure of a metric: where ours stands, and who is ahead."""
+    decoder = dict(CLAIMS)[metric]
+    unit = " dB" if metric == "psnr" else ""
+
+    def block(results: Results) -> list[str]:
+        (mine,) = _decoder(results, decoder)
+        said = []
+        for other in _anchors(results):
+            pairs = [(mine.at(metric, rate), other.at(metric, rate)) for rate in RATES]
+            parts = [
+                f"{signed(metric, a - b)}{unit} at {rate:g}"
+                for rate, (a, b) in zip(RATES, pairs, strict=True) if a is not None and b is not None
+            ]  # fmt: skip
+            said.append(f"{', '.join(parts)} bpp against {other.name.partition(',')[0]}")
+        better = METRICS[metric].better
+        lines = [f"`{decoder}`, {better} is better: {'; '.join(said)}."]
+        published = {one.name: value for one in results.published
+                     if one.points.get(metric) and (value := one.at(metric, RATE)) is not None}  # fmt: skip
+        here = mine.at(metric, RATE)
+        if published and here is not None:
+            name = max(published, key=lambda one: METRICS[metric].score(published[one]))
+            scores = [METRICS[metric].score(value) for value in published.values()]
+            ahead = sum(score > METRICS[metric].score(here) for score in scores)
+            lines += ["", f"At {RATE} bpp {ahead} of {len(published)} published codecs are ahead of ours, "
+                      f"{name} most: {number(metric, published[name])} to our {number(metric, here)}."]  # fmt: skip
+        return lines
+
+    return block
+
+
+def published(results: Results) -> list[str]:
+    """What the dashed curves are, and where their numbers come from."""
+    content = results.need("published")
+    rows = [
+        [name, f"{one['points'][0][0]:g} to {one['points'][-1][0]:g}", one["about"], one["source"]]
+        for name, one in content["curves"].items()
+    ]
+    return grid(["published", "bpp", "what", "source"], rows)
 
 
 def _holds_zero(found: tuple[float, float] | None) -> bool:

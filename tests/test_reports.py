@@ -154,6 +154,20 @@ def test_pages_are_written_from_results(measured, monkeypatch):
     assert (root / "docs/results.md").read_text() == before, "written twice is written once"
 
 
+def test_curves_can_be_told_apart_without_colour():
+    """Grey prints and colour-blind readers: every line has a marker of its own; ours are the thickest."""
+    results = pages.Results(RESULTS)
+    assert len(results.published) >= 5 and results.published[0].at("lpips", 0.03) == pytest.approx(0.143, abs=0.003)
+    figure, axes = plots.draw("lpips", results.ours, results.peers, results.published)
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    assert {"VVC", "AVIF", "WebP", "OneDC (published)", results.ours[0].name} <= set(lines)
+    assert len({line.get_marker() for line in lines.values()}) == len(lines)
+    assert all((line.get_markerfacecolor() == "white") == ("published" in name) for name, line in lines.items())
+    thick = sorted(lines, key=lambda name: lines[name].get_linewidth())[-len(results.ours):]
+    assert set(thick) == {curve.name for curve in results.ours}
+    plots.plt.close(figure)
+
+
 def test_the_command_writes_pages(measured, monkeypatch):
     place, root = measured
     monkeypatch.setattr(pages.write, "__defaults__", (root,))
