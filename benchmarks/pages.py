@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from mcmcodec.cli.bench.curves import Curve
 from mcmcodec.cli.bench.table import CONSISTENCY, PERCEPTION, markdown
 from mcmcodec.metrics.judge import METRICS, QUICK
 
-from . import plots
+from . import paired, plots
+from .cells import grid, number, title, triple
+from .intervals import Bootstrap
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"(<!-- numbers: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -76,6 +78,31 @@ class Results:
         return peers_of(self.need("kodak_peers"))
 
     @cached_property
+    def published(self) -> list[Curve]:
+        """What authors of other codecs published of the Kodak pictures; nothing where there is no such file."""
+        content = self["published"]
+        if content is None:
+            return []
+        curves = content["curves"].items()
+        return [Curve(name, {content["metric"]: [tuple(pair) for pair in one["points"]]}) for name, one in curves]
+
+    @cached_property
+    def draws(self) -> Bootstrap | None:
+        """Draws of the Kodak pictures; None unless all results are of the same ones."""
+        return self._draws("kodak", "kodak_half", "kodak_quarter", "kodak_peers")
+
+    @cached_property
+    def small_draws(self) -> Bootstrap | None:
+        """The same of the pictures of 256x256."""
+        return self._draws("small", "small_peers")
+
+    def _draws(self, first: str, *others: str) -> Bootstrap | None:
+        try:
+            return Bootstrap([self.need(first), *(content for name in others if (content := self[name]))])
+        except ValueError:
+            return None
+
+    @cached_property
     def model(self) -> dict[str, Any]:
         """Name and hashes of the model that was measured."""
         model: dict[str, Any] = self.need("kodak")["model"]
@@ -98,31 +125,6 @@ def peers_of(content: Mapping[str, Any]) -> list[Curve]:
         if len(variants) > 1:
             found.append(curves.best(family, variants))
     return found
-
-
-def title(curve: Curve) -> str:
-    """``mcm medium fidelity, 1/2`` becomes ``mcmcodec `fidelity`, 1/2``."""
-    name, _, variant = curve.name.partition(", ")
-    words = name.split()
-    if words[0] != "mcm":
-        return curve.name
-    return f"mcmcodec `{words[2]}`" + (f", {variant}" if variant else "")
-
-
-def grid(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return [f"| {' | '.join('' if cell is None else str(cell) for cell in line)} |" for line in lines]
-
-
-def number(metric: str, value: float | None) -> str:
-    """A metric's value in its digits; a dash for None."""
-    return "–" if value is None else f"{value:.{METRICS[metric].digits}f}"
-
-
-def triple(values: Sequence[float | None]) -> str:
-    """``24.81 / .830 / .537``."""
-    return " / ".join(number(m, v).removeprefix("0") for m, v in zip(QUICK, values, strict=True))
 
 
 def line(results: Results) -> list[str]:
@@ -162,34 +164,11 @@ def reach(results: Results) -> list[str]:
     return grid(["bpp", *(f"{rate:g}" for rate in SHORT_RATES)], rows)
 
 
-def metric_table(metric: str, lines: Sequence[Curve]) -> list[str]:
-    """One metric at RATES, the best value in bold; a dash where a codec cannot go."""
-    values = [[curve.at(metric, rate) for rate in RATES] for curve in lines]
-    best = [max((v for v in column if v is not None), key=METRICS[metric].score, default=None)
-            for column in zip(*values, strict=True)]  # fmt: skip
-    rows = []
-    for curve, row in zip(lines, values, strict=True):
-        cells = [number(metric, value) for value in row]
-        tops = [number(metric, value) for value in best]
-        marked = [f"**{c}**" if v is not None and c == top else c for c, v, top in zip(cells, row, tops, strict=True)]
-        rows.append([title(curve), *marked])
-    return grid(["bpp", *(f"{rate:g}" for rate in RATES)], rows)
-
-
 def on_kodak(metric: str) -> Callable[[Results], list[str]]:
     """The block of one metric on Kodak."""
-    return lambda results: metric_table(metric, [*results.ours, *results.variants, *results.peers])
-
-
-def rates(results: Results) -> list[str]:
-    """Bjontegaard's rate difference to full-size anchors."""
-    anchors = [one for one in results.peers if one.name in ANCHORS]
-    rows = []
-    for anchor in anchors:
-        for curve in results.ours:
-            found = [curve.bd_rate(metric, anchor) for metric in QUICK]
-            rows.append([anchor.name, title(curve), *("–" if rate is None else f"{rate:+.0f} %" for rate in found)])
-    return grid(["against", "decoder", *(METRICS[m].title for m in QUICK)], rows)
+    return lambda results: paired.metric_table(
+        metric, [*results.ours, *results.variants, *results.peers], RATES, results.draws
+    )
 
 
 def points(results: Results) -> list[str]:
@@ -214,8 +193,8 @@ def small(results: Results) -> list[str]:
 
 def on_small(metric: str) -> Callable[[Results], list[str]]:
     """The block of one metric on pictures of 256x256."""
-    return lambda results: metric_table(
-        metric, [*_curves(results.need("small")), *peers_of(results.need("small_peers"))]
+    return lambda results: paired.metric_table(
+        metric, [*_curves(results.need("small")), *peers_of(results.need("small_peers"))], RATES, results.small_draws
     )
 
 
@@ -349,7 +328,9 @@ def sources(results: Results) -> list[str]:
 
 
 BLOCKS: dict[str, Callable[[Results], list[str]]] = {
-    "line": line, "model": model, "reach": reach, "rates": rates, "points": points,
+    "line": line, "model": model, "reach": reach, "rates": paired.rates, "points": points,
+    "differences": paired.differences, "pictures": paired.pictures, "published": paired.published,
+    **{f"{metric}_figure": paired.figure(metric) for metric in QUICK},
     **{metric: on_kodak(metric) for metric in QUICK},
     "small": small, **{f"small_{metric}": on_small(metric) for metric in QUICK},
     "perception": perception, "decoders": decoders, "effort": effort, "modes": modes,
@@ -386,4 +367,5 @@ def write(folder: Path, root: Path = ROOT) -> None:
         path.write_text(rendered(text, results), encoding="utf-8")
         click.echo(f"{path.relative_to(root)}: {len(BLOCK.findall(text))} blocks written")
     for metric in QUICK:
-        plots.plot(metric, [*results.ours], results.peers, folder / f"kodak_{metric}.png")
+        published = [curve for curve in results.published if curve.points.get(metric)]
+        plots.plot(metric, results.ours, results.peers, folder / f"kodak_{metric}.png", published)

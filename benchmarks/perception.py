@@ -1,8 +1,8 @@
-"""Do pictures look right? DISTS, colour and a Frechet distance, ours beside other codecs at nearly equal rates.
+"""Do pictures look right? LPIPS by two networks, DISTS, colour and a Frechet distance, ours beside other codecs.
 
-DISTS and the Frechet distance need a pass of VGG16 over every picture, several seconds on one core. So few pictures
-are taken, and every other codec is measured only where it comes closest to some rates, in the variant (full, half or
-quarter size) that has the least LPIPS there by the results of ``kodak_peers``.
+DISTS and the Frechet distance need a pass of VGG16 over every picture, LPIPS by VGG16 another one, several seconds each
+on one core. So few pictures are taken, and every other codec is measured only where it comes closest to some rates, in
+the variant (full, half or quarter size) that has the least LPIPS there by the results of ``kodak_peers``.
 """
 
 from __future__ import annotations

@@ -117,10 +117,10 @@ BENCHMARKS = (
         rate_distortion.measure_ours,
     ),
     Benchmark(
-        "perception", "DISTS, colour and Frechet distance, ours and others at nearly equal rates", 6, ("kodak",),
-        {"folder": "kodak", "count": 4, "qualities": (20, 40, 50, 60), "decoders": ("perceptual", "fidelity"),
+        "perception", "LPIPS by two networks, DISTS, colour, Frechet distance, at nearly equal rates", 8, ("kodak",),
+        {"folder": "kodak", "count": 4, "qualities": (20, 40, 50), "decoders": ("perceptual", "fidelity"),
          "names": ("VVC", "AVIF", "JPEG XL", "WebP"), "rates": (0.03, 0.1),
-         "metrics": ("psnr", "lpips", "dists", "ciede", "chroma", "fd")},
+         "metrics": ("psnr", "lpips", "lpips_vgg", "dists", "ciede", "chroma", "fd")},
         perception.measure,
     ),
     Benchmark(

@@ -244,8 +244,8 @@ def test_interpolation_in_log_rate():
     assert curves.interpolate([], 0.05) is None
 
 
-# LPIPS and DISTS of the published programs themselves (lpips 0.1.4, net="alex"; DISTS_pytorch 0.1) with their weights.
-PUBLISHED = {"blurred": (0.237303, 0.211226), "posterised": (0.062168, 0.198010)}
+# LPIPS (net="alex" and "vgg") and DISTS of the published programs themselves (lpips 0.1.4, DISTS_pytorch 0.1).
+PUBLISHED = {"blurred": (0.237303, 0.270413, 0.211226), "posterised": (0.062168, 0.289754, 0.198010)}
 
 
 def demo() -> dict[str, np.ndarray]:
@@ -264,7 +264,7 @@ def test_networks_give_the_published_programs_values(name):
     found, notes = judge.compare(pictures["original"], pictures[name])
     if notes:
         pytest.skip(notes[0])
-    assert (found["lpips"], found["dists"]) == pytest.approx(PUBLISHED[name], abs=2e-4)
+    assert (found["lpips"], found["lpips_vgg"], found["dists"]) == pytest.approx(PUBLISHED[name], abs=2e-4)
     assert found["fd"] > 1
 
 
@@ -273,7 +273,7 @@ def test_equal_pictures_have_no_distance():
     found, notes = judge.compare(original, original)
     assert found["psnr"] == math.inf and found["msssim"] == pytest.approx(1)
     if not notes:
-        assert [found[name] for name in ("lpips", "dists", "fd")] == pytest.approx([0, 0, 0], abs=1e-3)
+        assert [found[name] for name in ("lpips", "lpips_vgg", "dists", "fd")] == pytest.approx([0] * 4, abs=1e-3)
 
 
 def test_frechet_distance_is_that_of_gaussians():
@@ -306,7 +306,7 @@ def test_missing_weights_become_notes(monkeypatch):
     x, y = pair(170, 170)
     found, notes = judge.compare(x, y)
     assert found["lpips"] is found["dists"] is found["fd"] is None and 0 < found["msssim"] < 1
-    assert len(notes) == 2 and all("pip install x" in note for note in notes)
+    assert found["lpips_vgg"] is None and len(notes) == 3 and all("pip install x" in note for note in notes)
 
 
 def test_small_pictures_have_the_metrics_that_they_can_have():

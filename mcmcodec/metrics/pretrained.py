@@ -32,6 +32,18 @@ def load_arrays(file: BinaryIO) -> Any:
     return ArraysOnly(file).load()
 
 
+def convolutions(path: Path, network: str, count: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Kernels (out, in, h, w) and biases (out,) of a network's first convolutions, in a pickled checkpoint of flax.
+
+    Raises:
+        OSError, pickle.UnpicklingError, KeyError, ValueError: the file cannot be read, or holds something else.
+    """
+    with path.open("rb") as file:
+        layers = load_arrays(file)[network]
+    found = [layers[f"Conv_{index}"] for index in range(count)]
+    return [np.array(one["kernel"].transpose(3, 2, 0, 1)) for one in found], [np.array(one["bias"]) for one in found]
+
+
 def package_file(package: str, name: str, remedy: str) -> Path:
     """Path of a file inside an installed package, found without importing the package.
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     metavar="LIST",
     default="quick,colour",
     show_default=True,
-    help="Of psnr, msssim, lpips, dists, ciede, chroma, fd; quick, colour, all.",
+    help="Of psnr, msssim, lpips, lpips_vgg, dists, ciede, chroma, fd; quick, colour, all.",
 )
 @click.option("--pictures", type=click.IntRange(0), default=4, show_default=True, help="In the page, to compare.")
 @click.option("--speed", is_flag=True, help="Measure speed and memory instead.")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 # After the benchmarks of multi-modal compression: likeness to the original, and how natural the pictures are at all.
-CONSISTENCY = ("psnr", "msssim", "lpips", "dists", "ciede", "chroma")
+CONSISTENCY = ("psnr", "msssim", "lpips", "lpips_vgg", "dists", "ciede", "chroma")
 PERCEPTION = ("fd",)
 
 
