@@ -16,13 +16,17 @@ from .bitstream.extras import pack as pack_extras
 from .bitstream.extras import unpack as unpack_extras
 from .bitstream.file import OpenedFile, encode_caption_only, open_file, paint
 from .bitstream.inspect import Info, info
+from .bitstream.limits import check_pixels
+from .bitstream.structure import STRUCTURE, Structure
+from .bitstream.structure import encode as encode_structure
+from .bitstream.structure import of as structure_of
 from .caption import coder
 from .encoder.da_mask import patch_roi
 from .encoder.planning import Analysis, Plan, first_mask, plan_picture
 from .entropy.latent_coder import Decoded
 from .entropy.rangecoder import RangeEncoder
 from .errors import FormatError, McmError, UsageError
-from .image import resample, tiling
+from .image import lines, resample, tiling
 from .image.bands import Bands
 from .image.io import from_rgb
 from .image.prepare import Source, prepare, restore
@@ -91,8 +95,13 @@ class Codec:
     def encode_source(self, source: Source, options: EncodeOptions, analysis: Analysis | None = None) -> bytes:
         """As :meth:`encode`, of a prepared picture; ``analysis`` with every patch visible, if it is there already."""
         height, width = source.rgb.shape[:2]
-        if options.mode == "caption":
-            return encode_caption_only(self.weights, width, height, options.words)
+        structure = None
+        if options.structure is not None:
+            from .encoder.edges import structure_for  # with OpenCV, which is slow to load
+
+            structure = structure_for(source.rgb, options)
+        if not options.keeps_picture:
+            return encode_caption_only(self.weights, width, height, options.words, structure)
         padded = tiling.pad(resample.shrink(source.rgb, options.reduce))
         roi = None if options.roi is None else patch_roi(options.roi, (height, width), options.reduce)
 
@@ -101,17 +110,18 @@ class Codec:
         if analysis is None or not visible.all():
             analysis = transforms.analyse(padded, visible, options.quality)
         plan = plan_picture(transforms, padded, visible, analysis, options, roi)
-        header = self._header(source, options, plan)
+        header = self._header(source, options, plan, structure)
         payload = _code(header, options, plan)
         return container.pack(header, payload, self.weights.fingerprint)
 
-    def _header(self, source: Source, options: EncodeOptions, plan: Plan) -> Header:
+    def _header(self, source: Source, options: EncodeOptions, plan: Plan, structure: Structure | None) -> Header:
         """What the file says before its payload."""
+        edges = () if structure is None else ((STRUCTURE, encode_structure(structure)),)
         reduced = ((REDUCED, bytes((options.reduce,))),) if options.reduce > 1 else ()
         return Header(
             source.rgb.shape[1], source.rgb.shape[0], self.weights.number, 0, options.quality, plan.keep,
             caption=bool(options.words), all_visible=bool(plan.visible.all()), none_visible=not plan.visible.any(),
-            extensions=(*pack_extras(source.extras, options.quality), *reduced),
+            extensions=(*pack_extras(source.extras, options.quality), *edges, *reduced),
         )  # fmt: skip
 
     def decode(
@@ -148,9 +158,9 @@ class Codec:
         header = file.header
         view = tiling.View.of((header.height, header.width), settings.crop, settings.factor)
         if header.caption_only:
-            painted = paint(file, settings.painter, self.max_pixels).reduce(settings.factor)
-            part = painted.crop((view.cols.start, view.rows.start, view.cols.stop, view.rows.stop))
-            return Bands.of(part, header.pixels)
+            painted, note = self._painted(file, settings)
+            box = (view.cols.start, view.rows.start, view.cols.stop, view.rows.stop)
+            return Bands.of(painted.reduce(settings.factor).crop(box), header.pixels, note)
 
         # a picture that was coded smaller is painted no larger than need be, and then scaled
         factor = max(1, settings.factor // header.reduction)
@@ -171,6 +181,14 @@ class Codec:
 
         bands = (restore(picture, extras, part) for part, picture in pieces())
         return Bands(view.size[::-1], bands, header.pixels)
+
+    def _painted(self, file: OpenedFile, settings: DecodeOptions) -> tuple[Image, str]:
+        """The picture of a file that has none, by a painter or, of a sketch without one, its lines; and a note."""
+        edges = structure_of(file.header)
+        if edges is not None and settings.painter is None:
+            check_pixels(file.header.width, file.header.height, self.max_pixels)
+            return lines.draw(edges, (file.header.width, file.header.height)), lines.NOTE
+        return paint(file, settings.painter, self.max_pixels), ""
 
     def encode_batch(
         self, images: Tensor, options: EncodeOptions | Sequence[EncodeOptions] | None = None,

@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 
     from .bitstream.extras import Extras
     from .bitstream.file import Painter
+    from .bitstream.structure import Structure
     from .caption import Region, Words
 
 QUALITIES: Final = range(101)
 MASKS: Final = ("rd", "dual", "texture", "structure", "random", "none")
 """How visible patches are chosen: by rate and distortion, by a score of the picture, at random, or not at all."""
-MODES: Final = ("full", "base", "caption")
-"""What a file holds: everything; the base layer and the caption; the caption alone."""
+MODES: Final = ("full", "base", "sketch", "caption")
+"""What a file holds: everything; the base layer and the caption; caption and edges; the caption alone."""
+STRUCTURE_BYTES: Final = 320
+"""What the edge map of a sketch takes at most, unless told otherwise."""
 EFFORTS: Final = range(1, 4)
 REDUCTIONS: Final = (1, 2, 4, 8)
 SCALES: Final = (1.0, 1 / 2, 1 / 4, 1 / 8)
@@ -48,6 +51,7 @@ class EncodeKeywords(TypedDict, total=False):
     mode: str
     reduce: int
     rdoq_strength: float | None
+    structure: int | Structure | None
     extras: Extras | None
 
 
@@ -81,6 +85,8 @@ class EncodeOptions:
             it has its size again.
         rdoq_strength: share of the squared error that a bit is worth, which RDOQ spends to save one: 0 (rounds to
             nearest) to 100; None takes the model's own. Somewhat more or less moves the bytes between two qualities.
+        structure: bytes that an edge map for painters may take, or a map of the picture's own; None for none, and for
+            :data:`STRUCTURE_BYTES` in mode ``sketch``.
         extras: alpha, grey marker and metadata that go along; None takes those that the picture has, metadata apart.
 
     Raises:
@@ -97,6 +103,7 @@ class EncodeOptions:
     mode: str = "full"
     reduce: int = 1
     rdoq_strength: float | None = None
+    structure: int | Structure | None = None
     extras: Extras | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -120,6 +127,7 @@ class EncodeOptions:
         self._put("regions", _regions(self.regions))
         if self.roi is not None:
             self._put("roi", _region_map(self.roi))
+        self._put("structure", _structure(self.structure, self.mode))
         if self.extras is not None:
             from .bitstream.extras import Extras
 
@@ -142,11 +150,18 @@ class EncodeOptions:
             raise UsageError("mask none keeps every patch", "leave out keep and roi, or choose another mask")
         if self.reduce > 1 and self.regions:
             raise UsageError(f"reduce {self.reduce} is not possible with regions", "leave out the reduction")
-        if self.reduce > 1 and self.mode == "caption":
-            raise UsageError("mode caption keeps no picture to reduce", "leave out the reduction")
+        if self.reduce > 1 and not self.keeps_picture:
+            raise UsageError(f"mode {self.mode} keeps no picture to reduce", "leave out the reduction")
+        if self.structure is not None and self.mode == "caption":
+            raise UsageError("mode caption keeps no structure", "choose mode sketch")
 
     def _put(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
+
+    @property
+    def keeps_picture(self) -> bool:
+        """Whether the file holds a picture, be it only its base layer."""
+        return self.mode in ("full", "base")
 
     @property
     def words(self) -> Words:
@@ -289,6 +304,17 @@ def _region_map(roi: Any) -> NDArray[Any]:
             f"the region map is {values.dtype} of shape {values.shape}", "give (H, W) numbers of 0 and up"
         )
     return values
+
+
+def _structure(value: Any, mode: str) -> Any:
+    """Bytes for an edge map, or the map."""
+    if value is None:
+        return STRUCTURE_BYTES if mode == "sketch" else None
+    from .bitstream.structure import Structure
+
+    if isinstance(value, Structure):
+        return value
+    return _whole("structure", value, range(16, 2**20), f"{STRUCTURE_BYTES} bytes show the outlines of a picture")
 
 
 def _rectangle(crop: Any) -> tuple[int, int, int, int]:

@@ -171,6 +171,6 @@ def _job_runner(settings: _DecodeSettings, formats: dict[str, str]) -> JobRunner
         width, height = bands.size
         stream = name == "PNG" and width * height >= LARGE
         out = partial(write_png, bands) if stream else save_bytes(bands.whole(), name)
-        return Result(out, len(data), width, height, pixels=bands.pixels)
+        return Result(out, len(data), width, height, lost=(bands.note,) if bands.note else (), pixels=bands.pixels)
 
     return in_this_process(lambda job: read(job.source), work, len)

@@ -141,6 +141,11 @@ class PictureEncoder:
             )  # fmt: skip
         size = os.path.getsize(file) if isinstance(file, str) else len(file.getvalue())
         options = replace(given.options, roi=self._region_map(source.rgb), caption=caption)
+        if options.structure is not None:
+            from ..encoder.edges import structure_for
+
+            # once, not for each encode of a search
+            options = replace(options, structure=structure_for(source.rgb, options))
         return LoadedPicture(source, size, options)
 
     def encode(self, job: Job, picture: LoadedPicture) -> Result:
