@@ -165,7 +165,7 @@ class Codec:
         # a picture that was coded smaller is painted no larger than need be, and then scaled
         factor = max(1, settings.factor // header.reduction)
         decoded, _ = file.symbols(self.max_pixels, coarse=factor >= COARSE_FROM)
-        extras = unpack_extras(header)
+        extras, _ = unpack_extras(header), structure_of(header)  # both checked, though only painters need edges
         transforms = self.transforms(file.weights)
         decoder = settings.realism if settings.realism is not None else settings.decoder or file.weights.decoders[0]
         transforms.decoder(decoder)  # raises now what is wrong with it

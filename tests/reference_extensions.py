@@ -1,6 +1,7 @@
 """Extension sections by a second reader, written from sections 4.3 to 4.6 of the specification alone.
 
-Nothing of the package but its frozen tables, and no library but numpy; so alpha of methods 2 and 3, which is WebP's, is left out.
+Nothing of the package but its frozen tables, and no library but numpy; so alpha of methods 2 and 3, which is WebP's,
+is left out.
 """
 
 from __future__ import annotations

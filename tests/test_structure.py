@@ -28,7 +28,9 @@ def scene(width: int = 384, height: int = 256) -> np.ndarray:
     draw.ellipse((width * 0.7, height * 0.1, width * 0.85, height * 0.3), fill="gold")
     draw.pieslice((-width * 0.2, height * 0.6, width * 1.2, height * 2), 180, 360, fill="darkgreen")
     draw.rectangle((width * 0.2, height * 0.4, width * 0.45, height * 0.8), fill="firebrick")
-    draw.polygon([(width * 0.17, height * 0.4), (width * 0.48, height * 0.4), (width * 0.33, height * 0.2)], fill="grey")
+    draw.polygon(
+        [(width * 0.17, height * 0.4), (width * 0.48, height * 0.4), (width * 0.33, height * 0.2)], fill="grey"
+    )
     return np.asarray(image)
 
 

@@ -154,4 +154,3 @@ def _estimate(near: NDArray[np.int64], truth: Map, table: int) -> float:
 def _states(table: int) -> list[AdaptiveBit]:
     p1, confidence = (values[table].tolist() for values in tables())
     return [AdaptiveBit(*both) for both in zip(p1, confidence, strict=True)]
-
