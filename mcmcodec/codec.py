@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .bitstream import container
-from .bitstream.container import REDUCED, Header, as_bytes
+from .bitstream.container import PATCH, REDUCED, Header, as_bytes
 from .bitstream.extras import pack as pack_extras
 from .bitstream.extras import unpack as unpack_extras
-from .bitstream.file import OpenedFile, encode_caption_only, open_file, paint
+from .bitstream.file import OpenedFile, encode_caption_only, open_file
 from .bitstream.inspect import Info, info
 from .bitstream.limits import check_pixels
 from .bitstream.structure import STRUCTURE, Structure
@@ -26,7 +27,7 @@ from .encoder.planning import Analysis, Plan, first_mask, plan_picture
 from .entropy.latent_coder import Decoded
 from .entropy.rangecoder import RangeEncoder
 from .errors import FormatError, McmError, UsageError
-from .image import lines, resample, tiling
+from .image import lines, painting, resample, tiling
 from .image.bands import Bands
 from .image.io import from_rgb
 from .image.prepare import Source, prepare, restore
@@ -157,10 +158,11 @@ class Codec:
         file = open_file(as_bytes(data), allow_truncated=settings.allow_truncated)
         header = file.header
         view = tiling.View.of((header.height, header.width), settings.crop, settings.factor)
-        if header.caption_only:
-            painted, note = self._painted(file, settings)
+        if header.caption_only or settings.painter is not None:
+            painted, note = self._painted(data, file, settings)
             box = (view.cols.start, view.rows.start, view.cols.stop, view.rows.stop)
-            return Bands.of(painted.reduce(settings.factor).crop(box), header.pixels, note)
+            part = restore(painted.reduce(settings.factor).crop(box), unpack_extras(header), view)
+            return Bands.of(part, header.pixels, note)
 
         # a picture that was coded smaller is painted no larger than need be, and then scaled
         factor = max(1, settings.factor // header.reduction)
@@ -182,13 +184,31 @@ class Codec:
         bands = (restore(picture, extras, part) for part, picture in pieces())
         return Bands(view.size[::-1], bands, header.pixels)
 
-    def _painted(self, file: OpenedFile, settings: DecodeOptions) -> tuple[Image, str]:
-        """The picture of a file that has none, by a painter or, of a sketch without one, its lines; and a note."""
-        edges = structure_of(file.header)
-        if edges is not None and settings.painter is None:
-            check_pixels(file.header.width, file.header.height, self.max_pixels)
-            return lines.draw(edges, (file.header.width, file.header.height)), lines.NOTE
-        return paint(file, settings.painter, self.max_pixels), ""
+    def _painted(self, data: bytes, file: OpenedFile, settings: DecodeOptions) -> tuple[Image, str]:
+        """The whole picture, RGB, by a painter or, of a sketch without one, its lines; and what to know about it."""
+        header, edges = file.header, structure_of(file.header)
+        size = header.width, header.height
+        check_pixels(*size, self.max_pixels)
+        if settings.painter is None:
+            if edges is None:
+                raise FormatError(
+                    "the file holds a caption and no picture",
+                    "give --painter and a text-to-image model, or read the words with codec caption",
+                )
+            return lines.draw(edges, size), lines.NOTE
+        picture = None
+        if not header.caption_only:
+            plain = replace(settings, painter=None, crop=None, scale=1.0)
+            picture = self.decode(data, plain).convert("RGB")
+        strength = settings.strength
+        if strength is None:
+            strength = painting.strength_of(8 * len(data) / header.pixels)
+        request = painting.PaintRequest(
+            file.caption, tuple((one.box(PATCH, size), one.text) for one in file.words.regions), picture,
+            None if edges is None else lines.draw(edges, size, negative=True).convert("L"), size,
+            1.0 if picture is None else strength, settings.seed,
+        )  # fmt: skip
+        return painting.paint(settings.painter, request, correct=settings.correct_colours), ""
 
     def encode_batch(
         self, images: Tensor, options: EncodeOptions | Sequence[EncodeOptions] | None = None,

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .bitstream.extras import Extras
-    from .bitstream.file import Painter
     from .bitstream.structure import Structure
     from .caption import Region, Words
+    from .image.painting import Painter
 
 QUALITIES: Final = range(101)
 MASKS: Final = ("rd", "dual", "texture", "structure", "random", "none")
@@ -61,6 +61,9 @@ class DecodeKeywords(TypedDict, total=False):
     decoder: str | None
     realism: float | None
     painter: Painter | None
+    strength: float | None
+    seed: int
+    correct_colours: bool
     crop: tuple[int, int, int, int] | None
     scale: float
     allow_truncated: bool
@@ -189,7 +192,10 @@ class DecodeOptions:
     Attributes:
         decoder: a decoder of the file's model (``perceptual``, ``fidelity``, ``light``); its default one if None.
         realism: 0 (``fidelity``) to 1 (``perceptual``), or what lies between them; instead of ``decoder``.
-        painter: makes the picture of a file that holds a caption only.
+        painter: makes a picture of all that the file says; without one, a file must hold a picture or edges.
+        strength: how much of the decoded picture the painter does anew, 0 to 1; None takes more at lower rates.
+        seed: of the painter's random numbers, 0 to 2**32 - 1.
+        correct_colours: whether a painted picture gets the low frequencies of the decoded one.
         crop: (x, y, width, height) in pixels of the whole picture; only the tiles that it touches are painted.
         scale: 1, 1/2, 1/4 or 1/8: a reduced picture, sides rounded up, sooner than the whole one; 1/4 and 1/8 are
             painted from the low frequencies alone.
@@ -203,6 +209,9 @@ class DecodeOptions:
     decoder: str | None = None
     realism: float | None = None
     painter: Painter | None = None
+    strength: float | None = None
+    seed: int = 0
+    correct_colours: bool = True
     crop: tuple[int, int, int, int] | None = None
     scale: float = 1.0
     allow_truncated: bool = False
@@ -218,7 +227,13 @@ class DecodeOptions:
                 raise UsageError("decoder and realism both choose a decoder", "give one of them")
             object.__setattr__(self, "realism", realism)
         if self.painter is not None and not callable(self.painter):
-            raise UsageError(f"the painter is {_kind(self.painter)}", "give a function of caption, width and height")
+            raise UsageError(f"the painter is {_kind(self.painter)}", "give a function of a mcmcodec.PaintRequest")
+        if self.strength is not None:
+            strength = _number("strength", self.strength, "0 keeps the decoded picture, 1 paints all of it anew")
+            if not 0 <= strength <= 1:
+                raise UsageError(f"strength {self.strength} is not 0 to 1", "0 keeps the decoded picture")
+            object.__setattr__(self, "strength", strength)
+        object.__setattr__(self, "seed", _whole("seed", self.seed, range(2**32), "0 is the default"))
         if self.crop is not None:
             object.__setattr__(self, "crop", _rectangle(self.crop))
         if isinstance(self.scale, bool) or not isinstance(self.scale, (int, float)) or self.scale not in SCALES:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
 
 from ..caption import Region, Words, coder
 from ..entropy.latent_coder import Decoded, SymbolReader, code_latents
@@ -23,18 +22,8 @@ from .limits import check_pixels
 from .structure import STRUCTURE, Structure
 from .structure import encode as encode_structure
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 MODES = ("full", "base", "sketch", "caption")
 """What a file holds: everything; the base layer and the caption; caption and edges; the caption only."""
-
-
-class Painter(Protocol):
-    """Makes a picture of a caption; for example a text-to-image model."""
-
-    def __call__(self, caption: str, width: int, height: int) -> Image:
-        """Paint the caption, upright, at about this size in pixels. The result is scaled to it."""
 
 
 @dataclass(frozen=True)
@@ -191,22 +180,3 @@ def with_caption(data: bytes, caption: str, regions: Sequence[Region] | None = N
     old.symbols()
     return container.pack(replace(header, caption=bool(words)), encoder.finish(), old.weights.fingerprint)
 
-
-def paint(file: OpenedFile, painter: Painter | None, max_pixels: int | None = None) -> Image:
-    """The RGB picture that a painter makes of a file that holds a caption only.
-
-    Raises:
-        FormatError: there is no painter.
-        InputError: the picture would be over the limit of pixels.
-    """
-    from PIL.Image import Resampling
-
-    if painter is None:
-        raise FormatError(
-            "the file holds a caption and no picture",
-            "give --painter and a text-to-image model, or read the words with codec caption",
-        )
-    size = file.header.width, file.header.height
-    check_pixels(*size, max_pixels)
-    picture = painter(file.caption, *size).convert("RGB")
-    return picture if picture.size == size else picture.resize(size, Resampling.LANCZOS)
