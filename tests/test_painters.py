@@ -131,6 +131,32 @@ def test_commands_need_a_painter(tiny: Path, run_codec: Command, here: Path) -> 
     assert done.code == 2 and "--controlnet and --strength are for painters; give --painter" in done.err
 
 
+def test_encode_keeps_the_caption_that_paints_best(
+    tiny: Path, run_codec: Command, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mcmcodec.encoder import rate_control
+
+    def load(spec: str, device: str) -> painting.Painter:
+        assert (spec, device) == ("mine:folder", "auto")
+        return lambda request: Image.new("RGB", request.size, request.caption.split()[0])
+
+    def likeness(name: str, rgb: np.ndarray) -> Callable[[Image.Image], float]:
+        assert name == "lpips"
+        return lambda picture: float(np.abs(np.asarray(picture, float) - rgb).mean())
+
+    monkeypatch.setattr(plugins, "load_painter", load)
+    monkeypatch.setattr(rate_control, "likeness", likeness)
+    Image.new("RGB", (48, 40), "green").save("p.png")
+    captions = ["--caption", "red is a colour", "--caption", "green is a colour", "--caption", "blue"]
+    for mode in ("caption", "sketch", "base"):
+        options = ["--mode", mode, "--painter", "mine:folder", "-f"]
+        assert run_codec("encode", "p.png", *captions, *options, "-o", "p.mcm").code == 0
+        assert run_codec("caption", "p.mcm").out.decode().startswith("green")
+    for more in (captions, ["--mode", "base"], [*captions, "--mode", "base", "--total-bytes", "9kB"]):
+        done = run_codec("encode", "p.png", *more, "--painter", "mine:folder")
+        assert done.code == 2 and "--painter chooses captions of single files without detail" in done.err
+
+
 # pipelines
 
 

@@ -165,6 +165,7 @@ class _RegionMap(click.Path):
 @click.option("--mode", metavar="WHAT", type=click.Choice(MODES), default=EncodeOptions.mode,
               help="full, base, sketch (edges) or caption (words).")
 @click.option("--structure", metavar="[BYTES]", type=_structure_size, help="Keep an edge map, for painters.")
+@click.option("--painter", metavar="NAME:FOLDER", help="Keep the caption from which it paints best.")
 @click.option("--region", "regions", metavar="X,Y,W,H=TEXT", multiple=True, callback=_regions,
               help="Caption of a box, in patches; may be repeated.")
 @click.option("--model", metavar="NAME", help="Which weights to use: see codec models.")
@@ -181,7 +182,6 @@ def encode(
     \b
     Examples:
       codec encode -q 20 photo.png -o small.mcm
-      codec encode -r album -o packed              mirrors the folder
     """
     from ..image.io import readable_extensions
 
@@ -234,8 +234,13 @@ def _settings(given: dict[str, Any]) -> EncodeSettings:
     captions = CaptionSettings(
         tuple(text for text in given["captions"] if text),
         tuple(name for name in origins if name != "none"),
-        given["captioner"], given["caption_bytes"],
+        given["captioner"], given["caption_bytes"], given["painter"],
     )  # fmt: skip
+    if captions.painter and (options.mode == "full" or not captions or given["total_bytes"] is not None):
+        raise UsageError(
+            "--painter chooses captions of single files without detail",
+            "give --mode base, sketch or caption, and captions, but no --total-bytes",
+        )
     if options.mode == "caption" and not (captions or options.regions):
         raise UsageError(
             "--mode caption keeps nothing but a caption, and there is none", "give --caption or --caption-from"
