@@ -1,8 +1,9 @@
-"""What is a file worth with a caption only, with the base layer only, and whole?
+"""What is a file worth with a caption only, with edges, with the base layer only, and whole?
 
 After the benchmarks of multi-modal compression (Li et al., "CMC-Bench", 2024), which judge every mode by its
 consistency with the original and by perception, of the pictures by themselves. A caption makes a picture only with a
-model for painting, which is not measured here.
+model for painting, which is not measured
+here; a sketch is measured as it is drawn, so its numbers say what it costs, not what a model would make of it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def measure(
     """Evenly spread pictures that people described; ``captions`` is a table with columns ``name`` and ``caption``."""
     facts, codec = work.facts(), work.codec
     name = codec.weights.name
-    candidates = [ours.candidate(codec, name, decoders[:1], (0,), "caption")]
+    candidates = [ours.candidate(codec, name, decoders[:1], (0,), mode) for mode in ("caption", "sketch")]
     candidates += [ours.candidate(codec, name, decoders, qualities, mode) for mode in ("base", "full")]
     judge = work.judge(metrics)
     with tempfile.TemporaryDirectory() as beside:

@@ -17,7 +17,7 @@ import click
 from mcmcodec.cli.bench import curves, speed
 from mcmcodec.cli.bench.curves import Curve
 from mcmcodec.cli.bench.table import CONSISTENCY, PERCEPTION, markdown
-from mcmcodec.metrics.judge import METRICS, QUICK
+from mcmcodec.metrics.judge import METRICS, QUICK, RECOGNITION
 
 from . import paired, plots
 from .cells import grid, number, title, triple
@@ -34,7 +34,7 @@ LINE_RATE = 0.03
 MCM = {0.032: 0.385, 0.057: 0.298, 0.075: 0.239, 0.091: 0.205}
 """LPIPS of MCM-base by bits per pixel, on pictures of COCO at 256x256: Li, Li, Han, Bai et al., "You Can Mask More For
 Extremely Low-Bitrate Image Compression" (2023)."""
-MODES = {"caption": "caption only", "base": "base layer only", "full": "full"}
+MODES = {"caption": "caption only", "sketch": "caption and edges, as drawn", "base": "base layer only", "full": "full"}
 NOTHING = ["Not measured."]
 
 
@@ -246,8 +246,8 @@ def modes(results: Results) -> list[str]:
         for point in content["points"]:
             if content["curves"][point["curve"]]["mode"] != mode:
                 continue
-            decoder = "–" if mode == "caption" else f"`{point['curve'].split(',')[0].split()[-1]}`"
-            quality = "–" if mode == "caption" else f"{point['setting']:g}"
+            decoder = "–" if mode in ("caption", "sketch") else f"`{point['curve'].split(',')[0].split()[-1]}`"
+            quality = "–" if mode in ("caption", "sketch") else f"{point['setting']:g}"
             row = [words, decoder, quality, f"{point['bytes']:.0f}", f"{point['bpp']:.4f}"]
             rows.append(row + [number(name, point.get(name)) for _, name in shown])
     return [*grid(head, rows), "", f"Means over {content['images']} pictures that people described."]
@@ -262,6 +262,32 @@ def rows_of(name: str, part: str) -> Callable[[Results], list[str]]:
         return grid([key.replace("_", " ") for key in head], [[row.get(key) for key in head] for row in rows])
 
     return block
+
+
+def recognition(results: Results) -> list[str]:
+    """A row per codec and setting, by rising rate."""
+    content = results.need("recognition")
+    names = [name for name in RECOGNITION if name in content["metrics"]]
+    rows = [
+        [point["curve"], f"{point['setting']:g}", f"{point['bytes']:.0f}", f"{point['bpp']:.4f}"]
+        + [number(name, point.get(name)) for name in names]
+        for point in sorted(content["points"], key=lambda one: float(one["bpp"]))
+    ]
+    head = ["codec", "setting", "bytes", "bpp", *(METRICS[name].title for name in names)]
+    return [*grid(head, rows), "", f"Means over {content['images']} pictures."]
+
+
+def edge_maps(results: Results) -> list[str]:
+    """A row per format, a column per number of bytes that maps were made for."""
+    content = results.need("edge_maps")
+    found = {(row["format"], row["asked"]): row["bytes"] for row in content["rows"]}
+    formats, sizes = (list(dict.fromkeys(key[at] for key in found)) for at in (0, 1))
+    rows = [[name, *(f"{found[name, size]:.0f}" for size in sizes)] for name in formats]
+    read = content["files_that_jbig2dec_reads_back"]
+    return [
+        *grid(["format", *(f"asked for {size}" for size in sizes)], rows), "",
+        f"Means of {content['pictures']} maps each; jbig2dec reads {read} of the JBIG2 files back to the same maps.",
+    ]  # fmt: skip
 
 
 def search_speed(results: Results) -> list[str]:
@@ -333,8 +359,8 @@ BLOCKS: dict[str, Callable[[Results], list[str]]] = {
     **{f"{metric}_figure": paired.figure(metric) for metric in QUICK},
     **{metric: on_kodak(metric) for metric in QUICK},
     "small": small, **{f"small_{metric}": on_small(metric) for metric in QUICK},
-    "perception": perception, "decoders": decoders, "effort": effort, "modes": modes,
-    "captions": rows_of("captions", "coders"), "languages": rows_of("captions", "languages"),
+    "perception": perception, "decoders": decoders, "effort": effort, "modes": modes, "recognition": recognition,
+    "edge_maps": edge_maps, "captions": rows_of("captions", "coders"), "languages": rows_of("captions", "languages"),
     "search_words": rows_of("search", "words"), "search_likeness": rows_of("search", "likeness"),
     "search_speed": search_speed, "speed": seconds, "exactness": exactness, "fuzz": fuzz, "sources": sources,
 }  # fmt: skip
@@ -369,3 +395,8 @@ def write(folder: Path, root: Path = ROOT) -> None:
     for metric in QUICK:
         published = [curve for curve in results.published if curve.points.get(metric)]
         plots.plot(metric, results.ours, results.peers, folder / f"kodak_{metric}.png", published)
+    seen = results["recognition"]
+    if seen:
+        families = curves.of(seen)
+        others = [curve for name, family in families.items() if name != "mcm" for curve in family]
+        plots.plot("top1", families["mcm"], others, folder / "recognition.png")

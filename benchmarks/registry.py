@@ -11,7 +11,7 @@ from typing import Any
 
 from mcmcodec.cli.bench import speed
 
-from . import decoders, effort, exactness, fuzz, modes, perception, rate_distortion, search
+from . import decoders, edge_maps, effort, exactness, fuzz, modes, perception, rate_distortion, recognition, search
 from .work import Work
 
 QUICK = ("psnr", "msssim", "lpips")
@@ -135,10 +135,20 @@ BENCHMARKS = (
         effort.measure,
     ),
     Benchmark(
-        "modes", "Caption only, base layer only, whole files", 2, ("val", "pairs.csv"),
+        "modes", "Caption only, caption and edges, base layer only, whole files", 2, ("val", "pairs.csv"),
         {"folder": "val", "captions": "pairs.csv", "count": 16, "qualities": (30, 50),
          "decoders": ("perceptual", "fidelity"), "metrics": ("psnr", "lpips", "dists", "ciede", "chroma", "fd")},
         modes.measure,
+    ),
+    Benchmark(
+        "recognition", "Does a classifier see the same in decoded pictures?", 30, ("val",),
+        {"folder": "val", "count": 200, "qualities": (10, 30, 50), "decoders": ("perceptual", "fidelity"),
+         "names": ("AVIF", "WebP", "VVC"), "rates": (0.05, 0.15)},
+        recognition.measure,
+    ),
+    Benchmark(
+        "edge_maps", "What an edge map costs, in a file and by formats for bilevel pictures", 2, ("val",),
+        {"folder": "val", "count": 50, "sizes": (100, 200, 320, 600)}, edge_maps.measure, model=False,
     ),
     Benchmark(
         "captions", "What a caption costs, in a file and by general compressors", 1, ("captions",),

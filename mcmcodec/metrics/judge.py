@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from .dists import DISTS
     from .lpips import LPIPS
+    from .recognition import Recognition
 
 
 Value = TypeVar("Value", float, np.ndarray)
@@ -46,11 +47,17 @@ METRICS = {
     "ciede": Metric("CIEDE2000 (16x16 means)", "lower", 2),
     "chroma": Metric("chroma (of the original's)", "near 1", 3),
     "fd": Metric("Frechet distance of patches (VGG16 relu4_3, not FID)", "lower", 1),
+    "top1": Metric("same class (EfficientNet-Lite0)", "higher", 3),
+    "top5": Metric("its class among five", "higher", 3),
+    "features": Metric("cosine of its features", "higher", 3),
 }
 QUICK = ("psnr", "msssim", "lpips")
 COLOUR = ("ciede", "chroma")
 LPIPS_NETWORKS = {"lpips": "alex", "lpips_vgg": "vgg"}
-GROUPS = {"quick": QUICK, "colour": COLOUR, "all": tuple(METRICS)}
+RECOGNITION = ("top1", "top5", "features")
+ALL = tuple(name for name in METRICS if name not in RECOGNITION)
+"""Those that say how a picture looks. Whether a class is still seen says something of many pictures, little of one."""
+GROUPS = {"quick": QUICK, "colour": COLOUR, "recognition": RECOGNITION, "all": ALL}
 Row = dict[str, Any]
 
 
@@ -87,6 +94,7 @@ class Judge:
         self.wanted, self.device = tuple(wanted), device
         self.lpips: dict[str, LPIPS] = {}
         self.dists: DISTS | None = None
+        self.recognition: Recognition | None = None
         self.notes: list[str] = []
         for name, network in LPIPS_NETWORKS.items():
             if name not in self.wanted:
@@ -104,6 +112,14 @@ class Judge:
                 self.dists = DISTS(device)
             except ModelError as error:
                 self.notes.append(f"without DISTS and Frechet distance: {error}")
+
+        if set(RECOGNITION) & set(self.wanted):
+            try:
+                from .recognition import Recognition
+
+                self.recognition = Recognition(device)
+            except ModelError as error:
+                self.notes.append(f"without recognition: {error}")
 
     def tensor(self, picture: Picture) -> Tensor:
         """(1, 3, H, W) float tensor in [0, 1] of a picture (H, W, 3) uint8."""
@@ -124,6 +140,7 @@ class Reference:
         self._dists = judge.dists if judge.dists and judge.dists.accepts(height, width) else None
         self._features: dict[str, list[Tensor]] = {}
         self._maps: list[Tensor] | None = None
+        self._seen: tuple[Tensor, Tensor] | None = None
 
     def patches(self) -> np.ndarray | None:
         """(n, 512) features of the original's patches; None without the network."""
@@ -155,11 +172,14 @@ class Reference:
         if set(COLOUR) & set(wanted):
             found = dict(zip(COLOUR, colour(self.picture, picture), strict=True))
             row |= {name: value for name, value in found.items() if name in wanted}
+        if set(RECOGNITION) & set(wanted):
+            seen = dict.fromkeys(RECOGNITION) | self._recognised(picture)
+            row |= {name: value for name, value in seen.items() if name in wanted}
         return row, features
 
     def release(self) -> None:
         """Forget the networks' features, which take much memory."""
-        self._features, self._maps = {}, None
+        self._features, self._maps, self._seen = {}, None, None
 
     def bpp(self, size: int) -> float:
         """Bits per pixel of a file of `size` bytes."""
@@ -188,6 +208,16 @@ class Reference:
             distance: float = network.distance(features, self._features[name]).item()
         return distance
 
+    def _recognised(self, picture: Picture) -> Row:
+        network = self.judge_.recognition
+        if network is None:
+            return {}
+        from .recognition import agreement
+
+        if self._seen is None:
+            self._seen = network.look(self.judge_.tensor(self.picture))
+        return agreement(self._seen, network.look(self.judge_.tensor(picture)))
+
     def _original_maps(self) -> list[Tensor]:
         if self._maps is None:
             assert self._dists is not None
@@ -196,7 +226,7 @@ class Reference:
 
 
 def compare(
-    x: Picture, y: Picture, wanted: Sequence[str] = tuple(METRICS), device: str = "cpu"
+    x: Picture, y: Picture, wanted: Sequence[str] = ALL, device: str = "cpu"
 ) -> tuple[Row, list[str]]:
     """All `wanted` metrics of picture y against its original x, and notes on those that cannot be had.
 

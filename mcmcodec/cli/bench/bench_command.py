@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(1), default=12, show_default=True, help="At most so many pictures.")
 @click.option("--qualities", metavar="LIST", help="Of ours.  [default: 5,15,25,35,45,55,65,75]")
 @click.option("--decoder", "decoders", metavar="LIST", help="Of ours.  [default: all of the model's]")
-@click.option("--modes", metavar="LIST", default="full", show_default=True, help="Of full, base, caption.")
+@click.option("--modes", metavar="LIST", default="full", show_default=True, help="Of full, base, sketch, caption.")
+@click.option("--painter", metavar="NAME:FOLDER", help="Paints all modes but full.")
 @click.option("--reduce", "factors", metavar="LIST", default="1", show_default=True, help="Of ours: sides divided by.")
 @click.option("--effort", type=click.IntRange(1), metavar="N", help="Of ours.  [default: the codec's]")
 @click.option("--square", type=click.IntRange(0), default=0, metavar="SIDE", help="Middle square, scaled.")
@@ -36,9 +37,11 @@ if TYPE_CHECKING:
     metavar="LIST",
     default="quick,colour",
     show_default=True,
-    help="Of psnr, msssim, lpips, lpips_vgg, dists, ciede, chroma, fd; quick, colour, all.",
+    help="Of psnr, msssim, lpips, lpips_vgg, dists, ciede, chroma, fd, top1, top5, features; quick, colour, recognition, "
+    "all.",
 )
 @click.option("--pictures", type=click.IntRange(0), default=4, show_default=True, help="In the page, to compare.")
+@click.option("--recognition", is_flag=True, help="Does a classifier see the same? As --metrics recognition.")
 @click.option("--speed", is_flag=True, help="Measure speed and memory instead.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of every codec.")
 @click.option("--json", "as_json", is_flag=True, help="Print the points as a line of JSON each.")
@@ -75,7 +78,8 @@ def _quality(name: str, paths: list[Path], target: Path, settings: dict[str, Any
 
     about = _begin(settings)
     paths = suite.spread(paths, settings["limit"])
-    metrics = judge.Judge(judge.parse(settings["metrics"]), judge.device_of(settings["device"]))
+    more = ",recognition" if settings["recognition"] else ""
+    metrics = judge.Judge(judge.parse(settings["metrics"] + more), judge.device_of(settings["device"]))
     for note in metrics.notes:
         complain(note)
     others = suite.peer_candidates(
@@ -85,11 +89,19 @@ def _quality(name: str, paths: list[Path], target: Path, settings: dict[str, Any
     decoders = settings["decoders"].split(",") if settings["decoders"] else list(codec.weights.decoders)
     qualities = _numbers(settings["qualities"], "--qualities") if settings["qualities"] else ours.QUALITIES
     chosen: dict[str, Any] = {} if settings["effort"] is None else {"effort": settings["effort"]}
+    painter = None
+    if settings["painter"]:
+        from ...plugins import load_painter
+
+        painter = load_painter(settings["painter"], settings["device"])
     mine = []
     for mode in settings["modes"].split(","):
         for factor in _numbers(settings["factors"], "--reduce") if mode == "full" else [1]:
             reduced: dict[str, Any] = {"reduce": factor} if factor > 1 else {}
-            mine.append(ours.candidate(codec, codec.weights.name, decoders, qualities, mode, **chosen, **reduced))
+            ladder = qualities if mode in ("full", "base") else (0,)
+            mine.append(
+                ours.candidate(codec, codec.weights.name, decoders, ladder, mode, painter, **chosen, **reduced)
+            )
     about["model"] = {"name": codec.weights.name, "fingerprint": codec.weights.fingerprint.hex()}
     journal = target / "results.partial"
     with _Bars(quiet=settings["as_json"]) as bars:

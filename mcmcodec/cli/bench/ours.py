@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from PIL import Image
 
 from .run import Candidate, Decode
+
+if TYPE_CHECKING:
+    from ...image.painting import Painter
 
 QUALITIES = (5, 15, 25, 35, 45, 55, 65, 75)
 
@@ -23,25 +26,29 @@ class Coder(Protocol):
 
 
 def candidate(
-    coder: Coder, model: str, decoders: Sequence[str], qualities: Sequence[int], mode: str = "full", **options: Any
-) -> Candidate:
+    coder: Coder, model: str, decoders: Sequence[str], qualities: Sequence[int], mode: str = "full",
+    painter: Painter | None = None, **options: Any,
+) -> Candidate:  # fmt: skip
     """The candidate of a model at qualities, with curves named after model, decoder and, unless full, mode and size.
 
-    `options` go to ``Codec.encode``. `mode` is ``full``; ``base``, for files without latents; or ``caption``, for files
-    of the caption in a text file beside the picture alone, which have a size and no picture to measure.
+    `options` go to ``Codec.encode``. `mode` is ``full``; ``base``, for files without latents; ``sketch``, for edges and
+    the caption in a text file beside the picture; or ``caption``, for that caption alone. A painter makes pictures of
+    all but full files; without one, sketches are measured as they are drawn, and captions have no picture to measure.
     """
     chosen = options if mode == "full" else options | {"mode": mode}
 
     def encode(image: Image.Image, setting: float) -> bytes:
-        words = {"caption": image.info.get("caption", "")} if mode == "caption" else {}
+        words = {"caption": image.info.get("caption", "")} if mode in ("caption", "sketch") else {}
         return coder.encode(image, quality=int(setting), **chosen, **words)
 
     def reader(decoder: str) -> Decode:
-        if mode == "caption":
+        if mode == "caption" and painter is None:
             return lambda data, size: None
+        if mode != "full" and painter is not None:
+            return lambda data, size: coder.decode(data, decoder=decoder, painter=painter)
         return lambda data, size: coder.decode(data, decoder=decoder)
 
-    tail = "" if mode == "full" else f", {mode}"
+    tail = "" if mode == "full" else f", {mode}" + (", painted" if painter else "")
     tail += f", 1/{options['reduce']}" if options.get("reduce", 1) > 1 else ""
     curves = {f"mcm {model} {decoder}{tail}": reader(decoder) for decoder in decoders}
     facts = {"family": "mcm", "scale": 1, "model": model, "mode": mode, "setting": "quality", "options": options}
