@@ -285,6 +285,19 @@ def rows_of(name: str, part: str) -> Callable[[Results], list[str]]:
     return block
 
 
+def edge_maps(results: Results) -> list[str]:
+    """A row per format, a column per number of bytes that maps were made for."""
+    content = results.need("edge_maps")
+    found = {(row["format"], row["asked"]): row["bytes"] for row in content["rows"]}
+    formats, sizes = (list(dict.fromkeys(key[at] for key in found)) for at in (0, 1))
+    rows = [[name, *(f"{found[name, size]:.0f}" for size in sizes)] for name in formats]
+    read = content["files_that_jbig2dec_reads_back"]
+    return [
+        *grid(["format", *(f"asked for {size}" for size in sizes)], rows), "",
+        f"Means of {content['pictures']} maps each; jbig2dec reads {read} of the JBIG2 files back to the same maps.",
+    ]  # fmt: skip
+
+
 def search_speed(results: Results) -> list[str]:
     """Seconds of the steps, and of a query."""
     s = results.need("search")["speed"]
@@ -353,7 +366,7 @@ BLOCKS: dict[str, Callable[[Results], list[str]]] = {
     **{metric: on_kodak(metric) for metric in QUICK},
     "small": small, **{f"small_{metric}": on_small(metric) for metric in QUICK},
     "perception": perception, "decoders": decoders, "effort": effort, "modes": modes,
-    "captions": rows_of("captions", "coders"), "languages": rows_of("captions", "languages"),
+    "edge_maps": edge_maps, "captions": rows_of("captions", "coders"), "languages": rows_of("captions", "languages"),
     "search_words": rows_of("search", "words"), "search_likeness": rows_of("search", "likeness"),
     "search_speed": search_speed, "speed": seconds, "exactness": exactness, "fuzz": fuzz, "sources": sources,
 }  # fmt: skip

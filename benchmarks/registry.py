@@ -11,7 +11,7 @@ from typing import Any
 
 from mcmcodec.cli.bench import speed
 
-from . import decoders, effort, exactness, fuzz, modes, perception, rate_distortion, search
+from . import decoders, edge_maps, effort, exactness, fuzz, modes, perception, rate_distortion, search
 from .work import Work
 
 QUICK = ("psnr", "msssim", "lpips")
@@ -136,6 +136,10 @@ BENCHMARKS = (
         {"folder": "val", "captions": "pairs.csv", "count": 16, "qualities": (30, 50),
          "decoders": ("perceptual", "fidelity"), "metrics": ("psnr", "lpips", "dists", "ciede", "chroma", "fd")},
         modes.measure,
+    ),
+    Benchmark(
+        "edge_maps", "What an edge map costs, in a file and by formats for bilevel pictures", 2, ("val",),
+        {"folder": "val", "count": 50, "sizes": (100, 200, 320, 600)}, edge_maps.measure, model=False,
     ),
     Benchmark(
         "captions", "What a caption costs, in a file and by general compressors", 1, ("captions",),

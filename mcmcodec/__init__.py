@@ -13,10 +13,10 @@ from .options import DecodeOptions, EncodeOptions
 
 if TYPE_CHECKING:
     from .bitstream.extras import Extras
-    from .bitstream.file import Painter
     from .bitstream.inspect import Info, info
     from .caption import Region
     from .codec import Codec, decode, encode
+    from .image.painting import Painter, PaintRequest
 
 __version__ = "0.1.0"
 
@@ -30,6 +30,7 @@ __all__ = [
     "InputError",
     "McmError",
     "ModelError",
+    "PaintRequest",
     "Painter",
     "Region",
     "UsageError",
@@ -43,7 +44,8 @@ _LAZY = {
     "Codec": "codec",
     "Extras": "bitstream.extras",
     "Info": "bitstream.inspect",
-    "Painter": "bitstream.file",
+    "PaintRequest": "image.painting",
+    "Painter": "image.painting",
     "Region": "caption",
     "decode": "codec",
     "encode": "codec",

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .bitstream import container
-from .bitstream.container import REDUCED, Header, as_bytes
+from .bitstream.container import PATCH, REDUCED, Header, as_bytes
 from .bitstream.extras import pack as pack_extras
 from .bitstream.extras import unpack as unpack_extras
-from .bitstream.file import OpenedFile, encode_caption_only, open_file, paint
+from .bitstream.file import OpenedFile, encode_caption_only, open_file
 from .bitstream.inspect import Info, info
+from .bitstream.limits import check_pixels
+from .bitstream.structure import STRUCTURE, Structure
+from .bitstream.structure import encode as encode_structure
+from .bitstream.structure import of as structure_of
 from .caption import coder
 from .encoder.da_mask import patch_roi
 from .encoder.planning import Analysis, Plan, first_mask, plan_picture
 from .entropy.latent_coder import Decoded
 from .entropy.rangecoder import RangeEncoder
 from .errors import FormatError, McmError, UsageError
-from .image import resample, tiling
+from .image import lines, painting, resample, tiling
 from .image.bands import Bands
 from .image.io import from_rgb
 from .image.prepare import Source, prepare, restore
@@ -91,8 +96,13 @@ class Codec:
     def encode_source(self, source: Source, options: EncodeOptions, analysis: Analysis | None = None) -> bytes:
         """As :meth:`encode`, of a prepared picture; ``analysis`` with every patch visible, if it is there already."""
         height, width = source.rgb.shape[:2]
-        if options.mode == "caption":
-            return encode_caption_only(self.weights, width, height, options.words)
+        structure = None
+        if options.structure is not None:
+            from .encoder.edges import structure_for  # with OpenCV, which is slow to load
+
+            structure = structure_for(source.rgb, options)
+        if not options.keeps_picture:
+            return encode_caption_only(self.weights, width, height, options.words, structure)
         padded = tiling.pad(resample.shrink(source.rgb, options.reduce))
         roi = None if options.roi is None else patch_roi(options.roi, (height, width), options.reduce)
 
@@ -101,17 +111,18 @@ class Codec:
         if analysis is None or not visible.all():
             analysis = transforms.analyse(padded, visible, options.quality)
         plan = plan_picture(transforms, padded, visible, analysis, options, roi)
-        header = self._header(source, options, plan)
+        header = self._header(source, options, plan, structure)
         payload = _code(header, options, plan)
         return container.pack(header, payload, self.weights.fingerprint)
 
-    def _header(self, source: Source, options: EncodeOptions, plan: Plan) -> Header:
+    def _header(self, source: Source, options: EncodeOptions, plan: Plan, structure: Structure | None) -> Header:
         """What the file says before its payload."""
+        edges = () if structure is None else ((STRUCTURE, encode_structure(structure)),)
         reduced = ((REDUCED, bytes((options.reduce,))),) if options.reduce > 1 else ()
         return Header(
             source.rgb.shape[1], source.rgb.shape[0], self.weights.number, 0, options.quality, plan.keep,
             caption=bool(options.words), all_visible=bool(plan.visible.all()), none_visible=not plan.visible.any(),
-            extensions=(*pack_extras(source.extras, options.quality), *reduced),
+            extensions=(*pack_extras(source.extras, options.quality), *edges, *reduced),
         )  # fmt: skip
 
     def decode(
@@ -147,15 +158,16 @@ class Codec:
         file = open_file(as_bytes(data), allow_truncated=settings.allow_truncated)
         header = file.header
         view = tiling.View.of((header.height, header.width), settings.crop, settings.factor)
-        if header.caption_only:
-            painted = paint(file, settings.painter, self.max_pixels).reduce(settings.factor)
-            part = painted.crop((view.cols.start, view.rows.start, view.cols.stop, view.rows.stop))
-            return Bands.of(part, header.pixels)
+        if header.caption_only or settings.painter is not None:
+            painted, note = self._painted(data, file, settings)
+            box = (view.cols.start, view.rows.start, view.cols.stop, view.rows.stop)
+            part = restore(painted.reduce(settings.factor).crop(box), unpack_extras(header), view)
+            return Bands.of(part, header.pixels, note)
 
         # a picture that was coded smaller is painted no larger than need be, and then scaled
         factor = max(1, settings.factor // header.reduction)
         decoded, _ = file.symbols(self.max_pixels, coarse=factor >= COARSE_FROM)
-        extras = unpack_extras(header)
+        extras, _ = unpack_extras(header), structure_of(header)  # both checked, though only painters need edges
         transforms = self.transforms(file.weights)
         decoder = settings.realism if settings.realism is not None else settings.decoder or file.weights.decoders[0]
         transforms.decoder(decoder)  # raises now what is wrong with it
@@ -171,6 +183,32 @@ class Codec:
 
         bands = (restore(picture, extras, part) for part, picture in pieces())
         return Bands(view.size[::-1], bands, header.pixels)
+
+    def _painted(self, data: bytes, file: OpenedFile, settings: DecodeOptions) -> tuple[Image, str]:
+        """The whole picture, RGB, by a painter or, of a sketch without one, its lines; and what to know about it."""
+        header, edges = file.header, structure_of(file.header)
+        size = header.width, header.height
+        check_pixels(*size, self.max_pixels)
+        if settings.painter is None:
+            if edges is None:
+                raise FormatError(
+                    "the file holds a caption and no picture",
+                    "give --painter and a text-to-image model, or read the words with codec caption",
+                )
+            return lines.draw(edges, size), lines.NOTE
+        picture = None
+        if not header.caption_only:
+            plain = replace(settings, painter=None, crop=None, scale=1.0)
+            picture = self.decode(data, plain).convert("RGB")
+        strength = settings.strength
+        if strength is None:
+            strength = painting.strength_of(8 * len(data) / header.pixels)
+        request = painting.PaintRequest(
+            file.caption, tuple((one.box(PATCH, size), one.text) for one in file.words.regions), picture,
+            None if edges is None else lines.draw(edges, size, negative=True).convert("L"), size,
+            1.0 if picture is None else strength, settings.seed,
+        )  # fmt: skip
+        return painting.paint(settings.painter, request, correct=settings.correct_colours), ""
 
     def encode_batch(
         self, images: Tensor, options: EncodeOptions | Sequence[EncodeOptions] | None = None,

@@ -20,14 +20,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .bitstream.extras import Extras
-    from .bitstream.file import Painter
+    from .bitstream.structure import Structure
     from .caption import Region, Words
+    from .image.painting import Painter
 
 QUALITIES: Final = range(101)
 MASKS: Final = ("rd", "dual", "texture", "structure", "random", "none")
 """How visible patches are chosen: by rate and distortion, by a score of the picture, at random, or not at all."""
-MODES: Final = ("full", "base", "caption")
-"""What a file holds: everything; the base layer and the caption; the caption alone."""
+MODES: Final = ("full", "base", "sketch", "caption")
+"""What a file holds: everything; the base layer and the caption; caption and edges; the caption alone."""
+STRUCTURE_BYTES: Final = 320
+"""What the edge map of a sketch takes at most, unless told otherwise."""
 EFFORTS: Final = range(1, 4)
 REDUCTIONS: Final = (1, 2, 4, 8)
 SCALES: Final = (1.0, 1 / 2, 1 / 4, 1 / 8)
@@ -48,6 +51,7 @@ class EncodeKeywords(TypedDict, total=False):
     mode: str
     reduce: int
     rdoq_strength: float | None
+    structure: int | Structure | None
     extras: Extras | None
 
 
@@ -57,6 +61,9 @@ class DecodeKeywords(TypedDict, total=False):
     decoder: str | None
     realism: float | None
     painter: Painter | None
+    strength: float | None
+    seed: int
+    correct_colours: bool
     crop: tuple[int, int, int, int] | None
     scale: float
     allow_truncated: bool
@@ -81,6 +88,8 @@ class EncodeOptions:
             it has its size again.
         rdoq_strength: share of the squared error that a bit is worth, which RDOQ spends to save one: 0 (rounds to
             nearest) to 100; None takes the model's own. Somewhat more or less moves the bytes between two qualities.
+        structure: bytes that an edge map for painters may take, or a map of the picture's own; None for none, and for
+            :data:`STRUCTURE_BYTES` in mode ``sketch``.
         extras: alpha, grey marker and metadata that go along; None takes those that the picture has, metadata apart.
 
     Raises:
@@ -97,6 +106,7 @@ class EncodeOptions:
     mode: str = "full"
     reduce: int = 1
     rdoq_strength: float | None = None
+    structure: int | Structure | None = None
     extras: Extras | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -120,6 +130,7 @@ class EncodeOptions:
         self._put("regions", _regions(self.regions))
         if self.roi is not None:
             self._put("roi", _region_map(self.roi))
+        self._put("structure", _structure(self.structure, self.mode))
         if self.extras is not None:
             from .bitstream.extras import Extras
 
@@ -142,11 +153,18 @@ class EncodeOptions:
             raise UsageError("mask none keeps every patch", "leave out keep and roi, or choose another mask")
         if self.reduce > 1 and self.regions:
             raise UsageError(f"reduce {self.reduce} is not possible with regions", "leave out the reduction")
-        if self.reduce > 1 and self.mode == "caption":
-            raise UsageError("mode caption keeps no picture to reduce", "leave out the reduction")
+        if self.reduce > 1 and not self.keeps_picture:
+            raise UsageError(f"mode {self.mode} keeps no picture to reduce", "leave out the reduction")
+        if self.structure is not None and self.mode == "caption":
+            raise UsageError("mode caption keeps no structure", "choose mode sketch")
 
     def _put(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
+
+    @property
+    def keeps_picture(self) -> bool:
+        """Whether the file holds a picture, be it only its base layer."""
+        return self.mode in ("full", "base")
 
     @property
     def words(self) -> Words:
@@ -174,7 +192,10 @@ class DecodeOptions:
     Attributes:
         decoder: a decoder of the file's model (``perceptual``, ``fidelity``, ``light``); its default one if None.
         realism: 0 (``fidelity``) to 1 (``perceptual``), or what lies between them; instead of ``decoder``.
-        painter: makes the picture of a file that holds a caption only.
+        painter: makes a picture of all that the file says; without one, a file must hold a picture or edges.
+        strength: how much of the decoded picture the painter does anew, 0 to 1; None takes more at lower rates.
+        seed: of the painter's random numbers, 0 to 2**32 - 1.
+        correct_colours: whether a painted picture gets the low frequencies of the decoded one.
         crop: (x, y, width, height) in pixels of the whole picture; only the tiles that it touches are painted.
         scale: 1, 1/2, 1/4 or 1/8: a reduced picture, sides rounded up, sooner than the whole one; 1/4 and 1/8 are
             painted from the low frequencies alone.
@@ -188,6 +209,9 @@ class DecodeOptions:
     decoder: str | None = None
     realism: float | None = None
     painter: Painter | None = None
+    strength: float | None = None
+    seed: int = 0
+    correct_colours: bool = True
     crop: tuple[int, int, int, int] | None = None
     scale: float = 1.0
     allow_truncated: bool = False
@@ -203,7 +227,13 @@ class DecodeOptions:
                 raise UsageError("decoder and realism both choose a decoder", "give one of them")
             object.__setattr__(self, "realism", realism)
         if self.painter is not None and not callable(self.painter):
-            raise UsageError(f"the painter is {_kind(self.painter)}", "give a function of caption, width and height")
+            raise UsageError(f"the painter is {_kind(self.painter)}", "give a function of a mcmcodec.PaintRequest")
+        if self.strength is not None:
+            strength = _number("strength", self.strength, "0 keeps the decoded picture, 1 paints all of it anew")
+            if not 0 <= strength <= 1:
+                raise UsageError(f"strength {self.strength} is not 0 to 1", "0 keeps the decoded picture")
+            object.__setattr__(self, "strength", strength)
+        object.__setattr__(self, "seed", _whole("seed", self.seed, range(2**32), "0 is the default"))
         if self.crop is not None:
             object.__setattr__(self, "crop", _rectangle(self.crop))
         if isinstance(self.scale, bool) or not isinstance(self.scale, (int, float)) or self.scale not in SCALES:
@@ -289,6 +319,17 @@ def _region_map(roi: Any) -> NDArray[Any]:
             f"the region map is {values.dtype} of shape {values.shape}", "give (H, W) numbers of 0 and up"
         )
     return values
+
+
+def _structure(value: Any, mode: str) -> Any:
+    """Bytes for an edge map, or the map."""
+    if value is None:
+        return STRUCTURE_BYTES if mode == "sketch" else None
+    from .bitstream.structure import Structure
+
+    if isinstance(value, Structure):
+        return value
+    return _whole("structure", value, range(16, 2**20), f"{STRUCTURE_BYTES} bytes show the outlines of a picture")
 
 
 def _rectangle(crop: Any) -> tuple[int, int, int, int]:

@@ -20,15 +20,21 @@ PHRASE = (8000, 100, 20, 800, 800, 20, 60, 20, 4, 40, 20, 4, 60)
 Box = tuple[int, int, int, int, str]
 
 
-@cache
-def tensors(path: Path) -> dict[str, Any]:
-    """The file's tensors, with the first n-gram that goes on from each as ``start.k``."""
-    data = path.read_bytes()
+def stored(data: bytes) -> dict[str, Any]:
+    """The tensors of a file of frozen tables."""
     size = struct.unpack_from("<Q", data)[0]
     found: dict[str, Any] = {}
     for name, entry in json.loads(data[8 : 8 + size]).items():
         start, end = entry["data_offsets"]
-        found[name] = np.frombuffer(data[8 + size + start : 8 + size + end], TYPES[entry["dtype"]])
+        values = np.frombuffer(data[8 + size + start : 8 + size + end], TYPES[entry["dtype"]])
+        found[name] = values.reshape(entry["shape"])
+    return found
+
+
+@cache
+def tensors(path: Path) -> dict[str, Any]:
+    """The file's tensors, with the first n-gram that goes on from each as ``start.k``."""
+    found = stored(path.read_bytes())
     ends = list(accumulate(found["lengths"].tolist()))
     text = found["text"].tobytes()
     found["tokens"] = [text[a:b] for a, b in zip([0, *ends], ends, strict=False)]

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from reference_captions import Box, words
+from reference_extensions import structure
 from reference_rangecoder import Damaged, ReferenceBit, ReferenceDecoder
 
 Ints = NDArray[np.int64]
@@ -68,6 +69,7 @@ class Picture:
     psi: Ints
     v_hat: Ints
     mask: Ints
+    edges: Ints | None = None
 
     def sha256(self) -> str:
         """Section 10."""
@@ -200,6 +202,8 @@ def parse(data: bytes, known: dict[int, Model]) -> Picture:
     picture = Picture(head, text, regions, *none) if only else _symbols(model, decoder, head, text, regions)
     if decoder.shortest() != data[head.payload : -4]:
         raise Damaged
+    if 10 in head.extensions:
+        picture.edges = structure(head.extensions[10], head.width, head.height)
     return picture
 
 

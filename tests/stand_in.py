@@ -86,6 +86,7 @@ class FakeInfo:
     mode: str = "full"
     regions: tuple[Any, ...] = ()
     reduction: int = 1
+    edges: tuple[int, int] | None = None
 
 
 def fake_info(data: bytes, max_pixels: int | None = None) -> FakeInfo:

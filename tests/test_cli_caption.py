@@ -14,6 +14,7 @@ from PIL import Image
 from mcmcodec.bitstream.file import encode_caption_only, with_caption
 from mcmcodec.caption import Words
 from mcmcodec.codec import Codec, info
+from mcmcodec.image.painting import Painter
 
 TEXT = "A brown dog runs along the beach near the sea."
 
@@ -136,9 +137,9 @@ def test_modes(run: Command, here: Path, picture: Callable[..., Path]) -> None:
 def test_painter(run: Command, here: Path, tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
     from mcmcodec import plugins
 
-    def load(spec: str, device: str) -> Callable[..., Image.Image]:
-        assert (spec, device) == ("mine:folder", "cpu")
-        return lambda caption, width, height: Image.new("RGB", (8, 8), (len(caption), width, height))
+    def load(spec: str, device: str, controlnet: str | None) -> Painter:
+        assert (spec, device, controlnet) == ("mine:folder", "cpu", None)
+        return lambda request: Image.new("RGB", (8, 8), (len(request.caption), *request.size))
 
     monkeypatch.setattr(plugins, "load_painter", load)
     Path("p.mcm").write_bytes(encode_caption_only(tiny_codec.weights, 40, 30, Words(TEXT)))

@@ -66,7 +66,7 @@ def test_wrong_companions(name: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [("decoder", 3), ("decoder", []), ("realism", "0.5"), ("realism", 1.5), ("realism", float("nan")),
-     ("painter", "sd"),
+     ("painter", "sd"), ("strength", 1.5), ("strength", "0.5"), ("seed", -1), ("seed", 2**32), ("seed", None),
      ("crop", (1, 2, 3)), ("crop", "1,2,3,4"), ("crop", (0.5, 0, 1, 1)), ("crop", 7), ("scale", "1/2"), ("scale", None),
      ("scale", 0.3), ("scale", [1])],
     ids=repr,

@@ -16,6 +16,7 @@ from mcmcodec import plugins
 from mcmcodec.caption import sources
 from mcmcodec.caption.shortest import coded_size
 from mcmcodec.errors import InputError, McmError, UsageError
+from mcmcodec.image.painting import PaintRequest
 
 TEXT = "A dog on the beach, barking at Zoë."
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -211,12 +212,13 @@ def test_captioner(codec: Command, dog: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_painter(monkeypatch: pytest.MonkeyPatch) -> None:
     def good(folder: str, device: str) -> Callable[..., Image.Image]:
-        return lambda caption, width, height: Image.new("L", (width, height), len(caption))
+        return lambda request: Image.new("L", request.size, len(request.caption))
 
     install(monkeypatch, plugins.PAINTERS, good=good, dumb=lambda *a: lambda *words: "x")
-    assert plugins.load_painter("good")("four", 5, 6).getpixel((0, 0)) == 4
+    request = PaintRequest("four", (), None, None, (5, 6), 1.0, 0)
+    assert plugins.load_painter("good")(request).getpixel((0, 0)) == 4
     with pytest.raises(McmError, match="did not answer with a picture"):
-        plugins.load_painter("dumb")("four", 5, 6)
+        plugins.load_painter("dumb")(request)
     with pytest.raises(UsageError, match="there is no painter bad; choose from diffusers, dumb, good"):
         plugins.load_painter("bad")
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_rangecoder import Damaged
 
-from mcmcodec.bitstream import alpha, container, extras
+from mcmcodec.bitstream import alpha, container, extras, structure
 from mcmcodec.codec import Codec, info, symbols
 from mcmcodec.errors import FormatError
 
@@ -85,7 +85,11 @@ def test_independent_reader_finds_the_extensions() -> None:
         if 4 in sections and sections[4][0] % 4 < 2:
             assert same_alpha(sections[4], size), name
             read.add(sections[4][0] % 4)
-    assert read == {"metadata", 0, 1}
+        if 10 in sections:
+            wanted = structure.decode(sections[10], size)
+            assert np.array_equal(reference_extensions.structure(sections[10], *size), wanted.edges), name
+            read.add(f"structure {sections[10][0]}")
+    assert read == {"metadata", 0, 1, *(f"structure {head}" for head in (1, 1 + 8, 2, 3, 5))}
 
 
 @settings(max_examples=40, deadline=None)
@@ -112,6 +116,27 @@ def test_independent_reader_agrees_about_alpha(head: int, seed: int, cut: int, s
     assert same_alpha(body, size)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    head=st.integers(0, 31), seed=st.integers(0, 2**32), density=st.sampled_from([0.0, 0.03, 0.3, 1.0]),
+    damage=st.sampled_from(["", "", "cut", "more"]), size=st.tuples(st.integers(1, 90), st.integers(1, 60)),
+)  # fmt: skip
+def test_independent_reader_agrees_about_edges(
+    head: int, seed: int, density: float, damage: str, size: tuple[int, int]
+) -> None:
+    rows, cols = (-(-side >> (head % 8)) for side in (size[1], size[0]))
+    edges = (np.random.default_rng(seed).random((rows, cols)) < density).astype(np.uint8)
+    body = bytes((head,)) + structure.encode(structure.Structure(head % 8, edges))[1:]
+    body = {"": body, "cut": body[:-1], "more": body + b"\1"}[damage]
+    try:
+        found = structure.decode(body, size)
+    except FormatError:
+        with pytest.raises(Damaged):
+            reference_extensions.structure(body, *size)
+        return
+    assert np.array_equal(reference_extensions.structure(body, *size), found.edges)
+
+
 @pytest.mark.parametrize(
     "name", ["reference_parser.py", "reference_rangecoder.py", "reference_captions.py", "reference_extensions.py"]
 )
@@ -124,4 +149,9 @@ def test_parser_is_independent(name: str) -> None:
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for alias in node.names
     }
-    assert names <= sys.stdlib_module_names | {"numpy", "reference_rangecoder", "reference_captions"}
+    assert names <= sys.stdlib_module_names | {
+        "numpy",
+        "reference_rangecoder",
+        "reference_captions",
+        "reference_extensions",
+    }

@@ -12,13 +12,15 @@ import pytest
 from PIL import Image
 
 from mcmcodec import errors
+from mcmcodec.bitstream import container, structure
 from mcmcodec.codec import Codec, info, symbols
 from mcmcodec.model.weights import FOLDER_VARIABLE, find
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "formats" / "vectors")]
 
 from exactness import symbol_hash  # noqa: E402
+from make import edge_hash  # noqa: E402
 
 FOLDER = ROOT / "formats" / "vectors"
 VALID = json.loads((FOLDER / "vectors.json").read_text(encoding="utf-8"))
@@ -68,6 +70,8 @@ def test_valid(name: str) -> None:
             symbols(data)
     assert [facts.width, facts.height, facts.quality, facts.visible, facts.caption] == wanted["facts"]
     assert [[r.x, r.y, r.w, r.h, r.text] for r in facts.regions] == wanted["regions"]
+    edges = structure.of(container.parse_header(data)[0])
+    assert (edge_hash(edges) if edges else None) == wanted.get("edges")
 
 
 @pytest.mark.parametrize("name", [name for name in VALID if VALID[name]["symbols"]])

@@ -19,6 +19,7 @@ from mcmcodec.caption import Words
 from mcmcodec.codec import Codec, info, symbols
 from mcmcodec.entropy.rangecoder import RangeEncoder
 from mcmcodec.errors import FormatError, InputError, UsageError
+from mcmcodec.image.painting import PaintRequest
 
 TEXT = "A brown dog runs along the beach near the sea."
 
@@ -104,19 +105,19 @@ def test_caption_only_files_have_no_picture(tiny_codec: Codec) -> None:
         with_caption(data, "")
     with pytest.raises(InputError, match="there is no caption"):
         encode_caption_only(tiny_codec.weights, 40, 30, Words(""))
-    asked = []
+    asked: list[PaintRequest] = []
 
-    def painter(*words: str | int) -> Image.Image:
-        asked.append(words)
+    def painter(request: PaintRequest) -> Image.Image:
+        asked.append(request)
         return Image.new("L", (8, 8), 77)
 
-    picture = tiny_codec.decode(data, painter=painter)  # type: ignore[arg-type]
+    picture = tiny_codec.decode(data, painter=painter)
     assert (picture.size, picture.mode, picture.getpixel((3, 3))) == ((40, 30), "RGB", (77, 77, 77))
-    assert asked == [(TEXT, 40, 30)]
-    part = tiny_codec.decode(data, painter=painter, crop=(8, 4, 16, 6), scale=0.5)  # type: ignore[arg-type]
+    assert [(one.caption, one.size, one.picture, one.edges) for one in asked] == [(TEXT, (40, 30), None, None)]
+    part = tiny_codec.decode(data, painter=painter, crop=(8, 4, 16, 6), scale=0.5)
     assert part.size == (8, 3)
     with pytest.raises(InputError, match="over the limit"):
-        tiny_codec.decode(encode_caption_only(tiny_codec.weights, 65535, 65535, Words(TEXT)), painter=painter)  # type: ignore[arg-type]
+        tiny_codec.decode(encode_caption_only(tiny_codec.weights, 65535, 65535, Words(TEXT)), painter=painter)
 
 
 def test_caption_only_files_carry_nothing_else(tiny_codec: Codec) -> None:
@@ -134,7 +135,7 @@ def test_modes_and_masks_contradict_each_other(tiny_codec: Codec) -> None:
     for options in ({"keep": 0.5}, {"mask": "none"}, {"roi": np.ones((20, 20))}):
         with pytest.raises(UsageError, match="shows no patch"):
             tiny_codec.encode(image, mode="base", **options)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="no mode bogus; choose from full, base, caption"):
+    with pytest.raises(UsageError, match="no mode bogus; choose from full, base, sketch, caption"):
         tiny_codec.encode(image, mode="bogus")
 
 

@@ -33,6 +33,8 @@ from mcmcodec.bitstream import container  # noqa: E402
 from mcmcodec.bitstream.container import Header  # noqa: E402
 from mcmcodec.bitstream.extras import Extras  # noqa: E402
 from mcmcodec.bitstream.file import encode_caption_only  # noqa: E402
+from mcmcodec.bitstream.structure import Structure  # noqa: E402
+from mcmcodec.bitstream.structure import of as structure_of  # noqa: E402
 from mcmcodec.caption import Region, Words  # noqa: E402
 from mcmcodec.codec import Codec, info, symbols  # noqa: E402
 from mcmcodec.encoder.rdoq import RdoqQuantizer  # noqa: E402
@@ -135,6 +137,20 @@ def dice(width: int, height: int, quality: int, share: float, seed: int) -> Reci
     return make
 
 
+def lines(width: int, height: int, scale: int, share: float) -> Structure:
+    """Arcs that cover about that share of the map of a picture, with a seam on its borders."""
+    rows, cols = -(-height >> scale), -(-width >> scale)
+    far = np.hypot(np.arange(cols) - cols / 3, (np.arange(rows) - rows)[:, None])
+    edges = far * share % 1 < share
+    edges[0, :] = edges[:, -1] = True
+    return Structure(scale, edges.astype(np.uint8))
+
+
+def sketch(width: int, height: int, scale: int, share: float, words: Words) -> Recipe:
+    """A file of words and edges."""
+    return lambda codec: encode_caption_only(codec.weights, width, height, words, lines(width, height, scale, share))
+
+
 REGIONS = (Region(0, 0, 6, 5, "a wooden table"), Region(5, 4, 1, 1, "Café № 7."), Region(1, 2, 3, 2, "A cup of coffee"))
 
 RECIPES: dict[str, Recipe] = {
@@ -176,6 +192,12 @@ RECIPES: dict[str, Recipe] = {
     "sections": photo(40, 24, 30, caption="a cup", extras=Extras(True, disc(40, 24, 0), b"", b"<x:xmpmeta/>")),
     "reduced-2": photo(101, 75, 40, reduce=2),
     "reduced-8": photo(300, 130, 5, reduce=8, caption="a cup", extras=Extras(alpha=disc(300, 130, 0))),
+    # edges
+    "structure": photo(130, 90, 30, structure=90),
+    "structure-reduced": photo(101, 75, 10, reduce=2, structure=lines(101, 75, 1, 0.4)),
+    "structure-empty": photo(40, 24, 30, structure=Structure(5, np.zeros((1, 2), np.uint8))),
+    "sketch": sketch(300, 200, 2, 0.06, Words("a cup of coffee", REGIONS)),
+    "sketch-only": sketch(301, 203, 3, 0.12, Words()),
     # payloads
     "empty": empty(48, 80, False, False, 0),
     "empty-caption": empty(1, 1, True, True, 255),
@@ -185,9 +207,16 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
+def edge_hash(structure: Structure) -> str:
+    """SHA-256 of a map as the specification's section 10 writes arrays, after its scale."""
+    digest = hashlib.sha256(f"{structure.scale} {structure.edges.shape}".encode())
+    digest.update(structure.edges.astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
 def entry(data: bytes) -> dict[str, Any]:
     """What a decoder must find in a file."""
-    found = info(data)
+    found, structure = info(data), structure_of(container.parse_header(data)[0])
     no_picture = container.parse_header(data)[0].caption_only
     return {
         "model": found.model,
@@ -195,7 +224,7 @@ def entry(data: bytes) -> dict[str, Any]:
         "symbols": None if no_picture else symbol_hash(symbols(data)),
         "facts": [found.width, found.height, found.quality, found.visible, found.caption],
         "regions": [[r.x, r.y, r.w, r.h, r.text] for r in found.regions],
-    }
+    } | ({"edges": edge_hash(structure)} if structure else {})
 
 
 def picture(name: str, data: bytes, decoder: str) -> dict[str, Any]:

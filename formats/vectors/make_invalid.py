@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mcmcodec.bitstream import container
+from mcmcodec.bitstream import container, structure
 from mcmcodec.bitstream.container import Header
 from mcmcodec.caption import coder, language
 from mcmcodec.caption.raw_bytes import encode_raw
@@ -89,6 +89,20 @@ def cases(codec: Codec) -> Iterator[Case]:
     yield "bit-flipped", "damaged", base[:-6] + bytes([base[-6] ^ 8]) + base[-5:]
     yield "byte-missing", "damaged", base[:-6] + base[-5:]
     yield "byte-after-crc", "damaged", base + b"\0"
+
+    # edge maps, in sketches of 64 x 64: 32 x 32 samples
+    edges = np.eye(32, dtype=np.uint8)
+    map_ = structure.encode(structure.Structure(1, edges))
+    for name, section in (
+        ("empty", b""),
+        ("scale-6", bytes((map_[0] + 5,)) + map_[1:]),
+        ("table-3", bytes((25,)) + map_[1:]),
+        ("noise-at-end", map_ + b"\1\2\3"),
+        ("zero-at-end", map_ + b"\0"),
+    ):
+        head = fields(64, 64, model, 0, 0, 2, 9, 0, 10, len(section), flags=0x31, rest=section)
+        yield f"structure-{name}", "damaged", head
+    yield "structure-too-large", "damaged", fields(0x80, 8, 0x80, 8, model, 0, 0, 2, 9, 0, 10, 1, 0, flags=0x31)
 
     # payloads that no encoder writes
     body, good = base[:-4], codec.encode(np.full((8, 8, 3), 90, np.uint8), quality=40)[:-4]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import UsageError, damaged
 from .container import REDUCED
+from .structure import STRUCTURE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 METADATA: Final = 2
 ALPHA: Final = 4
 GREY: Final = 6
-NAMES: Final = {METADATA: "metadata", ALPHA: "alpha", GREY: "grey"}
+NAMES: Final = {METADATA: "metadata", ALPHA: "alpha", GREY: "grey", STRUCTURE: "structure"}
 MAX_METADATA: Final = 2**22
 """Bytes of EXIF and XMP together, before compression."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
 
 from ..caption import Region, Words, coder
 from ..entropy.latent_coder import Decoded, SymbolReader, code_latents
@@ -20,19 +19,11 @@ from ..model.weights import Weights, find_number
 from . import container
 from .container import CAPTION_ONLY, Header
 from .limits import check_pixels
+from .structure import STRUCTURE, Structure
+from .structure import encode as encode_structure
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-MODES = ("full", "base", "caption")
-"""What a file holds: everything; the base layer and the caption; the caption only."""
-
-
-class Painter(Protocol):
-    """Makes a picture of a caption; for example a text-to-image model."""
-
-    def __call__(self, caption: str, width: int, height: int) -> Image:
-        """Paint the caption, upright, at about this size in pixels. The result is scaled to it."""
+MODES = ("full", "base", "sketch", "caption")
+"""What a file holds: everything; the base layer and the caption; caption and edges; the caption only."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +50,9 @@ class OpenedFile:
     @property
     def mode(self) -> str:
         """One of :data:`MODES`."""
-        return "caption" if self.header.caption_only else "base" if self.header.none_visible else "full"
+        if self.header.caption_only:
+            return "sketch" if STRUCTURE in dict(self.header.extensions) else "caption"
+        return "base" if self.header.none_visible else "full"
 
     def symbols(self, max_pixels: int | None = None, *, coarse: bool = False) -> tuple[Decoded, dict[str, float]]:
         """Decode the symbols. The range decoder moves on, so call this once.
@@ -124,23 +117,35 @@ def open_file(data: bytes, *, allow_truncated: bool = False) -> OpenedFile:
     return found
 
 
-def encode_caption_only(weights: Weights, width: int, height: int, words: Words) -> bytes:
-    """Encode a file that holds a caption and no picture (specification, section 4.2).
+def encode_caption_only(
+    weights: Weights, width: int, height: int, words: Words, structure: Structure | None = None
+) -> bytes:
+    """Encode a file that holds a caption, or a caption and edges, and no picture (specification, section 4.2).
 
     Args:
         weights: the model that the header names.
         width: of the picture that the words are about, in pixels.
         height: likewise.
-        words: caption and regions; at least one of them is not empty.
+        words: caption and regions.
+        structure: the edges, or None.
 
     Raises:
-        InputError: there are no words.
-        UsageError: they are too long, a box is outside the picture, or a size is out of range.
+        InputError: there are neither words nor edges.
+        UsageError: the words are too long, a box is outside the picture, or a size is out of range.
     """
-    if not words:
+    beside = () if structure is None else ((STRUCTURE, encode_structure(structure)),)
+    return _caption_only(weights, width, height, words, beside)
+
+
+def _caption_only(
+    weights: Weights, width: int, height: int, words: Words, beside: tuple[tuple[int, bytes], ...]
+) -> bytes:
+    """As :func:`encode_caption_only`, with other extension sections beside its own."""
+    if not words and STRUCTURE not in dict(beside):
         raise InputError("there is no caption, and nothing else would be kept", "give --caption or --caption-from")
     encoder = RangeEncoder()
-    header = Header(width, height, weights.number, 0, 0, 0, caption=True, extensions=((CAPTION_ONLY, b""),))
+    sections = tuple(sorted((*beside, (CAPTION_ONLY, b""))))
+    header = Header(width, height, weights.number, 0, 0, 0, caption=True, extensions=sections)
     coder.encode(encoder, words, header.grid)
     return container.pack(header, encoder.finish(), weights.fingerprint)
 
@@ -164,9 +169,10 @@ def with_caption(data: bytes, caption: str, regions: Sequence[Region] | None = N
     kept = old.words.regions if caption else ()
     words = Words(caption, kept if regions is None else tuple(regions))
     if header.caption_only:
-        if not words:
+        beside = tuple(section for section in header.extensions if section[0] != CAPTION_ONLY)
+        if not words and STRUCTURE not in dict(beside):
             raise InputError("the caption is all that the file holds", "delete the file instead")
-        return encode_caption_only(old.weights, header.width, header.height, words)
+        return _caption_only(old.weights, header.width, header.height, words, beside)
     encoder = RangeEncoder()
     if words:
         coder.encode(encoder, words, header.grid)
@@ -174,22 +180,3 @@ def with_caption(data: bytes, caption: str, regions: Sequence[Region] | None = N
     old.symbols()
     return container.pack(replace(header, caption=bool(words)), encoder.finish(), old.weights.fingerprint)
 
-
-def paint(file: OpenedFile, painter: Painter | None, max_pixels: int | None = None) -> Image:
-    """The RGB picture that a painter makes of a file that holds a caption only.
-
-    Raises:
-        FormatError: there is no painter.
-        InputError: the picture would be over the limit of pixels.
-    """
-    from PIL.Image import Resampling
-
-    if painter is None:
-        raise FormatError(
-            "the file holds a caption and no picture",
-            "give --painter and a text-to-image model, or read the words with codec caption",
-        )
-    size = file.header.width, file.header.height
-    check_pixels(*size, max_pixels)
-    picture = painter(file.caption, *size).convert("RGB")
-    return picture if picture.size == size else picture.resize(size, Resampling.LANCZOS)

@@ -9,6 +9,7 @@ from . import container
 from .container import as_bytes
 from .extras import sizes
 from .file import open_file
+from .structure import of as structure_of
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,17 @@ class Info:
         visible: number of visible patches.
         patches: number of 16x16 patches of the picture that is coded.
         caption: empty if there is none.
-        bytes: bytes of ``header``, of extension sections if any (``metadata``, ``alpha``, ``grey``), of ``caption``,
-            ``base``, ``mask``, ``latents``, ``tail`` and ``crc``; fractions inside the payload. Their sum is ``total``.
+        bytes: bytes of ``header``, of extension sections if any (``metadata``, ``alpha``, ``grey``, ``structure``), of
+            ``caption``, ``base``, ``mask``, ``latents``, ``tail`` and ``crc``; fractions inside the payload. Their sum
+            is ``total``.
         total: bytes of the file.
         bpp: bits per pixel of the picture.
         crc: the checksum.
         fingerprint: of the stream model, in hexadecimal.
-        mode: ``full``, ``base`` (no patch is visible) or ``caption`` (there is no picture).
+        mode: ``full``, ``base`` (no patch is visible), ``sketch`` or ``caption`` (there is no picture).
         regions: phrases about boxes.
         reduction: the picture is coded so many times smaller along each side.
+        edges: columns and rows of the edge map, None if there is none.
     """
 
     width: int
@@ -55,6 +58,7 @@ class Info:
     mode: str = "full"
     regions: tuple[Region, ...] = ()
     reduction: int = 1
+    edges: tuple[int, int] | None = None
 
 
 def info(data: bytes, max_pixels: int | None = None) -> Info:
@@ -72,6 +76,8 @@ def info(data: bytes, max_pixels: int | None = None) -> Info:
     file = open_file(as_bytes(data))
     header, weights = file.header, file.weights
     parts = {"caption": file.decoder.position()}
+    found = structure_of(header)
+    edges = None if found is None else (found.edges.shape[1], found.edges.shape[0])
     visible, patches = 0, header.grid[0] * header.grid[1]
     if not header.caption_only:
         decoded, rest = file.symbols(max_pixels)
@@ -92,4 +98,5 @@ def info(data: bytes, max_pixels: int | None = None) -> Info:
         visible / patches, visible, patches, file.caption,
         {k: split.get(k, 0.0) for k in order}, len(data), 8 * len(data) / header.pixels, container.crc_of(data),
         weights.fingerprint.hex(), file.mode, file.words.regions, header.reduction,
+        edges,
     )  # fmt: skip

@@ -73,6 +73,36 @@ def choose(candidates: Sequence[str], limit: int | None = None) -> str:
     return min((text for text in values if values[text] >= enough), key=lambda text: (sizes[text], -values[text]))
 
 
+def versions(candidates: Sequence[str], limit: int | None = None) -> list[str]:
+    """Captions to try where their worth can be measured.
+
+    That of :func:`choose` comes first, then the others, then shorter ones of them all: the beginning with half of the
+    content words, and the content words alone.
+
+    Args:
+        candidates: captions of one picture.
+        limit: most bytes that one may take when coded alone; None for no limit.
+
+    Raises:
+        UsageError: as :func:`choose`.
+    """
+    whole = list(dict.fromkeys((choose(candidates, limit), *candidates)))
+    shorter = [cut for text in whole for cut in (_half(text), _bare(text))]
+    found = dict.fromkeys(text for text in (*whole, *shorter) if text)
+    return [text for text in found if limit is None or coded_size(text) <= limit]
+
+
+def _half(text: str) -> str:
+    """The beginning of a text that has half of its content words, rounded up."""
+    ends = [match.end() for match in re.finditer(r"[^\W_]+", text) if match.group().lower() not in _FUNCTION_WORDS]
+    return text[: ends[(len(ends) - 1) // 2]] if ends else text
+
+
+def _bare(text: str) -> str:
+    """The content words of a text, as they are."""
+    return " ".join(word for word in re.findall(r"[^\W_]+", text) if word.lower() not in _FUNCTION_WORDS)
+
+
 def _cut(text: str, limit: int) -> str:
     """The longest beginning of whole words, function words at its end dropped, that takes at most ``limit`` bytes."""
     ends = [match.end() for match in re.finditer(r"[^\W_]+", text) if match.group().lower() not in _FUNCTION_WORDS]

@@ -23,6 +23,12 @@ class Region:
     h: int
     text: str
 
+    def box(self, patch: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom in pixels: patches have that side, the picture that width and height."""
+        right, bottom = (min((a + b) * patch, side) for a, b, side in zip((self.x, self.y), (self.w, self.h), size,
+                                                                          strict=True))  # fmt: skip
+        return self.x * patch, self.y * patch, right, bottom
+
 
 @dataclass(frozen=True)
 class Words:

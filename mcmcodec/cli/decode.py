@@ -53,7 +53,11 @@ def _scale(context: click.Context, option: click.Parameter, name: str) -> float:
 )
 @click.option("--allow-truncated", is_flag=True, help="Show what arrived of a file that was cut short.")
 @shared_options.background
-@click.option("--painter", metavar="NAME:FOLDER", help="Model that paints a file with a caption only.")
+@click.option("--painter", metavar="NAME:FOLDER", help="Model that paints what the file says.")
+@click.option("--controlnet", metavar="FOLDER", help="ControlNet for it, to follow the file's edges.")
+@click.option("--strength", metavar="0..1", type=float, help="Share to paint anew.  [default: by rate]")
+@click.option("--seed", type=int, default=DecodeOptions.seed, show_default=True, help="Of the painter.")
+@click.option("--free-colours", is_flag=True, help="Let the painter choose colours, not the file.")
 @click.option("--preview", is_flag=True, help="Show it in the terminal; write nothing.")
 @shared_options.device
 @shared_options.max_pixels
@@ -92,7 +96,8 @@ class _DecodeSettings:
 
     Attributes:
         options: of the decoder, all but the painter.
-        painter: the model that paints captions, ``NAME:FOLDER``, or None.
+        painter: the model that paints, ``NAME:FOLDER``, or None.
+        controlnet: folder of a ControlNet for it, or None.
         device: where to compute.
         max_pixels: larger pictures are refused.
         background: colour to lay transparent pictures over, or None.
@@ -100,6 +105,7 @@ class _DecodeSettings:
 
     options: DecodeOptions
     painter: str | None
+    controlnet: str | None
     device: str
     max_pixels: int
     background: str | None
@@ -111,10 +117,12 @@ def _settings(given: dict[str, Any]) -> _DecodeSettings:
     Raises:
         UsageError: a value is out of range, or two options contradict each other.
     """
-    names = ("decoder", "realism", "crop", "scale", "allow_truncated")
+    names = ("decoder", "realism", "crop", "scale", "allow_truncated", "strength", "seed")
+    if given["painter"] is None and (given["controlnet"] is not None or given["strength"] is not None):
+        raise UsageError("--controlnet and --strength are for painters", "give --painter, too")
     with shared_options.naming_options():
-        options = DecodeOptions(**{name: given[name] for name in names})
-    rest = ("painter", "device", "max_pixels", "background")
+        options = DecodeOptions(**{name: given[name] for name in names}, correct_colours=not given["free_colours"])
+    rest = ("painter", "controlnet", "device", "max_pixels", "background")
     return _DecodeSettings(options, **{name: given[name] for name in rest})
 
 
@@ -143,7 +151,7 @@ def _decoder(settings: _DecodeSettings) -> Callable[[bytes], "Bands"]:
     if settings.painter:
         from ..plugins import load_painter
 
-        options = replace(options, painter=load_painter(settings.painter, settings.device))
+        options = replace(options, painter=load_painter(settings.painter, settings.device, settings.controlnet))
     codec = Codec(device=settings.device, max_pixels=settings.max_pixels)
 
     def decode(data: bytes) -> "Bands":
@@ -171,6 +179,6 @@ def _job_runner(settings: _DecodeSettings, formats: dict[str, str]) -> JobRunner
         width, height = bands.size
         stream = name == "PNG" and width * height >= LARGE
         out = partial(write_png, bands) if stream else save_bytes(bands.whole(), name)
-        return Result(out, len(data), width, height, pixels=bands.pixels)
+        return Result(out, len(data), width, height, lost=(bands.note,) if bands.note else (), pixels=bands.pixels)
 
     return in_this_process(lambda job: read(job.source), work, len)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..errors import McmError, UsageError
-from ..options import EFFORTS, MASKS, MODES, REDUCTIONS, EncodeOptions
+from ..options import EFFORTS, MASKS, MODES, REDUCTIONS, STRUCTURE_BYTES, EncodeOptions
 from . import cluster, links, shared_options
 from .batch import JobRunner, run
 from .encode_jobs import (
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 UNITS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 SECONDS: Final = {"": 1, "s": 1, "min": 60, "h": 3600}
+_MEASURE: Final = r"(\d+(?:\.\d+)?) ?({})"
 _NEVER_READ: Final = frozenset((
     ".ai", ".bpg", ".emf", ".eps", ".flif", ".jxr", ".kra", ".svg", ".svgz", ".wdp", ".wmf", ".xcf",
 ))  # fmt: skip
@@ -43,7 +44,15 @@ SECTIONS: Final = {
 
 
 class _SectionedCommand(click.Command):
-    """A command whose help has a heading over every section of options."""
+    """A command whose help has a heading over every section of options, and ``--structure`` with or without a size."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give a bare ``--structure`` an empty value: click would take the name of a picture for it."""
+        end = args.index("--") if "--" in args else len(args)
+        for at, (one, after) in enumerate(zip(args[:end], [*args[1:end], ""], strict=False)):
+            if one == "--structure" and not re.fullmatch(_MEASURE.format("|".join(UNITS)) + "B?", after):
+                args[at] = "--structure="
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options in order, each under its section's heading."""
@@ -63,7 +72,7 @@ class _SectionedCommand(click.Command):
 
 
 def _measure(text: str, units: dict[str, int], suffix: str, example: str) -> float:
-    match = re.fullmatch(rf"(\d+(?:\.\d+)?) ?({'|'.join(units)}){suffix}", text)
+    match = re.fullmatch(_MEASURE.format("|".join(units)) + suffix, text)
     number = float(match[1]) * units[match[2]] if match else 0.0
     if number < 1:
         raise click.BadParameter(f"{text!r} is not {example}")
@@ -73,6 +82,11 @@ def _measure(text: str, units: dict[str, int], suffix: str, example: str) -> flo
 def _size(text: str) -> int:
     """Bytes: ``800``, ``12kB``, ``2MiB``. BadParameter when it is something else."""
     return int(_measure(text, UNITS, "B?", "a number of bytes, 800, 12kB or 2MB for instance"))
+
+
+def _structure_size(text: str) -> int:
+    """As :func:`_size`, or the default for no size."""
+    return STRUCTURE_BYTES if not text else _size(text)
 
 
 def _seconds(text: str) -> float:
@@ -116,7 +130,7 @@ class _RegionMap(click.Path):
 @click.command(cls=_SectionedCommand, short_help="Turn pictures into .mcm files.")
 @shared_options.inputs
 @shared_options.output("beside input")
-@click.option("--full-name", is_flag=True, help="Keep extensions: photo.jpg becomes photo.jpg.mcm.")
+@click.option("--full-name", is_flag=True, help="Keep extensions, as in photo.jpg.mcm.")
 @click.option("-q", "--quality", metavar="0..100", help=f"0 smallest, 100 best.  [default: {EncodeOptions.quality}]")
 @click.option("-b", "--bpp", metavar="BPP", type=float, help="Aim at these bits per pixel, within 1 %.")
 @click.option("--max-bytes", metavar="SIZE", type=_size, help="The best that fits into 800, 12kB, ...")
@@ -149,7 +163,9 @@ class _RegionMap(click.Path):
 @click.option("--captioner", metavar="NAME:FOLDER", help="Model to ask where no source has a caption.")
 @click.option("--caption-bytes", metavar="N", type=click.IntRange(1), help="Most bytes that the caption may take.")
 @click.option("--mode", metavar="WHAT", type=click.Choice(MODES), default=EncodeOptions.mode,
-              help="full, base (no detail) or caption (no picture).")
+              help="full, base, sketch (edges) or caption (words).")
+@click.option("--structure", metavar="[BYTES]", type=_structure_size, help="Keep an edge map, for painters.")
+@click.option("--painter", metavar="NAME:FOLDER", help="Keep the caption from which it paints best.")
 @click.option("--region", "regions", metavar="X,Y,W,H=TEXT", multiple=True, callback=_regions,
               help="Caption of a box, in patches; may be repeated.")
 @click.option("--model", metavar="NAME", help="Which weights to use: see codec models.")
@@ -166,7 +182,6 @@ def encode(
     \b
     Examples:
       codec encode -q 20 photo.png -o small.mcm
-      codec encode -r album -o packed              mirrors the folder
     """
     from ..image.io import readable_extensions
 
@@ -219,8 +234,13 @@ def _settings(given: dict[str, Any]) -> EncodeSettings:
     captions = CaptionSettings(
         tuple(text for text in given["captions"] if text),
         tuple(name for name in origins if name != "none"),
-        given["captioner"], given["caption_bytes"],
+        given["captioner"], given["caption_bytes"], given["painter"],
     )  # fmt: skip
+    if captions.painter and (options.mode == "full" or not captions or given["total_bytes"] is not None):
+        raise UsageError(
+            "--painter chooses captions of single files without detail",
+            "give --mode base, sketch or caption, and captions, but no --total-bytes",
+        )
     if options.mode == "caption" and not (captions or options.regions):
         raise UsageError(
             "--mode caption keeps nothing but a caption, and there is none", "give --caption or --caption-from"
@@ -239,7 +259,7 @@ def _encode_options(given: dict[str, Any]) -> EncodeOptions:
         options = EncodeOptions(
             quality=_quality(given["quality"], given["model"]), keep=given["keep"], mask=given["mask"],
             regions=given["regions"], effort=EncodeOptions.effort if given["effort"] is None else given["effort"],
-            mode=given["mode"], reduce=int(given["reduce"] or EncodeOptions.reduce),
+            mode=given["mode"], structure=given["structure"], reduce=int(given["reduce"] or EncodeOptions.reduce),
         )  # fmt: skip
         options.check_together(roi=given["roi"] is not None)
     return options
@@ -286,8 +306,8 @@ def _rate_target(given: dict[str, Any], options: EncodeOptions) -> RateTarget:
     names = [name for name, value in targets.items() if value is not None]
     if len(names) > 1:
         raise UsageError(f"{names[0]} and {names[1]} both set the rate", "give one of them")
-    if names and options.mode == "caption":
-        raise UsageError(f"--mode caption keeps no picture, so {names[0]} says nothing", "leave one out")
+    if names and not options.keeps_picture:
+        raise UsageError(f"--mode {options.mode} keeps no picture, so {names[0]} says nothing", "leave one out")
     if given["max_time"] is not None and given["total_bytes"] is None:
         raise UsageError("--max-time limits the search of --total-bytes", "give both, or neither")
     if given["bpp"] is not None and not 0 < given["bpp"] <= 24:

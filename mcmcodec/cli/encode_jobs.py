@@ -51,12 +51,14 @@ class CaptionSettings:
         sources: names of sources, see :func:`mcmcodec.caption.sources.source`.
         captioner: the model that is asked where no source knows anything, ``NAME:FOLDER``, or None.
         max_bytes: bytes that a caption may take when coded, or None.
+        painter: the model that tries captions, ``NAME:FOLDER``, or None to choose them by their words.
     """
 
     texts: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     captioner: str | None = None
     max_bytes: int | None = None
+    painter: str | None = None
 
     def __bool__(self) -> bool:
         return bool(self.texts or self.sources or self.captioner)
@@ -119,7 +121,12 @@ class PictureEncoder:
         from ..codec import Codec
 
         self._codec = Codec(settings.model, settings.device, settings.max_pixels)
-        self._caption = _caption_finder(settings.captions, settings.device)
+        self._captions = _caption_finder(settings.captions, settings.device)
+        self._painter = None
+        if settings.captions.painter:
+            from ..plugins import load_painter
+
+            self._painter = load_painter(settings.captions.painter, settings.device)
 
     def load(self, job: Job) -> LoadedPicture:
         """Read a picture and find its caption and region map.
@@ -134,14 +141,34 @@ class PictureEncoder:
         given = self._settings
         file = seekable(job.source)
         with open_image(file, given.max_pixels, allow_damaged=given.allow_damaged) as image:
-            caption = self._caption(job.source, image)
+            captions = self._captions(job.source, image)
             source = prepare(
                 image, background=given.background, keep_metadata=given.keep_metadata, max_pixels=given.max_pixels,
                 allow_damaged=given.allow_damaged,
             )  # fmt: skip
         size = os.path.getsize(file) if isinstance(file, str) else len(file.getvalue())
-        options = replace(given.options, roi=self._region_map(source.rgb), caption=caption)
+        options = replace(given.options, roi=self._region_map(source.rgb))
+        if options.structure is not None:
+            from ..encoder.edges import structure_for
+
+            # once, not for each encode of a search
+            options = replace(options, structure=structure_for(source.rgb, options))
+        options = replace(options, caption=self._choose_caption(source, options, captions))
         return LoadedPicture(source, size, options)
+
+    def _choose_caption(self, source: "Source", options: EncodeOptions, captions: Sequence[str]) -> str:
+        """The caption that a painter makes most of, for its bytes; without a painter, the one that says most in few."""
+        from ..caption.shortest import choose, versions
+
+        limit = self._settings.captions.max_bytes
+        if self._painter is None or not captions:
+            return captions[0] if len(captions) == 1 and limit is None else choose(captions, limit)
+        from ..encoder.caption_choice import try_captions
+        from ..encoder.rate_control import likeness
+
+        distance = likeness("lpips", source.rgb)
+        trials = try_captions(self._codec, source, options, versions(captions, limit), self._painter, distance)
+        return trials[0].caption if trials else ""
 
     def encode(self, job: Job, picture: LoadedPicture) -> Result:
         """Encode a picture to its own target; errors as :func:`mcmcodec.encoder.rate_control.fit`."""
@@ -249,14 +276,13 @@ def worker(settings: EncodeSettings) -> Callable[[Job], Result]:
     return lambda job: encoder.encode(job, encoder.load(job))
 
 
-def _caption_finder(captions: CaptionSettings, device: str) -> Callable[[str, "Image"], str]:
-    """Make what finds the caption of a picture, given its path and the picture.
+def _caption_finder(captions: CaptionSettings, device: str) -> Callable[[str, "Image"], Sequence[str]]:
+    """Make what finds captions of a picture, given its path and the picture.
 
     Raises:
         UsageError: a source or the captioner cannot be used.
     """
     from ..caption import sources
-    from ..caption.shortest import choose
 
     known = []
     if not captions.texts:
@@ -266,11 +292,7 @@ def _caption_finder(captions: CaptionSettings, device: str) -> Callable[[str, "I
 
             known.append(sources.captioned(load_captioner(captions.captioner, device)))
 
-    def find(path: str, image: "Image") -> str:
-        found = captions.texts or sources.candidates(known, path, image)
-        return found[0] if len(found) == 1 and captions.max_bytes is None else choose(found, captions.max_bytes)
-
-    return find
+    return lambda path, image: captions.texts or sources.candidates(known, path, image)
 
 
 def _region_mapper(roi: str | None, max_pixels: int) -> "Callable[[Pixels], Pixels | None]":

@@ -14,7 +14,7 @@ from .files import find, guard_stdin, read
 if TYPE_CHECKING:
     from ..codec import Info
 
-HOLDS = {"base": "the base layer only", "caption": "the caption only"}
+HOLDS = {"base": "the base layer only", "sketch": "caption and edges only", "caption": "the caption only"}
 
 
 @click.command(short_help="Show what .mcm files hold and where every byte went.")
@@ -67,8 +67,9 @@ def table(name: str, found: "Info") -> str:
         ("model", f"{found.model}, variant {found.variant}" if found.variant else found.model),
         *([("holds", HOLDS[found.mode])] if found.mode in HOLDS else []),
         *([("coded at", f"1/{found.reduction} of its size")] if found.reduction > 1 else []),
-        *([("quality", str(found.quality))] if found.mode != "caption" else []),
+        *([("quality", str(found.quality))] if found.mode in ("full", "base") else []),
         *([("visible", f"{found.visible} of {found.patches} patches ({share:.0f} %)")] if found.mode == "full" else []),
+        *([("edges", "a map of {} x {}".format(*found.edges))] if found.edges else []),
         *([("caption", f'"{found.caption}"')] if found.caption else []),
         *(("region", f'{r.x},{r.y},{r.w},{r.h} "{r.text}"') for r in found.regions),
         ("crc", f"{found.crc:08x}"),

@@ -96,7 +96,7 @@ def fit(
     """
     height, width = source.rgb.shape[:2]
     if reductions is None:
-        smaller = goal.kind in ("bytes", "bpp") and not options.regions and options.mode != "caption"
+        smaller = goal.kind in ("bytes", "bpp") and not options.regions and options.keeps_picture
         reductions = [n for n in REDUCTIONS if n == 1 or (smaller and min(height, width) >= PATCH * n)]
     most = {"bytes": goal.value, "bpp": NEAR * goal.value * height * width / 8}.get(goal.kind, math.inf)
     encodes = 0

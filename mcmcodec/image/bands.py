@@ -31,16 +31,18 @@ class Bands:
         size: width and height of the picture.
         bands: of its width and one mode each, their heights add up to its height; ``info`` is the picture's.
         pixels: those of all that the file holds, of which the picture may be a part, or a reduction.
+        note: what to know about the picture, in words for people, or nothing.
     """
 
     size: tuple[int, int]
     bands: Iterator[Image.Image]
     pixels: int
+    note: str = ""
 
     @classmethod
-    def of(cls, picture: Image.Image, pixels: int) -> Bands:
+    def of(cls, picture: Image.Image, pixels: int, note: str = "") -> Bands:
         """A picture that is there already, as one band."""
-        return cls(picture.size, iter((picture,)), pixels)
+        return cls(picture.size, iter((picture,)), pixels, note)
 
     def map(self, change: Callable[[Image.Image], Image.Image]) -> Bands:
         """The same with every band changed, by something that keeps its size."""

@@ -1,7 +1,8 @@
-"""Plugins: captioners describe pictures in words, painters make pictures of captions.
+"""Plugins: captioners describe pictures in words, painters make pictures of what a file says.
 
 A plugin is an entry point of the group ``mcmcodec.captioners`` or ``mcmcodec.painters``: a callable that takes a folder
-(``str``, empty if none was given) and a device (``auto``, ``cpu``, ``cuda``) and returns the captioner or painter.
+(``str``, empty if none was given) and a device (``auto``, ``cpu``, ``cuda``) and returns the captioner or painter. One
+that can use a ControlNet takes its folder as a keyword, ``controlnet``.
 It is named ``NAME`` or ``NAME:FOLDER``. Two come with this package; they need its extras.
 """
 
@@ -16,7 +17,7 @@ from ..errors import McmError, UsageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ..bitstream.file import Painter
+    from ..image.painting import Painter, PaintRequest
 
 CAPTIONERS = "mcmcodec.captioners"
 PAINTERS = "mcmcodec.painters"
@@ -53,14 +54,14 @@ def load_captioner(spec: str, device: str = "auto") -> Captioner:
     return checked
 
 
-def load_painter(spec: str, device: str = "auto") -> Painter:
+def load_painter(spec: str, device: str = "auto", controlnet: str | None = None) -> Painter:
     """Load the painter ``NAME`` or ``NAME:FOLDER``; errors as :func:`_load`, and McmError from the painter."""
-    paint = _load(PAINTERS, spec, device)
+    paint = _load(PAINTERS, spec, device, **({"controlnet": controlnet} if controlnet else {}))
 
-    def checked(caption: str, width: int, height: int) -> Image:
+    def checked(request: PaintRequest) -> Image:
         from PIL.Image import Image
 
-        found = _guarded(paint, spec, caption, width, height)
+        found = _guarded(paint, spec, request)
         if not isinstance(found, Image):
             raise McmError(f"the painter {spec} did not answer with a picture", "ask whoever made it")
         return found
@@ -68,7 +69,7 @@ def load_painter(spec: str, device: str = "auto") -> Painter:
     return checked
 
 
-def _load(group: str, spec: str, device: str) -> Any:
+def _load(group: str, spec: str, device: str, **more: str) -> Any:
     """Find and start a plugin. UsageError when there is none of the name, it lacks a package, or it will not start."""
     name, _, folder = spec.partition(":")
     kind = group.rpartition(".")[2].removesuffix("s")
@@ -81,7 +82,7 @@ def _load(group: str, spec: str, device: str) -> Any:
         else:
             module, _, attribute = _OURS[group][name].partition(":")
             factory = getattr(import_module(module), attribute)
-        return cast(Any, factory)(folder, device)
+        return cast(Any, factory)(folder, device, **more)
     except McmError:
         raise
     except ImportError as error:

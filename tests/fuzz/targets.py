@@ -15,6 +15,7 @@ from types import FrameType
 from mcmcodec.bitstream import container
 from mcmcodec.bitstream.container import Header
 from mcmcodec.bitstream.file import encode_caption_only, with_caption
+from mcmcodec.bitstream.structure import Structure
 from mcmcodec.caption import Words
 from mcmcodec.codec import Codec, info
 from mcmcodec.errors import FormatError, McmError
@@ -54,6 +55,10 @@ def seeds(codec: Codec, picture: Callable[..., object]) -> list[bytes]:
         codec.encode(picture(1, 1), quality=0),
         codec.encode(picture(48, 48), quality=50, mode="base"),
         encode_caption_only(codec.weights, 600, 400, Words("a boat")),
+        codec.encode(picture(30, 40), quality=5, structure=Structure(1, (picture(15, 20)[..., 0] > 140).astype("u1"))),
+        encode_caption_only(
+            codec.weights, 60, 50, Words("a boat"), Structure(2, (picture(13, 15)[..., 0] > 150).astype("u1"))
+        ),
     ]
     header, payload = container.unpack(made[0], codec.weights.fingerprint)
     fields = {name: getattr(header, name) for name in Header.__slots__} | {"extensions": ((2, b"x"), (100, b"yz"))}
