@@ -108,6 +108,15 @@ def expected(image: Image.Image) -> NDArray[np.int16]:
     return np.asarray(image.convert("RGBA"), np.int16)
 
 
+def edge_hash(edges: dict[str, Any] | None) -> str | None:
+    """SHA-256 of an edge map, as the vectors have it."""
+    if edges is None:
+        return None
+    digest = hashlib.sha256(f"{edges['scale']} {(edges['rows'], edges['cols'])}".encode())
+    digest.update(np.frombuffer(base64.b64decode(edges["edges"]), np.uint8).astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
 def test_vectors(decode: Decode, request: pytest.FixtureRequest) -> None:
     """Every valid vector: its symbols, what it says, and the pixels of its reference picture."""
     decoder = {name: entry["picture"]["decoder"] if entry["symbols"] else None for name, entry in VALID.items()}
@@ -122,6 +131,7 @@ def test_vectors(decode: Decode, request: pytest.FixtureRequest) -> None:
         data = (FOLDER / name).read_bytes()
         wanted_bytes = {part: size for part, size in info(data).bytes.items()}
         assert answer["bytes"] == pytest.approx(wanted_bytes, abs=1e-6), name
+        assert edge_hash(answer["edges"]) == wanted.get("edges"), name
         if not wanted["symbols"]:
             continue
         entry = wanted["picture"]

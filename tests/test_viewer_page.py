@@ -129,6 +129,18 @@ def test_a_caption_without_a_picture(page: Chromium) -> None:
     assert not page.run("document.querySelector('#frame').checkVisibility()")
 
 
+def test_a_sketch_is_drawn(page: Chromium) -> None:
+    page.choose("#file", FOLDER / "sketch.mcm")
+    page.until("document.querySelector('#status').textContent.endsWith('and no picture: the edges are drawn.')")
+    assert not page.run("document.querySelector('#decoder').checkVisibility()")
+    assert not page.run("document.querySelector('#save').disabled")
+    drawn = shown(page)[..., 0]
+    wanted = expected(Codec(device="cpu").decode((FOLDER / "sketch.mcm").read_bytes()))[..., 0]
+    assert drawn.shape == wanted.shape
+    dark = wanted < 128
+    assert drawn[dark].mean() < 100 < 230 < drawn[~dark].mean()  # lines are smoothed in other ways
+
+
 def test_saved_picture(page: Chromium, tmp_path: Path) -> None:
     page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     show(page, FOLDER / "alpha-disc.mcm")

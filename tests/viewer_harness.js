@@ -23,13 +23,14 @@ async function symbolHash({ rows, cols, psi, vHat, mask }) {
  * there is a choice of a decoder the pixels; or why the file is refused.
  */
 async function decodeAll(mcm, fetchText, files) {
-  const program = new mcm.Program(mcm.models, fetchText);
+  const program = new mcm.Program(mcm.installed, fetchText);
   const answers = {};
   for (const { name, data, choice } of files) {
     try {
       const opened = await program.open(Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0)));
       const { symbols } = program.opened;
-      answers[name] = { ...opened, symbols: symbols && (await symbolHash(symbols)) };
+      const edges = opened.edges && { ...opened.edges, edges: toBase64(opened.edges.edges) };
+      answers[name] = { ...opened, edges, symbols: symbols && (await symbolHash(symbols)) };
       if (choice !== undefined) {
         const { rgba } = await program.paint(choice, () => {});
         answers[name].rgba = toBase64(rgba);

@@ -66,11 +66,16 @@ def tables() -> Tables:
     """
     from safetensors.numpy import load
 
+    arrays = load(checked())
+    return arrays["p1"].astype(np.int64), arrays["confidence"].astype(np.int64)
+
+
+def checked() -> bytes:
+    """The frozen file. ModelError if it is another one."""
     data = resources.files(__package__).joinpath(FILE).read_bytes()
     if hashlib.sha256(data).hexdigest() != SHA256:
         raise ModelError(f"{FILE} is damaged", "install mcmcodec again")
-    arrays = load(data)
-    return arrays["p1"].astype(np.int64), arrays["confidence"].astype(np.int64)
+    return data
 
 
 def contexts(edges: Map) -> NDArray[np.int64]:

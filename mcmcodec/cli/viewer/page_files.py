@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...bitstream import structure
 from ...caption import language
 from ...errors import ModelError
 from ...model import weights
@@ -24,6 +25,8 @@ from ...model.weights import Weights
 
 CAPTIONS = "captions"
 """Name of the captions' language model among the scripts."""
+STRUCTURE = "structure"
+"""Name of the tables of edge maps among the scripts."""
 _OF_ANALYSIS = "analysis.log_gain"
 """The one tensor of the analysis that a decoder needs."""
 
@@ -46,9 +49,10 @@ def page_files() -> Iterator[tuple[str, bytes]]:
     """
     yield from _page()
     models = _models()
-    listed = json.dumps([_described(model) for model in models])
-    yield "weights/models.js", f"mcm.models = {listed};\n".encode()
+    installed = json.dumps({"models": [_described(model) for model in models], "structureTables": STRUCTURE})
+    yield "weights/models.js", f"mcm.installed = {installed};\n".encode()
     yield _script(CAPTIONS, language.checked())
+    yield _script(STRUCTURE, structure.checked())
     for model in models:
         _ = model.entropy  # proves that no sum of its integers can be rounded, which the page takes for granted
         kept = {k: v for k, v in model.stream.items() if k.startswith("entropy.") or k == _OF_ANALYSIS}

@@ -3,8 +3,8 @@
 
 mcm.part(function container(mcm) {
   const MAGIC = [0x8a, 0x4d, 0x43];
-  const [METADATA, ALPHA, GREY, CAPTION_ONLY, REDUCED] = [2, 4, 6, 9, 11];
-  const NAMES = { [METADATA]: "metadata", [ALPHA]: "alpha", [GREY]: "grey" };
+  const [METADATA, ALPHA, GREY, CAPTION_ONLY, STRUCTURE, REDUCED] = [2, 4, 6, 9, 10, 11];
+  const NAMES = { [METADATA]: "metadata", [ALPHA]: "alpha", [GREY]: "grey", [STRUCTURE]: "structure" };
 
   /** Bits of a whole number: as Python's int.bit_length. */
   const bitLength = (value) => 32 - Math.clz32(value);
@@ -105,7 +105,7 @@ mcm.part(function container(mcm) {
     const body = (type) => head.sections.find((section) => section.type === type)?.body;
     head.captionOnly = body(CAPTION_ONLY) !== undefined;
     head.reduction = body(REDUCED)?.[0] ?? 1;
-    Object.assign(head, { metadata: body(METADATA), alpha: body(ALPHA), grey: body(GREY) });
+    Object.assign(head, { metadata: body(METADATA), alpha: body(ALPHA), grey: body(GREY), structure: body(STRUCTURE) });
     head.codedHeight = Math.ceil(head.height / head.reduction);
     head.codedWidth = Math.ceil(head.width / head.reduction);
     head.rows = Math.ceil(head.codedHeight / 16);

@@ -5,10 +5,10 @@
   const $ = (id) => document.getElementById(id);
   const BETWEEN = " "; // no decoder has this name
   const COLOURS = {
-    header: "#7f8c8d", metadata: "#b08d57", alpha: "#8e6bbf", grey: "#9aa5b1", caption: "#d98c1f",
+    header: "#7f8c8d", metadata: "#b08d57", alpha: "#8e6bbf", grey: "#9aa5b1", caption: "#d98c1f", structure: "#c9a227",
     base: "#1f78b4", mask: "#c2557a", latents: "#33a06f", tail: "#b5b5b5", crc: "#5d6d7e",
   };
-  const MODES = { base: "the base layer only", caption: "the caption only" };
+  const MODES = { base: "the base layer only", sketch: "caption and edges only", caption: "the caption only" };
 
   // ---- the decoder, in a worker where there is one ----
 
@@ -27,7 +27,7 @@
   function prefetch(data) {
     try {
       const head = mcm.header(data);
-      const model = mcm.models.find(({ id }) => id === head.model);
+      const model = mcm.installed.models.find(({ id }) => id === head.model);
       const decoder = model.decoders.find(({ name }) => name === $("decoder").value) ?? model.decoders[0];
       const needed = [model.stream, ...(head.hasCaption ? [model.captions] : []), ...(head.captionOnly ? [] : [decoder.file])];
       for (const file of needed) if (!asked.has(file) && !loads.has(file)) loads.set(file, loadScript(file));
@@ -93,7 +93,7 @@
       else request.resolve(message.opened ?? message.painted);
     }
   });
-  send({ models: mcm.models });
+  send({ installed: mcm.installed });
 
   function ask(message, progress) {
     return new Promise((resolve, reject) => {
@@ -128,6 +128,8 @@
     return made;
   }
 
+  const hasPicture = ({ mode }) => mode === "full" || mode === "base";
+
   function describe(facts, name) {
     $("name").textContent = name;
     document.title = `${name} – mcm viewer`;
@@ -137,10 +139,11 @@
       ["Picture", `${facts.width} × ${facts.height} pixels`],
       ["File", `${number(facts.total)} bytes`],
       ["Rate", `${facts.bpp.toPrecision(3)} bits per pixel`],
-      ["Quality", facts.mode === "caption" ? "" : String(facts.quality)],
+      ["Quality", hasPicture(facts) ? String(facts.quality) : ""],
       ["Holds", MODES[facts.mode] ?? ""],
       ["Coded at", facts.reduction > 1 ? `1/${facts.reduction} of its size` : ""],
       ["Visible", facts.mode === "full" ? `${number(facts.visible)} of ${number(facts.patches)} patches` : ""],
+      ["Edges", facts.edges ? `a map of ${facts.edges.cols} × ${facts.edges.rows}` : ""],
       ["Model", facts.model],
     ];
     $("facts").replaceChildren(...rows.filter(([, value]) => value).flatMap(([key, value]) => [element("dt", key), element("dd", value)]));
@@ -178,7 +181,8 @@
     $("decoder").replaceChildren(...named, ...between);
     if ([...facts.decoders, ...(facts.blends ? [BETWEEN] : [])].includes(before)) $("decoder").value = before;
     $("controls").hidden = facts.mode === "caption";
-    $("realism-row").hidden = $("decoder").value !== BETWEEN;
+    $("decoder-row").hidden = !hasPicture(facts);
+    $("realism-row").hidden = !hasPicture(facts) || $("decoder").value !== BETWEEN;
   }
 
   let current = null;
@@ -215,6 +219,34 @@
     }
   }
 
+  /** The lines of a sketch: every sample of an edge is joined to its neighbours. */
+  function sketch({ name, facts: { width, height, edges, caption } }) {
+    const canvas = $("canvas");
+    [canvas.width, canvas.height] = [width, height];
+    const pen = canvas.getContext("2d");
+    pen.fillStyle = "#fff";
+    pen.fillRect(0, 0, width, height);
+    pen.scale(2 ** edges.scale, 2 ** edges.scale);
+    [pen.strokeStyle, pen.lineWidth, pen.lineCap] = ["#000", Math.max(2 ** -edges.scale, 1 / 3), "round"];
+    const at = (row, col) => row < edges.rows && col >= 0 && col < edges.cols && edges.edges[row * edges.cols + col];
+    pen.beginPath();
+    for (let row = 0; row < edges.rows; row++) {
+      for (let col = 0; col < edges.cols; col++) {
+        if (!at(row, col)) continue;
+        const ends = [[row, col + 1], [row + 1, col - 1], [row + 1, col], [row + 1, col + 1]].filter((end) => at(...end));
+        for (const [y, x] of [[row, col], ...ends]) {
+          pen.moveTo(col + 0.5, row + 0.5);
+          pen.lineTo(x + 0.5, y + 0.5);
+        }
+      }
+    }
+    pen.stroke();
+    canvas.setAttribute("aria-label", caption ? `Edges: ${caption}` : `Edges of ${name}`);
+    $("frame").hidden = $("save").disabled = false;
+    $("progress").hidden = true;
+    say("The file holds a caption and edges, and no picture: the edges are drawn.");
+  }
+
   async function show(name, data) {
     const turn = ++latest;
     const began = performance.now();
@@ -233,7 +265,8 @@
       $("shown").hidden = false;
       $("frame").hidden = true;
       document.body.dataset.read = ((performance.now() - began) / 1000).toFixed(3);
-      if (facts.mode !== "caption") await paint();
+      if (hasPicture(facts)) await paint();
+      else if (facts.edges) sketch(current);
       else {
         $("progress").hidden = true;
         say("The file holds a caption and no picture.");

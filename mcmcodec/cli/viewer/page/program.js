@@ -17,12 +17,12 @@ mcm.part(function program(mcm) {
   }
 
   /**
-   * @param models the entries of weights/models.js.
+   * @param installed what weights/models.js has: models, and the file of tables of edge maps.
    * @param fetchText a function that gives the text of a file of weights, by its name.
    */
   mcm.Program = class Program {
-    constructor(models, fetchText) {
-      Object.assign(this, { models, fetchText, kept: new Map(), opened: null });
+    constructor({ models, structureTables }, fetchText) {
+      Object.assign(this, { models, structureTables, fetchText, kept: new Map(), opened: null });
     }
 
     /** Weights by name, kept once unpacked. */
@@ -50,11 +50,13 @@ mcm.part(function program(mcm) {
       if (head.hasCaption) words = mcm.words(decoder, await this._tensors(model.captions), head.rows, head.cols);
       const bits = { caption: decoder.position() };
       let symbols = null;
-      if (!head.captionOnly) {
+      if (!head.captionOnly || head.structure) {
         if (head.width * head.height > MAX_PIXELS) {
           const cause = `${head.width} x ${head.height} pixels are over the limit of ${MAX_PIXELS}`;
           throw new mcm.Refused("too large", cause, "decode it with codec --max-pixels if you trust the file");
         }
+      }
+      if (!head.captionOnly) {
         const tensors = await this._tensors(model.stream);
         const stream = await this._once(`stream ${model.name}`, () => new mcm.StreamModel(tensors, model.config));
         symbols = mcm.symbols(stream, decoder, head);
@@ -62,18 +64,20 @@ mcm.part(function program(mcm) {
       }
       decoder.finish();
       let alpha = null;
+      let edges = null;
+      if (head.structure) edges = mcm.edgeMap(head.structure, head.width, head.height, await this._tensors(this.structureTables));
       if (!head.captionOnly) {
         if (head.metadata) await mcm.checkMetadata(head.metadata);
         if (head.alpha) alpha = await mcm.alphaPlane(head.alpha, head.width, head.height);
         if (head.grey?.length) throw mcm.damaged("the grey marker is damaged");
       }
-      this.opened = { head, model, symbols, alpha };
+      this.opened = { head, model, symbols, alpha, edges };
       const visible = symbols ? symbols.mask.reduce((a, b) => a + b, 0) : 0;
       return {
         ...words, width: head.width, height: head.height, quality: head.quality, model: model.name, crc: head.crc,
         reduction: head.reduction, grey: !!head.grey, transparent: !!alpha, total: data.length,
         bpp: (8 * data.length) / (head.width * head.height), visible, patches: head.rows * head.cols,
-        mode: head.captionOnly ? "caption" : head.noMask && head.keep === 0 ? "base" : "full",
+        edges, mode: head.captionOnly ? (edges ? "sketch" : "caption") : head.noMask && head.keep === 0 ? "base" : "full",
         bytes: parts(data, head, bits), decoders: model.decoders.map(({ name }) => name), blends: ends(model) !== null,
       };
     }
@@ -125,7 +129,7 @@ mcm.part(function program(mcm) {
   }
 
   /**
-   * Answer messages. In come {models}, {open: bytes}, {paint: choice} with an `id`, and {file, text} where a {need: file}
+   * Answer messages. In come {installed}, {open: bytes}, {paint: choice} with an `id`, and {file, text} where a {need: file}
    * went out; the answer to an `id` is {id, opened}, {id, progress}, {id, painted} or {id, refused}.
    */
   mcm.serve = function serve(send) {
@@ -150,7 +154,7 @@ mcm.part(function program(mcm) {
     };
     let last = Promise.resolve();
     return (message) => {
-      if (message.models) program = new mcm.Program(message.models, fetchText);
+      if (message.installed) program = new mcm.Program(message.installed, fetchText);
       else if (message.file) {
         const { resolve, reject } = waiting.get(message.file);
         waiting.delete(message.file);
