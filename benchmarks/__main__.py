@@ -12,7 +12,7 @@ import torch
 from mcmcodec.cli.bench import provenance
 from mcmcodec.errors import McmError
 
-from . import pages, sheet
+from . import pages, sheet, sliders
 from .registry import BENCHMARKS, Benchmark
 from .work import RESULTS, Work, installed
 
@@ -74,6 +74,7 @@ def rewrite(results: Path) -> None:
 
 
 main.add_command(sheet.command)
+main.add_command(sliders.command)
 
 
 def plan(chosen: Sequence[Benchmark], results: Path, identity: dict[str, object], *, anew: bool) -> list[Benchmark]:

@@ -1,0 +1,64 @@
+"""The page of pictures to compare: what is in it, and a run that goes on after being stopped."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import features
+from toy_bench import make_pictures
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+for package in ("scipy", "matplotlib"):
+    pytest.importorskip(package, reason="needs the bench extra")
+if not features.check("avif"):
+    pytest.skip("needs Pillow with AVIF", allow_module_level=True)
+
+from benchmarks import sliders  # noqa: E402
+from mcmcodec.cli.bench import peers  # noqa: E402
+
+
+def test_the_page_holds_all_and_a_stopped_run_goes_on(tiny, tmp_path, monkeypatch):
+    make_pictures(tmp_path)
+    monkeypatch.setattr(peers, "SCALES", (2,))
+    monkeypatch.setattr(sliders, "RATES", (0.1, 0.4))
+    made, picture = [], sliders.picture
+
+    def stops(codec, decoder, reference, *others):
+        made.append(reference.name)
+        if made == ["p0", "p1"]:
+            raise KeyboardInterrupt
+        return picture(codec, decoder, reference, *others)
+
+    monkeypatch.setattr(sliders, "picture", stops)
+    arguments = ["--data", tmp_path, "--folder", "set", "--model", "tiny", "--out", tmp_path / "out"]
+    arguments += ["--results", tmp_path]
+
+    def run():
+        return CliRunner().invoke(sliders.command, list(map(str, arguments)))
+
+    assert run().exit_code != 0 and not (tmp_path / "out/index.html").exists()
+    done = run()
+    assert done.exit_code == 0, done.output
+    assert made == ["p0", "p1", "p1"], "p0 was kept"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["index.html"]
+    page = (tmp_path / "out/index.html").read_text(encoding="utf-8")
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
+    assert data["rates"] == ["0.1", "0.4"] and [one["name"] for one in data["pictures"]] == ["p0", "p1"]
+    assert "Kodak" not in data["about"] and "model tiny" in data["about"]
+    for one in data["pictures"]:
+        low, high = (rate["ours"]["text"] for rate in one["rates"])
+        assert int(low.split()[0].replace(",", "")) < int(high.split()[0].replace(",", "")) and "PSNR" in low
+        sources = [one["thumbnail"], one["original"]["src"], *(rate["ours"]["src"] for rate in one["rates"])]
+        sources += [rate["avif"]["src"] for rate in one["rates"]]
+        assert all(text.startswith("data:image/webp;base64,") for text in sources)
+        assert all(rate["avif"]["title"] == "AVIF 1/2" for rate in one["rates"])
+    assert not re.search(r"""(src|href)=["']?http""", page), "nothing is fetched"
+
+
+def test_what_would_end_the_data_is_escaped():
+    page = sliders.render([], [0.03], "</script><script>alert(1)</script>")
+    assert page.count("</script>") == 2 and "<\\/script>" in page
