@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     metavar="LIST",
     default="quick,colour",
     show_default=True,
-    help="Of psnr, msssim, lpips, lpips_vgg, dists, ciede, chroma, fd, top1, top5, features; quick, colour, recognition, "
-    "all.",
+    help="Of psnr, msssim, lpips, lpips_vgg, dists, ciede, chroma, fd, top1, top5, features; quick, colour, "
+    "recognition, all.",
 )
 @click.option("--pictures", type=click.IntRange(0), default=4, show_default=True, help="In the page, to compare.")
 @click.option("--recognition", is_flag=True, help="Does a classifier see the same? As --metrics recognition.")
