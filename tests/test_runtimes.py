@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -29,6 +30,8 @@ from mcmcodec.model.synthesis import Synthesis
 from mcmcodec.model.torch_runtime import TorchRuntime
 from mcmcodec.model.transforms import Transforms
 from mcmcodec.model.weights import FOLDER_VARIABLE, Weights, find
+from mcmcodec.training import commands
+from mcmcodec.training.export import add_graphs
 from mcmcodec.training.graphs import analysis_graph, decoder_graph
 
 TINY = PRESETS["tiny"]
@@ -119,6 +122,26 @@ def test_a_model_without_graphs_runs_with_torch(tiny: Path, tiny_codec: Codec) -
     transforms = torch_transforms(tiny_codec.weights)
     transforms.open("fidelity")
     transforms.open(0.5)
+
+
+def test_graphs_are_added_to_frozen_files(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = json.loads((tiny / "tiny.json").read_text())
+    card = json.loads((tiny / "tiny.json").read_text())
+    for entry in (card["stream"], *card["decoders"].values()):
+        del entry["graph"]
+    (tmp_path / "tiny.json").write_text(json.dumps(card))
+    with monkeypatch.context() as patch:
+        patch.delattr("mcmcodec.training.graphs")
+        patch.delitem(sys.modules, "mcmcodec.training.graphs")
+        patch.setitem(sys.modules, "onnx", None)
+        with pytest.raises(UsageError, match="graphs cannot be made without onnx; pip install onnx onnxruntime"):
+            add_graphs(tmp_path, "tiny")
+    assert json.loads((tmp_path / "tiny.json").read_text()) == card
+    commands.main(["graphs", str(tmp_path), "--name", "tiny"], standalone_mode=False)
+    assert json.loads((tmp_path / "tiny.json").read_text()) == whole
+    for entry in (whole["stream"], *whole["decoders"].values()):
+        name = entry["graph"]["file"]
+        assert (tmp_path / name).read_bytes() == (tiny / name).read_bytes()
 
 
 def test_a_model_without_graphs_needs_torch(tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
