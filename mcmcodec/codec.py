@@ -208,7 +208,8 @@ class Codec:
             None if edges is None else lines.draw(edges, size, negative=True).convert("L"), size,
             1.0 if picture is None else strength, settings.seed,
         )  # fmt: skip
-        return painting.paint(settings.painter, request, correct=settings.correct_colours), ""
+        block = PATCH * header.reduction if settings.correct_colours else None
+        return painting.paint(settings.painter, request, block=block), ""
 
     def encode_batch(
         self, images: Tensor, options: EncodeOptions | Sequence[EncodeOptions] | None = None,

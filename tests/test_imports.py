@@ -72,7 +72,7 @@ ARROWS = {
     "mcmcodec": {"codec", "options", "files", "bitstream", "caption", "errors"},
     "plugins": CODING | {"mcmcodec"},
     "cli": CODING | {"mcmcodec", "sources", "metrics", "plugins", "cli.bench", "cli.search"},
-    "cli.bench": CODING | {"mcmcodec", "metrics", "cli"},
+    "cli.bench": CODING | {"mcmcodec", "metrics", "plugins", "cli"},
     "cli.search": CODING | {"mcmcodec", "cli"},
     "training": CODING | {"mcmcodec", "metrics"},
     "__main__": {"cli"},

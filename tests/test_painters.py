@@ -96,8 +96,8 @@ def test_colours_come_back(shape: tuple[int, int]) -> None:
     decoded = np.clip(smooth_noise(*shape), 40, 200)
     rng = np.random.default_rng(1)
     painted = np.clip(decoded * 0.8 + [30, -20, 10] + rng.normal(0, 12, (*shape, 3)), 0, 255).astype(np.uint8)
-    found = np.asarray(painting.corrected(Image.fromarray(painted), Image.fromarray(decoded)))
-    off = [painting._means(one.astype(np.float32)) - painting._means(decoded.astype(np.float32))
+    found = np.asarray(painting.corrected(Image.fromarray(painted), Image.fromarray(decoded), 16))
+    off = [painting._means(one.astype(np.float32), 16) - painting._means(decoded.astype(np.float32), 16)
            for one in (painted, found)]  # fmt: skip
     assert np.abs(off[0]).max() > 10 and np.abs(off[1]).mean() < 0.3
     if min(shape) > 16:  # what was painted inside of blocks stays
@@ -116,7 +116,7 @@ def test_colours_may_be_free(tiny_codec: Codec, listener: Listener) -> None:
     kept, free = (np.asarray(tiny_codec.decode(data, painter=listener, correct_colours=on)) for on in (True, False))
     assert (free == 90).all() and (kept != 90).any()
     decoded = np.asarray(tiny_codec.decode(data), np.float32)
-    assert np.abs(painting._means(kept.astype(np.float32)) - painting._means(decoded)).mean() < 0.3
+    assert np.abs(painting._means(kept.astype(np.float32), 16) - painting._means(decoded, 16)).mean() < 0.3
 
 
 @pytest.mark.parametrize("keywords", [{"strength": 2}, {"strength": "much"}, {"seed": -1}, {"seed": 0.5}])
