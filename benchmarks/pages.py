@@ -19,8 +19,8 @@ from mcmcodec.cli.bench.curves import Curve
 from mcmcodec.cli.bench.table import CONSISTENCY, PERCEPTION, markdown
 from mcmcodec.metrics.judge import METRICS, QUICK, RECOGNITION
 
-from . import paired, plots
-from .cells import grid, number, title, triple
+from . import claims, paired, plots
+from .cells import MCM, grid, number, title, triple
 from .intervals import Bootstrap
 
 ROOT = Path(__file__).parents[1]
@@ -31,9 +31,6 @@ COMPARED = ("VVC", "AVIF", "JPEG XL", "WebP")
 ANCHORS = ("VVC", "AVIF")
 LINE_RATE = 0.03
 """The rate of the first page's line, in bits per pixel."""
-MCM = {0.032: 0.385, 0.057: 0.298, 0.075: 0.239, 0.091: 0.205}
-"""LPIPS of MCM-base by bits per pixel, on pictures of COCO at 256x256: Li, Li, Han, Bai et al., "You Can Mask More For
-Extremely Low-Bitrate Image Compression" (2023)."""
 MODES = {"caption": "caption only", "sketch": "caption and edges, as drawn", "base": "base layer only", "full": "full"}
 NOTHING = ["Not measured."]
 
@@ -354,7 +351,8 @@ def sources(results: Results) -> list[str]:
 
 
 BLOCKS: dict[str, Callable[[Results], list[str]]] = {
-    "line": line, "model": model, "reach": reach, "rates": paired.rates, "points": points,
+    "line": line, "limits": claims.limits, "card": claims.card, "card_limits": claims.card_limits,
+    "model": model, "reach": reach, "rates": paired.rates, "points": points,
     "differences": paired.differences, "pictures": paired.pictures, "published": paired.published,
     **{f"{metric}_figure": paired.figure(metric) for metric in QUICK},
     **{metric: on_kodak(metric) for metric in QUICK},

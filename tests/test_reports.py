@@ -17,7 +17,7 @@ for package in ("scipy", "matplotlib"):
     pytest.importorskip(package, reason="needs the bench extra")
 
 from benchmarks import __main__ as program  # noqa: E402
-from benchmarks import pages, paired, plots, sheet  # noqa: E402
+from benchmarks import claims, pages, paired, plots, sheet  # noqa: E402
 from benchmarks.work import RESULTS  # noqa: E402
 from mcmcodec.cli.bench import curves, peers  # noqa: E402
 from mcmcodec.cli.bench.provenance import write_json  # noqa: E402
@@ -154,6 +154,28 @@ def test_pages_are_written_from_results(measured, monkeypatch):
     assert (root / "docs/results.md").read_text() == before, "written twice is written once"
 
 
+@pytest.mark.parametrize(
+    ("lead", "words"),
+    [
+        ([-1] * 7, "at no rate"),
+        ([1] * 7, "at every rate"),
+        ([-1] * 5 + [1, 1], "from 0.1 bpp on"),
+        ([1, 1] + [-1] * 5, "up to 0.02 bpp"),
+        ([-1, 1, 1, -1, 1, -1, -1], "at 0.02, 0.03 and 0.075 bpp"),
+        ([1, 1, 1, 1, 1, 1, None], "at every rate"),
+    ],
+)
+def test_who_is_ahead_in_words(lead, words):
+    class Toy:
+        ours = [curves.Curve("mcm toy fidelity", {"psnr": [(rate, 20.0) for rate in claims.RATES]})]
+        variants = []
+        peers = [curves.Curve("VVC, best variant", {"psnr": [
+            (rate, 20.0 + one) for rate, one in zip(claims.RATES, lead, strict=True) if one is not None
+        ]})]  # fmt: skip
+
+    assert claims.ahead(Toy(), "psnr", "VVC") == words
+
+
 def test_curves_can_be_told_apart_without_colour():
     """Grey prints and colour-blind readers: every line has a marker of its own; ours are the thickest."""
     results = pages.Results(RESULTS)
@@ -189,7 +211,8 @@ def test_committed_pages_say_what_the_results_say():
         text = path.read_text(encoding="utf-8")
         assert pages.BLOCK.search(text) and pages.rendered(text, results) == text, path
     text = (ROOT / "docs/results.md").read_text(encoding="utf-8")
-    assert set(pages.BLOCKS) - {found[1] for found in pages.BLOCK.findall(text)} == {"line"}
+    elsewhere = {"line", "limits", "card", "card_limits"}
+    assert set(pages.BLOCKS) - {found[1] for found in pages.BLOCK.findall(text)} == elsewhere
     assert "Not measured." not in text
 
 

@@ -17,7 +17,11 @@ from ...metrics.judge import METRICS, Reference
 from .equal_bytes import Shown
 from .table import cells
 
-PALETTE = ("#1f77b4", "#d62728", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
+# Colours that people with any colour vision can tell apart (Okabe, Ito: "Color Universal Design", 2008), grey in place
+# of black, which a dark page would hide. Every family has a symbol of its own too, for those who print in grey.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#888888", "#B8A800")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "triangle-down", "cross", "star", "pentagon", "hexagon",
+           "triangle-left", "triangle-right", "bowtie", "hourglass")  # fmt: skip
 DASHES = {1: "solid", 2: "dash", 4: "dot", 8: "longdashdot"}
 # Copies for the screen: no larger than this, and without what a lossless file would add.
 SIDE, QUALITY = 1600, 92
@@ -63,7 +67,8 @@ def _plot(metric: str, curves: Mapping[str, Any], points: Sequence[Mapping[str, 
     """One metric over rate; None when nothing was measured."""
     families = list(dict.fromkeys(about["family"] for about in curves.values()))
     mine = [name for name, about in curves.items() if about["family"] == "mcm"]
-    colours = {family: PALETTE[(len(mine) + i) % len(PALETTE)] for i, family in enumerate(families)}
+    # ours first, then the families of others
+    places = {name: i for i, name in enumerate([*mine, *(one for one in families if one != "mcm")])}
     traces, rates = [], []
     for name, about in curves.items():
         known = [p for p in points if p["curve"] == name and p.get(metric) is not None]
@@ -71,10 +76,11 @@ def _plot(metric: str, curves: Mapping[str, Any], points: Sequence[Mapping[str, 
         if not known:
             continue
         ours = about["family"] == "mcm"
-        colour = PALETTE[mine.index(name) % len(PALETTE)] if ours else colours[about["family"]]
+        place = places[name if ours else about["family"]]
         traces.append({
             "name": name, "x": [p["bpp"] for p in known], "y": [p[metric] for p in known], "ours": ours,
-            "color": colour, "dash": DASHES.get(about["scale"], "dot"),
+            "color": PALETTE[place % len(PALETTE)], "symbol": SYMBOLS[place % len(SYMBOLS)],
+            "dash": DASHES.get(about["scale"], "dot"),
             "text": [f"{about['setting']} {p['setting']:g}, {p['bytes']:.0f} bytes" for p in known],
         })  # fmt: skip
         rates += [p["bpp"] for p in known if ours]
