@@ -6,6 +6,7 @@ What stands between ``<!-- numbers: NAME -->`` and ``<!-- end -->`` is written a
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from mcmcodec.cli.bench import curves, speed
 from mcmcodec.cli.bench.curves import Curve
 from mcmcodec.cli.bench.table import CONSISTENCY, PERCEPTION, markdown
 from mcmcodec.metrics.judge import METRICS, QUICK
+from mcmcodec.options import EncodeOptions
 
 from . import plots
 
@@ -244,15 +247,40 @@ def decoders(results: Results) -> list[str]:
 
 
 def effort(results: Results) -> list[str]:
-    """Rate difference and time of every level, against the highest."""
+    """Bytes at equal quality and time of every level, against the usual one's curve."""
     content = results.need("effort")
-    top = content["levels"][-1]
-    rows = []
-    for one in content["levels"]:
-        change = curves.bd_rate([tuple(p) for p in top["points"]], [tuple(p) for p in one["points"]])
-        rows.append([one["effort"], f"{change:+.1f} %", f"{one['seconds'] / top['seconds']:.2f} x"])
-    head = ["effort", f"bytes at equal PSNR, against {top['effort']}", "time of encoding"]
-    return [*grid(head, rows), "", f"{content['pictures']} pictures, decoder `{content['decoder']}`."]
+    usual = [row for row in content["rows"] if row["effort"] == EncodeOptions.effort]
+    lines: dict[int, list[str]] = {}
+    for row in content["rows"]:
+        if row["quality"] != content["quality"]:
+            continue
+        curve = [one for one in usual if one["decoder"] == row["decoder"]]
+        metric = "psnr" if row["decoder"] == "fidelity" else "lpips"
+        time = row["seconds"] / next(one["seconds"] for one in curve if one["quality"] == row["quality"])
+        cells = [_bytes_beside(curve, row, name) for name in (metric, "dists")]
+        lines.setdefault(row["effort"], [str(row["effort"])]).extend([*cells, f"{time:.2g} x"])
+    order = list(dict.fromkeys(row["decoder"] for row in content["rows"]))
+    head = ["effort"]
+    for decoder in order:
+        metric = "PSNR" if decoder == "fidelity" else "LPIPS"
+        head += [f"`{decoder}`: bytes at equal {metric}", "at equal DISTS", "time of encoding"]
+    return [
+        *grid(head, list(lines.values())), "",
+        f"{content['pictures']} pictures of 256x256 at quality {content['quality']}, refined for the decoder that is "
+        f"measured; bytes and time against effort {EncodeOptions.effort}.",
+    ]  # fmt: skip
+
+
+def _bytes_beside(curve: Sequence[Mapping[str, Any]], row: Mapping[str, Any], metric: str) -> str:
+    """How many more bytes a row takes than a curve where it is as good by a metric; a dash where that is unknown."""
+    if row[metric] is None:
+        return "–"
+    ordered = sorted(curve, key=lambda one: one[metric])
+    values = [one[metric] for one in ordered]
+    if not values[0] <= row[metric] <= values[-1]:
+        return "–"
+    log = np.interp(row[metric], values, [math.log(one["bpp"]) for one in ordered])
+    return f"{100 * (row['bpp'] / math.exp(float(log)) - 1):+.1f} %"
 
 
 def modes(results: Results) -> list[str]:

@@ -127,8 +127,9 @@ BENCHMARKS = (
         decoders.measure,
     ),
     Benchmark(
-        "effort", "What the encoder's effort buys", 2, ("val",),
-        {"folder": "val", "count": 12, "qualities": (20, 35, 50, 65), "levels": (1, 2, 3), "decoder": "fidelity"},
+        "effort", "What the encoder's effort buys", 10, ("val",),
+        {"folder": "val", "count": 6, "qualities": (20, 25, 30, 35, 40, 50), "quality": 30, "levels": (1, 2, 3, 4, 5),
+         "tunes": ("fidelity", "perceptual")},
         effort.measure,
     ),
     Benchmark(
