@@ -280,7 +280,8 @@ def _bytes_beside(curve: Sequence[Mapping[str, Any]], row: Mapping[str, Any], me
     if not values[0] <= row[metric] <= values[-1]:
         return "–"
     log = np.interp(row[metric], values, [math.log(one["bpp"]) for one in ordered])
-    return f"{100 * (row['bpp'] / math.exp(float(log)) - 1):+.1f} %"
+    more = 100 * (row["bpp"] / math.exp(float(log)) - 1)
+    return f"{round(more, 1) + 0.0:+.1f} %"
 
 
 def modes(results: Results) -> list[str]:
