@@ -35,6 +35,8 @@ LINE_RATE = 0.03
 MCM = {0.032: 0.385, 0.057: 0.298, 0.075: 0.239, 0.091: 0.205}
 """LPIPS of MCM-base by bits per pixel, on pictures of COCO at 256x256: Li, Li, Han, Bai et al., "You Can Mask More For
 Extremely Low-Bitrate Image Compression" (2023)."""
+AEIC = {0.0041: 0.342, 0.0079: 0.273}
+"""LPIPS of AEIC-SE by bits per pixel, on pictures of Kodak, as its authors give it: Zhang et al., "AEIC" (2025)."""
 MODES = {"caption": "caption only", "base": "base layer only", "full": "full"}
 NOTHING = ["Not measured."]
 
@@ -284,6 +286,40 @@ def _bytes_beside(curve: Sequence[Mapping[str, Any]], row: Mapping[str, Any], me
     return f"{round(more, 1) + 0.0:+.1f} %"
 
 
+def messages(results: Results) -> list[str]:
+    """Metrics of pictures in so few bytes, beside other codecs' smallest files and published points."""
+    content = results.need("messages")
+    names = ("lpips", "dists", "ciede", "chroma")
+    head = ["pixels", "codec", "bytes", *(METRICS[name].title for name in names)]
+    rows: list[list[str]] = []
+    for row in content["rows"]:
+        title = f"mcmcodec, at most {row['limit']}" if row["limit"] else f"{row['codec']}, smallest"
+        rows.append([f"{row['side']}x{row['side']}", title, f"{row['bytes']:.0f}", *(number(n, row[n]) for n in names)])
+    rows += [
+        ["512x512", "AEIC-SE, published", f"{bpp * 512 * 512 / 8:.0f}", number("lpips", value), "–", "–", "–"]
+        for bpp, value in AEIC.items()
+    ]
+    return [*grid(head, rows), "", f"Means over {content['pictures']} pictures of each size, default decoder."]
+
+
+def link(results: Results) -> list[str]:
+    """What came of files over a simulated link."""
+    found = results.need("link")["link"]
+    return [
+        f"In {found['rounds']:,} rounds, {found['recovered']:,} files of which enough arrived came out bit by bit, "
+        f"{found['recovered by spare messages']:,} of them with the help of spare messages; {found['refused']:,} were "
+        f"refused, or gave their beginning when asked for it; {found['broken promises']} promises were broken."
+    ]
+
+
+def armour(results: Results) -> list[str]:
+    """Characters for a byte, with the frame of a text."""
+    content = results.need("link")
+    rows = [[name, f"{one['mean']:.3f}", f"{one['most']:.3f}"] for name, one in content["characters_per_byte"].items()]
+    head = ["alphabet", f"characters a byte, messages of {content['message_bytes']} bytes", "at most"]
+    return grid(head, rows)
+
+
 def modes(results: Results) -> list[str]:
     """A row per mode, quality and decoder, with columns of consistency and of perception."""
     content = results.need("modes")
@@ -382,6 +418,7 @@ BLOCKS: dict[str, Callable[[Results], list[str]]] = {
     **{metric: on_kodak(metric) for metric in QUICK},
     "small": small, **{f"small_{metric}": on_small(metric) for metric in QUICK},
     "perception": perception, "decoders": decoders, "effort": effort, "modes": modes,
+    "messages": messages, "link": link, "armour": armour,
     "captions": rows_of("captions", "coders"), "languages": rows_of("captions", "languages"),
     "search_words": rows_of("search", "words"), "search_likeness": rows_of("search", "likeness"),
     "search_speed": search_speed, "speed": seconds, "exactness": exactness, "fuzz": fuzz, "sources": sources,
@@ -403,8 +440,8 @@ def rendered(text: str, results: Results) -> str:
 
 def pages(results: Results, root: Path = ROOT) -> list[Path]:
     """The pages that hold blocks."""
-    card = root / "weights" / f"{results.model['name']}.md"
-    return [path for path in (root / "README.md", root / "docs/results.md", card) if path.exists()]
+    names = ("README.md", "docs/results.md", "docs/messages.md", f"weights/{results.model['name']}.md")
+    return [path for path in (root / name for name in names) if path.exists()]
 
 
 def write(folder: Path, root: Path = ROOT) -> None:

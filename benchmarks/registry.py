@@ -11,7 +11,7 @@ from typing import Any
 
 from mcmcodec.cli.bench import speed
 
-from . import decoders, effort, exactness, fuzz, modes, perception, rate_distortion, search
+from . import decoders, effort, exactness, fuzz, messages, modes, perception, rate_distortion, search
 from .work import Work
 
 QUICK = ("psnr", "msssim", "lpips")
@@ -128,7 +128,7 @@ BENCHMARKS = (
     ),
     Benchmark(
         "effort", "What the encoder's effort buys", 10, ("val",),
-        {"folder": "val", "count": 6, "qualities": (20, 25, 30, 35, 40, 50), "quality": 30, "levels": (1, 2, 3, 4, 5),
+        {"folder": "val", "count": 3, "qualities": (20, 25, 30, 35, 40, 50), "quality": 30, "levels": (1, 2, 3, 4, 5),
          "tunes": ("fidelity", "perceptual")},
         effort.measure,
     ),
@@ -137,6 +137,16 @@ BENCHMARKS = (
         {"folder": "val", "captions": "pairs.csv", "count": 16, "qualities": (30, 50),
          "decoders": ("perceptual", "fidelity"), "metrics": ("psnr", "lpips", "dists", "ciede", "chroma", "fd")},
         modes.measure,
+    ),
+    Benchmark(
+        "messages", "Pictures of so few bytes that a message carries them", 6, ("val", "kodak"),
+        {"sets": (("val", 256), ("kodak", 512)), "count": 3, "sizes": (100, 160, 250, 400),
+         "names": ("AVIF", "WebP", "JPEG XL"), "scales": (1, 4)},
+        messages.measure,
+    ),
+    Benchmark(
+        "link", "Messages lost, repeated, damaged, in any order, among others", 2, (), {"rounds": 1000, "seed": 0},
+        messages.measure_link, model=False,
     ),
     Benchmark(
         "captions", "What a caption costs, in a file and by general compressors", 1, ("captions",),
