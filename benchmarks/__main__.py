@@ -75,6 +75,7 @@ def rewrite(results: Path) -> None:
 
 main.add_command(sheet.command)
 main.add_command(sliders.command)
+main.add_command(sheet.message_command)
 
 
 def plan(chosen: Sequence[Benchmark], results: Path, identity: dict[str, object], *, anew: bool) -> list[Benchmark]:

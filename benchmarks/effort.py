@@ -1,4 +1,9 @@
-"""What does the encoder's effort buy? Bytes at equal PSNR and time of every level, through real files."""
+"""What does the encoder's effort buy? Bytes at equal quality, and time, of every level, through real files.
+
+Each level is measured for both decoders that latents can be refined for, each by its own metric and by DISTS, which no
+level looks at. The usual effort is measured at several qualities: on its curve lies what it takes to be as good as the
+others, which are measured at one quality, because refining is slow.
+"""
 
 from __future__ import annotations
 
@@ -7,37 +12,48 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from mcmcodec.image.io import open_image, to_rgb
-from mcmcodec.metrics.psnr import psnr
+from mcmcodec.metrics.judge import Reference
+from mcmcodec.options import EncodeOptions
 
 from .work import Work
 
+USUAL = EncodeOptions.effort
+METRICS = ("psnr", "lpips", "dists")
+
 
 def measure(
-    work: Work, *, folder: str, count: int, qualities: Sequence[int], levels: Sequence[int], decoder: str
-) -> dict[str, Any]:
-    """Mean bpp and PSNR per level and quality, and CPU seconds of encoding per picture."""
-    facts, codec = work.facts(), work.codec
-    pictures = []
+    work: Work, *, folder: str, count: int, qualities: Sequence[int], quality: int, levels: Sequence[int],
+    tunes: Sequence[str],
+) -> dict[str, Any]:  # fmt: skip
+    """Mean rate and metrics per level, decoder and quality, and CPU seconds of encoding per picture."""
+    facts, codec, judge = work.facts(), work.codec, work.judge(METRICS)
+    originals = []
     for path in work.pictures(folder, count):
         with open_image(path) as image:
-            pictures.append(to_rgb(image))
-    codec.decode(codec.encode(pictures[0], effort=levels[0]), decoder=decoder)  # sets kernels and memory up
-    work.watch.start("effort", len(levels) * len(qualities))
+            originals.append(Reference("", to_rgb(image), judge))
+    codec.decode(codec.encode(originals[0].picture, effort=1))  # sets kernels and memory up
+    runs = [
+        (level, tune, q) for level in levels for tune in tunes for q in (qualities if level == USUAL else [quality])
+    ]
+    work.watch.start("effort", len(runs))
     rows = []
-    for level in levels:
-        points, seconds = [], 0.0
-        for quality in qualities:
-            rates, likeness = [], []
-            for picture in pictures:
-                begin = time.process_time()
-                data = codec.encode(picture, quality=quality, effort=level)
-                seconds += time.process_time() - begin
-                rates.append(8 * len(data) / (picture.shape[0] * picture.shape[1]))
-                likeness.append(psnr(picture, np.asarray(codec.decode(data, decoder=decoder))))
-            points.append([round(statistics.fmean(rates), 6), round(statistics.fmean(likeness), 4)])
-            work.watch.advance(f"effort {level}")
-        rows.append({"effort": level, "points": points, "seconds": round(seconds / len(pictures) / len(qualities), 4)})
-    return facts | {"pictures": len(pictures), "qualities": list(qualities), "decoder": decoder, "levels": rows}
+    for level, tune, q in runs:
+        found, seconds = [], 0.0
+        for original in originals:
+            begin = time.process_time()
+            data = codec.encode(original.picture, quality=q, effort=level, tune=tune)
+            seconds += time.process_time() - begin
+            row, _ = original.judge(codec.decode(data, decoder=tune))
+            found.append({"bpp": 8 * len(data) / original.pixels} | {name: row.get(name) for name in METRICS})
+        means = {key: _mean([one[key] for one in found]) for key in found[0]}
+        rows.append(
+            {"effort": level, "decoder": tune, "quality": q} | means | {"seconds": round(seconds / len(originals), 3)}
+        )
+        work.watch.advance(f"effort {level}")
+    return facts | {"pictures": len(originals), "quality": quality, "rows": rows}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(statistics.fmean(known), 6) if len(known) == len(values) else None

@@ -6,18 +6,21 @@ What stands between ``<!-- numbers: NAME -->`` and ``<!-- end -->`` is written a
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from mcmcodec.cli.bench import curves, speed
 from mcmcodec.cli.bench.curves import Curve
 from mcmcodec.cli.bench.table import CONSISTENCY, PERCEPTION, markdown
 from mcmcodec.metrics.judge import METRICS, QUICK, RECOGNITION
+from mcmcodec.options import EncodeOptions
 
 from . import claims, paired, plots
 from .cells import MCM, grid, number, title, triple
@@ -31,6 +34,8 @@ COMPARED = ("VVC", "AVIF", "JPEG XL", "WebP")
 ANCHORS = ("VVC", "AVIF")
 LINE_RATE = 0.03
 """The rate of the first page's line, in bits per pixel."""
+AEIC = {0.0041: 0.342, 0.0079: 0.273}
+"""LPIPS of AEIC-SE by bits per pixel, on pictures of Kodak, as its authors give it: Zhang et al., "AEIC" (2025)."""
 MODES = {"caption": "caption only", "sketch": "caption and edges, as drawn", "base": "base layer only", "full": "full"}
 NOTHING = ["Not measured."]
 
@@ -220,15 +225,75 @@ def decoders(results: Results) -> list[str]:
 
 
 def effort(results: Results) -> list[str]:
-    """Rate difference and time of every level, against the highest."""
+    """Bytes at equal quality and time of every level, against the usual one's curve."""
     content = results.need("effort")
-    top = content["levels"][-1]
-    rows = []
-    for one in content["levels"]:
-        change = curves.bd_rate([tuple(p) for p in top["points"]], [tuple(p) for p in one["points"]])
-        rows.append([one["effort"], f"{change:+.1f} %", f"{one['seconds'] / top['seconds']:.2f} x"])
-    head = ["effort", f"bytes at equal PSNR, against {top['effort']}", "time of encoding"]
-    return [*grid(head, rows), "", f"{content['pictures']} pictures, decoder `{content['decoder']}`."]
+    usual = [row for row in content["rows"] if row["effort"] == EncodeOptions.effort]
+    lines: dict[int, list[str]] = {}
+    for row in content["rows"]:
+        if row["quality"] != content["quality"]:
+            continue
+        curve = [one for one in usual if one["decoder"] == row["decoder"]]
+        metric = "psnr" if row["decoder"] == "fidelity" else "lpips"
+        time = row["seconds"] / next(one["seconds"] for one in curve if one["quality"] == row["quality"])
+        cells = [_bytes_beside(curve, row, name) for name in (metric, "dists")]
+        lines.setdefault(row["effort"], [str(row["effort"])]).extend([*cells, f"{time:.2g} x"])
+    order = list(dict.fromkeys(row["decoder"] for row in content["rows"]))
+    head = ["effort"]
+    for decoder in order:
+        metric = "PSNR" if decoder == "fidelity" else "LPIPS"
+        head += [f"`{decoder}`: bytes at equal {metric}", "at equal DISTS", "time of encoding"]
+    return [
+        *grid(head, list(lines.values())), "",
+        f"{content['pictures']} pictures of 256x256 at quality {content['quality']}, refined for the decoder that is "
+        f"measured; bytes and time against effort {EncodeOptions.effort}.",
+    ]  # fmt: skip
+
+
+def _bytes_beside(curve: Sequence[Mapping[str, Any]], row: Mapping[str, Any], metric: str) -> str:
+    """How many more bytes a row takes than a curve where it is as good by a metric; a dash where that is unknown."""
+    if row[metric] is None:
+        return "–"
+    ordered = sorted(curve, key=lambda one: one[metric])
+    values = [one[metric] for one in ordered]
+    if not values[0] <= row[metric] <= values[-1]:
+        return "–"
+    log = np.interp(row[metric], values, [math.log(one["bpp"]) for one in ordered])
+    more = 100 * (row["bpp"] / math.exp(float(log)) - 1)
+    return f"{round(more, 1) + 0.0:+.1f} %"
+
+
+def messages(results: Results) -> list[str]:
+    """Metrics of pictures in so few bytes, beside other codecs' smallest files and published points."""
+    content = results.need("messages")
+    names = ("lpips", "dists", "ciede", "chroma")
+    head = ["pixels", "codec", "bytes", *(METRICS[name].title for name in names)]
+    rows: list[list[str]] = []
+    for row in content["rows"]:
+        title = f"mcmcodec, at most {row['limit']}" if row["limit"] else f"{row['codec']}, smallest"
+        rows.append([f"{row['side']}x{row['side']}", title, f"{row['bytes']:.0f}", *(number(n, row[n]) for n in names)])
+    rows += [
+        ["512x512", "AEIC-SE, published", f"{bpp * 512 * 512 / 8:.0f}", number("lpips", value), "–", "–", "–"]
+        for bpp, value in AEIC.items()
+    ]
+    return [*grid(head, rows), "", f"Means over {content['pictures']} pictures of each size, default decoder."]
+
+
+def link(results: Results) -> list[str]:
+    """What came of files over a simulated link."""
+    found = results.need("link")["link"]
+    return [
+        f"In {found['rounds']:,} rounds, {found['recovered']:,} files of which enough arrived came out bit by bit, "
+        f"{found['recovered by spare messages']:,} of them with the help of spare messages; {found['refused']:,} were "
+        f"refused, or gave their beginning when asked for it; {found['broken promises']} promises were broken."
+    ]
+
+
+def armour(results: Results) -> list[str]:
+    """Characters for a byte, with the frame of a text."""
+    content = results.need("link")
+    rows = [[name, f"{one['mean']:.3f}", f"{one['most']:.3f}"] for name, one in content["characters_per_byte"].items()]
+    head = ["alphabet", f"characters a byte, messages of {content['message_bytes']} bytes", "at most"]
+    return grid(head, rows)
 
 
 def modes(results: Results) -> list[str]:
@@ -358,7 +423,8 @@ BLOCKS: dict[str, Callable[[Results], list[str]]] = {
     **{metric: on_kodak(metric) for metric in QUICK},
     "small": small, **{f"small_{metric}": on_small(metric) for metric in QUICK},
     "perception": perception, "decoders": decoders, "effort": effort, "modes": modes, "recognition": recognition,
-    "edge_maps": edge_maps, "captions": rows_of("captions", "coders"), "languages": rows_of("captions", "languages"),
+    "messages": messages, "link": link, "armour": armour, "edge_maps": edge_maps,
+    "captions": rows_of("captions", "coders"), "languages": rows_of("captions", "languages"),
     "search_words": rows_of("search", "words"), "search_likeness": rows_of("search", "likeness"),
     "search_speed": search_speed, "speed": seconds, "exactness": exactness, "fuzz": fuzz, "sources": sources,
 }  # fmt: skip
@@ -379,8 +445,8 @@ def rendered(text: str, results: Results) -> str:
 
 def pages(results: Results, root: Path = ROOT) -> list[Path]:
     """The pages that hold blocks."""
-    card = root / "weights" / f"{results.model['name']}.md"
-    return [path for path in (root / "README.md", root / "docs/results.md", card) if path.exists()]
+    names = ("README.md", "docs/results.md", "docs/messages.md", f"weights/{results.model['name']}.md")
+    return [path for path in (root / name for name in names) if path.exists()]
 
 
 def write(folder: Path, root: Path = ROOT) -> None:

@@ -11,7 +11,19 @@ from typing import Any
 
 from mcmcodec.cli.bench import speed
 
-from . import decoders, edge_maps, effort, exactness, fuzz, modes, perception, rate_distortion, recognition, search
+from . import (
+    decoders,
+    edge_maps,
+    effort,
+    exactness,
+    fuzz,
+    messages,
+    modes,
+    perception,
+    rate_distortion,
+    recognition,
+    search,
+)
 from .work import Work
 
 QUICK = ("psnr", "msssim", "lpips")
@@ -130,8 +142,9 @@ BENCHMARKS = (
         decoders.measure,
     ),
     Benchmark(
-        "effort", "What the encoder's effort buys", 2, ("val",),
-        {"folder": "val", "count": 12, "qualities": (20, 35, 50, 65), "levels": (1, 2, 3), "decoder": "fidelity"},
+        "effort", "What the encoder's effort buys", 10, ("val",),
+        {"folder": "val", "count": 3, "qualities": (20, 25, 30, 35, 40, 50), "quality": 30, "levels": (1, 2, 3, 4, 5),
+         "tunes": ("fidelity", "perceptual")},
         effort.measure,
     ),
     Benchmark(
@@ -149,6 +162,16 @@ BENCHMARKS = (
     Benchmark(
         "edge_maps", "What an edge map costs, in a file and by formats for bilevel pictures", 2, ("val",),
         {"folder": "val", "count": 50, "sizes": (100, 200, 320, 600)}, edge_maps.measure, model=False,
+    ),
+    Benchmark(
+        "messages", "Pictures of so few bytes that a message carries them", 6, ("val", "kodak"),
+        {"sets": (("val", 256), ("kodak", 512)), "count": 3, "sizes": (100, 160, 250, 400),
+         "names": ("AVIF", "WebP", "JPEG XL"), "scales": (1, 4)},
+        messages.measure,
+    ),
+    Benchmark(
+        "link", "Messages lost, repeated, damaged, in any order, among others", 2, (), {"rounds": 1000, "seed": 0},
+        messages.measure_link, model=False,
     ),
     Benchmark(
         "captions", "What a caption costs, in a file and by general compressors", 1, ("captions",),

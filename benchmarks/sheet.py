@@ -17,8 +17,11 @@ from PIL import Image, ImageDraw, ImageFont
 from mcmcodec import Codec
 from mcmcodec.cli.bench import equal_bytes, peers, run, suite
 from mcmcodec.cli.bench.ours import Coder, candidate
+from mcmcodec.encoder.best_within import best_within
 from mcmcodec.errors import UsageError
+from mcmcodec.image.prepare import prepare
 from mcmcodec.metrics.judge import Judge, Reference
+from mcmcodec.options import EncodeOptions
 
 GAP, CAPTION = 6, 34
 Box = tuple[int, int, int, int]
@@ -106,3 +109,25 @@ def command(
         rows.append(row(coder, reference, quality, decoder.split(",")))
     out.parent.mkdir(parents=True, exist_ok=True)
     draw(rows, boxes, zoom).save(out)
+
+
+@click.command("message-sheet")
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="JPEG or PNG.")
+@click.option("--side", type=click.IntRange(16), default=256, show_default=True, help="Of the middle square.")
+@click.option("--size", "sizes", type=click.IntRange(1), multiple=True, default=(100, 160, 250, 400), show_default=True,
+              help="Bytes; may be given again.")  # fmt: skip
+@click.option("--model", metavar="NAME", help="Which weights.")
+def message_command(pictures: Sequence[Path], out: Path, side: int, sizes: Sequence[int], model: str | None) -> None:
+    """Draw photographs as messages of few bytes carry them; docs/messages.jpg is one."""
+    codec = Codec(model, "cpu")
+    rows = []
+    for reference in run.references(pictures, Judge(()), side):
+        cells = [Cell(reference.image, "original", f"{side} x {side}")]
+        for size in sizes:
+            found = best_within(codec, prepare(reference.picture), size, EncodeOptions()).found
+            smaller = f", at 1/{found.reduce} of the size" if found.reduce > 1 else ""
+            cells.append(Cell(codec.decode(found.data), f"at most {size} bytes", f"{len(found.data)} bytes{smaller}"))
+        rows.append(cells)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draw(rows, [(0, 0, side, side)] * len(rows), 1).save(out, quality=88)

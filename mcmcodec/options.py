@@ -31,7 +31,11 @@ MODES: Final = ("full", "base", "sketch", "caption")
 """What a file holds: everything; the base layer and the caption; caption and edges; the caption alone."""
 STRUCTURE_BYTES: Final = 320
 """What the edge map of a sketch takes at most, unless told otherwise."""
-EFFORTS: Final = range(1, 4)
+EFFORTS: Final = range(1, 6)
+STEPS: Final = {4: 60, 5: 240}
+"""Steps of the refinement of latents, by effort."""
+TUNES: Final = ("perceptual", "fidelity")
+"""Decoders whose pictures latents can be refined for."""
 REDUCTIONS: Final = (1, 2, 4, 8)
 SCALES: Final = (1.0, 1 / 2, 1 / 4, 1 / 8)
 
@@ -52,6 +56,8 @@ class EncodeKeywords(TypedDict, total=False):
     reduce: int
     rdoq_strength: float | None
     structure: int | Structure | None
+    tune: str | None
+    max_time: float | None
     extras: Extras | None
 
 
@@ -82,7 +88,8 @@ class EncodeOptions:
         caption: text to carry along, at most 4096 bytes of UTF-8.
         regions: phrases about boxes on the grid of 16x16 patches.
         effort: 1 rounds symbols to nearest and shows every patch, 2 quantises by rate and distortion (RDOQ), 3 also
-            weighs hiding patches.
+            weighs hiding patches, 4 and 5 also refine the latents by gradients, which takes a hundred times as long
+            and more.
         mode: one of :data:`MODES`.
         reduce: 2, 4 or 8 code the picture at a half, a quarter or an eighth of its size, for the lowest rates; decoded,
             it has its size again.
@@ -90,6 +97,8 @@ class EncodeOptions:
             nearest) to 100; None takes the model's own. Somewhat more or less moves the bytes between two qualities.
         structure: bytes that an edge map for painters may take, or a map of the picture's own; None for none, and for
             :data:`STRUCTURE_BYTES` in mode ``sketch``.
+        tune: the decoder that latents are refined for, one of :data:`TUNES`; None takes the model's default one.
+        max_time: seconds that refining the latents may take; None takes as long as it takes.
         extras: alpha, grey marker and metadata that go along; None takes those that the picture has, metadata apart.
 
     Raises:
@@ -107,6 +116,8 @@ class EncodeOptions:
     reduce: int = 1
     rdoq_strength: float | None = None
     structure: int | Structure | None = None
+    tune: str | None = None
+    max_time: float | None = None
     extras: Extras | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -125,6 +136,13 @@ class EncodeOptions:
             if not 0 <= strength <= 100:
                 raise UsageError(f"rdoq_strength {strength} is not 0 to 100", "leave it to the model")
             self._put("rdoq_strength", strength)
+        if self.tune is not None:
+            _choice("tune", self.tune, TUNES)
+        if self.max_time is not None:
+            seconds = _number("max_time", self.max_time, "60 is a minute")
+            if not seconds > 0:
+                raise UsageError(f"max_time {self.max_time} is not above 0", "60 is a minute")
+            self._put("max_time", seconds)
         if not isinstance(self.caption, str):
             raise UsageError(f"the caption is {_kind(self.caption)}, not text", "give a str")
         self._put("regions", _regions(self.regions))
@@ -172,6 +190,11 @@ class EncodeOptions:
         from .caption import Words
 
         return Words(self.caption, self.regions)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the refinement of latents; 0 for none."""
+        return STEPS.get(self.effort, 0)
 
     @property
     def weighs_masks(self) -> bool:

@@ -93,7 +93,7 @@ def test_what_shares_runs_differs_by_rounding_only(tiny_codec: Any, monkeypatch:
         (IMAGES, {"options": EACH[:2]}, "2 options for 3 pictures; give one for each, or one for all"),
         (IMAGES, {"options": [1, 2, 3]}, "options are of type int; give EncodeOptions"),
         (IMAGES, {"quality": 101}, "quality 101 is not 0 to 100"),
-        (IMAGES, {"effort": 0}, "effort 0 is not 1 to 3"),
+        (IMAGES, {"effort": 0}, "effort 0 is not 1 to 5"),
         (IMAGES, {"mask": "fog"}, "there is no mask fog; choose from rd, "),
         (RGB, {}, "ndarray is no tensor"),
     ],

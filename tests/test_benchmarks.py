@@ -304,20 +304,20 @@ def test_decoders_on_the_same_files(work):
         assert pages.decoders(pages.Results(work.results))[2].count(" | ") == 3
 
 
-def test_effort_is_against_the_highest_level(work):
-    settings = {"folder": "set", "count": 1, "qualities": (20, 60, 90), "levels": (1, 3), "decoder": "fidelity"}
-    found = measured(work, effort.measure, **settings)
-    low, high = found["levels"]
-    assert (low["effort"], high["effort"]) == (1, 3) and all(level["seconds"] > 0 for level in found["levels"])
-    assert [bpp for bpp, _ in high["points"]] == sorted(bpp for bpp, _ in high["points"])
-    points = [[0.01 * 2**i, 20.0 + i] for i in range(3)]
-    found["levels"] = [
-        low | {"points": [[1.1 * bpp, value] for bpp, value in points], "seconds": 1.0},
-        high | {"points": points, "seconds": 2.0},
+def test_effort_is_against_the_usual_level(work):
+    settings = {"folder": "set", "count": 1, "qualities": (20, 60), "quality": 60, "levels": (1, 3)}
+    found = measured(work, effort.measure, **settings, tunes=("fidelity",))
+    assert [(row["effort"], row["quality"]) for row in found["rows"]] == [(1, 60), (3, 20), (3, 60)]
+    assert all(row["seconds"] > 0 and row["psnr"] > 5 for row in found["rows"])
+    known = {"decoder": "fidelity", "lpips": None, "dists": 0.2, "seconds": 1.0}
+    found["rows"] = [
+        known | {"effort": 3, "quality": 20, "bpp": 0.01, "psnr": 20.0, "dists": 0.4},
+        known | {"effort": 3, "quality": 60, "bpp": 0.04, "psnr": 30.0},
+        known | {"effort": 5, "quality": 60, "bpp": 0.018, "psnr": 25.0, "seconds": 50.0},
     ]
     (work.results / "effort.json").write_text(json.dumps(found))
     lines = pages.effort(pages.Results(work.results))
-    assert lines[2:4] == ["| 1 | +10.0 % | 0.50 x |", "| 3 | +0.0 % | 1.00 x |"]
+    assert lines[2:4] == ["| 3 | +0.0 % | +0.0 % | 1 x |", "| 5 | -10.0 % | -55.0 % | 50 x |"]
 
 
 def test_captions_beside_compressors(work):

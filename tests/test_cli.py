@@ -105,7 +105,7 @@ def test_roi_must_fit(codec: Command, here: Path, picture: Picture) -> None:
         (["encode", "x.png", "-q", "101"], "--quality 101 is not 0 to 100; "),
         (["encode", "x.png", "--keep", "0"], "--keep 0.0 is not above 0 and up to 1; 0.5 keeps half of the patches"),
         (["encode", "x.png", "--keep", "nan"], "--keep nan is not a number; "),
-        (["encode", "x.png", "-e", "4"], "--effort 4 is not 1 to 3; "),
+        (["encode", "x.png", "-e", "6"], "--effort 6 is not 1 to 5; "),
         (["encode", "x.png", "--reduce", "3"], "Invalid value for '--reduce': '3' is not one of '1', '2', '4', '8'"),
         (["encode", "x.png", "--background", "mud"], "there is no colour mud; "),
         (["encode", "x.png", "--max-pixels", "0"], "the limit of pixels is not a whole number above zero; "),

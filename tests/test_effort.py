@@ -1,10 +1,14 @@
 """Effort levels: every level decodes, and higher ones take fewer bytes."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from models import smooth_noise
 
+from mcmcodec import options
 from mcmcodec.codec import symbols
 from mcmcodec.errors import UsageError
 
@@ -12,8 +16,13 @@ QUALITY = 60
 PICTURE = smooth_noise(112, 144, seed=5)
 
 
-@pytest.mark.parametrize("level", [1, 2, 3])
-def test_every_level_decodes(tiny_codec: Any, level: int) -> None:
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "STEPS", {4: 6, 5: 8})
+
+
+@pytest.mark.parametrize("level", [1, 2, 3, 4, 5])
+def test_every_level_decodes(tiny_codec: Any, level: int, few_steps: None) -> None:
     data = tiny_codec.encode(PICTURE, quality=QUALITY, effort=level)
     assert tiny_codec.decode(data).size == (144, 112)
 
@@ -28,9 +37,9 @@ def test_rdoq_saves_bytes(tiny_codec: Any) -> None:
     assert sizes[1] < sizes[0]
 
 
-@pytest.mark.parametrize("level", [0, 4, -1])
+@pytest.mark.parametrize("level", [0, 6, -1])
 def test_other_levels_are_refused(tiny_codec: Any, level: int) -> None:
-    with pytest.raises(UsageError, match="not 1 to 3"):
+    with pytest.raises(UsageError, match="not 1 to 5"):
         tiny_codec.encode(PICTURE, effort=level)
 
 
@@ -39,3 +48,89 @@ def test_read_only_pictures_raise_no_warning(tiny_codec: Any, recwarn: pytest.Wa
     picture.flags.writeable = False
     tiny_codec.encode(picture, quality=QUALITY, effort=2)
     assert not recwarn.list
+
+
+def cost(codec: Any, picture: np.ndarray, data: bytes, tune: str = "fidelity") -> float:
+    """Bits and squared error together, as the model's qualities trade them."""
+    from mcmcodec.encoder.refine import loss_of
+
+    loss = loss_of(codec.weights, QUALITY, tune)
+    decoded = np.asarray(codec.decode(data, decoder=tune))
+    return 8 * len(data) + loss.measure(picture, decoded) * picture[..., 0].size
+
+
+def test_refinement_lowers_rate_and_distortion(tiny_codec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "STEPS", {4: 40})
+    plain, refined = (tiny_codec.encode(PICTURE, quality=QUALITY, effort=level, tune="fidelity") for level in (3, 4))
+    assert refined != plain
+    assert cost(tiny_codec, PICTURE, refined) < 0.99 * cost(tiny_codec, PICTURE, plain)
+
+
+def test_refinement_is_kept_only_if_it_is_better(
+    tiny_codec: Any, few_steps: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mcmcodec.encoder import refine
+
+    plain = tiny_codec.encode(PICTURE, quality=QUALITY)
+    monkeypatch.setattr(refine, "LEARNING_RATE", 3.0)  # throws the latents about
+    assert tiny_codec.encode(PICTURE, quality=QUALITY, effort=4, tune="fidelity") == plain
+
+
+def test_refinement_is_the_same_every_time(tiny_codec: Any, few_steps: None) -> None:
+    first, second = (tiny_codec.encode(PICTURE, quality=QUALITY, effort=4) for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 200), (40, 24)])
+@pytest.mark.parametrize("choice", [{"keep": 0.4}, {"mode": "base"}, {"reduce": 2}], ids=str)
+def test_every_size_and_mask_can_be_refined(
+    tiny_codec: Any, few_steps: None, height: int, width: int, choice: dict[str, Any]
+) -> None:
+    data = tiny_codec.encode(smooth_noise(height, width), quality=QUALITY, effort=4, **choice)
+    assert tiny_codec.decode(data).size == (width, height)
+
+
+def test_a_picture_of_several_tiles(tiny_codec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mcmcodec.encoder import refine
+
+    monkeypatch.setattr(options, "STEPS", {5: 40})
+    monkeypatch.setattr(refine, "INTERIOR", 8)
+    monkeypatch.setattr(refine.tiling, "HALO", 0)
+    picture = smooth_noise(136, 264)
+    data = tiny_codec.encode(picture, quality=QUALITY, effort=5, tune="fidelity")
+    plain = tiny_codec.encode(picture, quality=QUALITY)
+    assert data != plain and cost(tiny_codec, picture, data) < cost(tiny_codec, picture, plain)
+
+
+def test_time_ends_the_refinement(
+    tiny_codec: Any, count_steps: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(options, "STEPS", {4: 10**9})
+    data = tiny_codec.encode(PICTURE, quality=QUALITY, effort=4, max_time=0.3)
+    assert tiny_codec.decode(data).size == (144, 112) and 1 <= count_steps() < 10**6
+
+
+@pytest.fixture
+def count_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    import torch
+
+    steps = []
+
+    class Counting(torch.optim.Adam):
+        def step(self, closure: Any = None) -> Any:
+            steps.append(1)
+            return super().step(closure)
+
+    monkeypatch.setattr(torch.optim, "Adam", Counting)
+    return lambda: len(steps)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, math.nan, "1"])
+def test_wrong_times_are_refused(seconds: Any) -> None:
+    with pytest.raises(UsageError, match="max_time"):
+        options.EncodeOptions(max_time=seconds)
+
+
+def test_other_decoders_cannot_be_tuned_for() -> None:
+    with pytest.raises(UsageError, match="there is no tune light"):
+        options.EncodeOptions(tune="light")

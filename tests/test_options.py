@@ -34,7 +34,7 @@ def test_wrong_qualities(value: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["effort", "reduce"])
-@pytest.mark.parametrize("value", [*WRONG, 0, 5, 2.0], ids=repr)
+@pytest.mark.parametrize("value", [*WRONG, 0, 6, 2.0], ids=repr)
 def test_wrong_whole_numbers(name: str, value: Any) -> None:
     assert name in refused(lambda: EncodeOptions(**{name: value}))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..errors import McmError, UsageError
-from ..options import EFFORTS, MASKS, MODES, REDUCTIONS, STRUCTURE_BYTES, EncodeOptions
+from ..options import EFFORTS, MASKS, MODES, REDUCTIONS, STRUCTURE_BYTES, TUNES, EncodeOptions
 from . import cluster, links, shared_options
 from .batch import JobRunner, run
 from .encode_jobs import (
@@ -130,7 +130,7 @@ class _RegionMap(click.Path):
 @click.command(cls=_SectionedCommand, short_help="Turn pictures into .mcm files.")
 @shared_options.inputs
 @shared_options.output("beside input")
-@click.option("--full-name", is_flag=True, help="Keep extensions, as in photo.jpg.mcm.")
+@click.option("--full-name", is_flag=True, help="Keep the extension: photo.jpg.mcm.")
 @click.option("-q", "--quality", metavar="0..100", help=f"0 smallest, 100 best.  [default: {EncodeOptions.quality}]")
 @click.option("-b", "--bpp", metavar="BPP", type=float, help="Aim at these bits per pixel, within 1 %.")
 @click.option("--max-bytes", metavar="SIZE", type=_size, help="The best that fits into 800, 12kB, ...")
@@ -138,11 +138,14 @@ class _RegionMap(click.Path):
 @click.option("--armor", is_flag=True, help="Write printable text; codec decode reads it.")
 @click.option("--target", "metric", metavar="METRIC=X", type=_metric, help="psnr=26, msssim=0.9 or lpips=0.2.")
 @click.option("--total-bytes", metavar="SIZE", type=_size, help="One budget for all pictures together.")
-@click.option("--max-time", metavar="TIME", type=_seconds, help="Time for it; sets the effort, too: 5min.")
+@click.option("--max-time", metavar="TIME", type=_seconds, help="Time for that, or to refine: 90s, 5min.")
 @click.option("--reduce", type=click.Choice([*map(str, REDUCTIONS)]), help="Code at 1/N of the size.  [default: auto]")
 @click.option(
     "-e", "--effort", metavar=f"{EFFORTS[0]}..{EFFORTS[-1]}", type=int,
     help=f"{EFFORTS[0]} fastest, {EFFORTS[-1]} smallest.  [default: {EncodeOptions.effort}]",
+)
+@click.option(
+    "--tune", metavar="DECODER", type=click.Choice(TUNES), help=f"Refine for {' or '.join(TUNES)}: -e 4, 5."
 )
 @click.option("--keep", metavar="SHARE", type=float, help="Share of patches to show, above 0 up to 1.")
 @click.option(
@@ -255,11 +258,15 @@ def _encode_options(given: dict[str, Any]) -> EncodeOptions:
     Raises:
         UsageError: a value is out of range, or two contradict each other.
     """
+    seconds, effort = None if given["total_bytes"] else given["max_time"], given["effort"]
+    if effort is None:
+        # time that is not for a budget is for refining
+        effort = EFFORTS[-1] if seconds else EncodeOptions.effort
     with shared_options.naming_options():
         options = EncodeOptions(
             quality=_quality(given["quality"], given["model"]), keep=given["keep"], mask=given["mask"],
-            regions=given["regions"], effort=EncodeOptions.effort if given["effort"] is None else given["effort"],
-            mode=given["mode"], structure=given["structure"], reduce=int(given["reduce"] or EncodeOptions.reduce),
+            regions=given["regions"], effort=effort, mode=given["mode"], structure=given["structure"],
+            tune=given["tune"], max_time=seconds, reduce=int(given["reduce"] or EncodeOptions.reduce),
         )  # fmt: skip
         options.check_together(roi=given["roi"] is not None)
     return options
@@ -308,8 +315,10 @@ def _rate_target(given: dict[str, Any], options: EncodeOptions) -> RateTarget:
         raise UsageError(f"{names[0]} and {names[1]} both set the rate", "give one of them")
     if names and not options.keeps_picture:
         raise UsageError(f"--mode {options.mode} keeps no picture, so {names[0]} says nothing", "leave one out")
-    if given["max_time"] is not None and given["total_bytes"] is None:
-        raise UsageError("--max-time limits the search of --total-bytes", "give both, or neither")
+    if options.max_time is not None and not options.steps:
+        raise UsageError(f"--max-time limits the refining of -e 4 and 5, not -e {options.effort}", "leave one out")
+    if options.tune is not None and not options.steps:
+        raise UsageError("--tune says what -e 4 and 5 refine for", "give one of them, or leave it out")
     if given["bpp"] is not None and not 0 < given["bpp"] <= 24:
         raise UsageError(f"-b {given['bpp']:g} is not above 0 and up to 24", "0.03 is a usual rate")
     reductions = None if given["reduce"] is None else (options.reduce,)

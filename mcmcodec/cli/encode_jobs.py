@@ -1,7 +1,7 @@
 """The work of ``codec encode``: reads pictures and encodes each to its own target, or all to one budget."""
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -172,15 +172,22 @@ class PictureEncoder:
 
     def encode(self, job: Job, picture: LoadedPicture) -> Result:
         """Encode a picture to its own target; errors as :func:`mcmcodec.encoder.rate_control.fit`."""
+        from ..encoder.best_within import best_within
         from ..encoder.rate_control import fit
 
-        target = self._settings.target
-        found = fit(self._codec, picture.source, target.goal, picture.options, reductions=target.reductions)
-        height, width = picture.source.rgb.shape[:2]
+        target, source = self._settings.target, picture.source
+        choices: Mapping[str, object] = {}
+        if target.goal.kind == "bytes":
+            best = best_within(
+                self._codec, source, int(target.goal.value), picture.options, reductions=target.reductions
+            )
+            found, choices = best.found, best.choices
+        else:
+            found = fit(self._codec, source, target.goal, picture.options, reductions=target.reductions)
+        height, width = source.rgb.shape[:2]
         details = {"quality": found.quality, "encodes": found.encodes}
-        if found.reduce > 1:
-            details["reduce"] = found.reduce
-        return Result(found.data, picture.size, width, height, details, picture.source.lost)
+        reduced = {"reduce": found.reduce} if found.reduce > 1 else {}
+        return Result(found.data, picture.size, width, height, {**details, **reduced, **choices}, source.lost)
 
     def encode_to_budget(
         self, jobs: Sequence[Job], show: Callable[[str], None]

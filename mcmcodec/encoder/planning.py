@@ -5,6 +5,7 @@ The decoder needs nothing of this file: it is told the outcome.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 
 from ..entropy.fixed_point import ACT_BITS
 from ..entropy.integer_networks import Reals
-from ..entropy.latent_coder import code_latents
+from ..entropy.latent_coder import Decoded, code_latents
 from ..entropy.rangecoder import RangeEncoder
+from ..errors import ModelError
+from ..image import tiling
 from ..image.tiling import PATCH
 from ..model.config import error_per_bit
 from . import da_mask
@@ -42,12 +45,14 @@ class Plan:
     Attributes:
         visible: visible patches (h, w).
         symbols: the quantiser with all that it chose.
+        decoded: what a decoder will know.
         hidden_loss: what hiding the other patches loses, in bits.
         distortion_weight: bits that a unit of squared error costs, per channel (channels,), in the gained domain.
     """
 
     visible: Mask
     symbols: RdoqQuantizer
+    decoded: Decoded
     distortion_weight: NDArray[np.float64]
     hidden_loss: float = 0.0
 
@@ -56,12 +61,16 @@ class Plan:
         """Share of visible patches as the header states it, 0..255."""
         return keep_of(self.visible)
 
-    def cost(self, mask_lambda: float) -> float:
-        """The Lagrangian cost in bits: ``mask_lambda`` times those coded, and those that their error is worth."""
+    def bits(self) -> int:
+        """Bits that the symbols take."""
         encoder = RangeEncoder()
         self.symbols.encode(encoder)
+        return 8 * len(encoder.finish())
+
+    def cost(self, mask_lambda: float) -> float:
+        """The Lagrangian cost in bits: ``mask_lambda`` times those coded, and those that their error is worth."""
         error = float(weighted(self.symbols.error, self.distortion_weight).sum())
-        return mask_lambda * 8 * len(encoder.finish()) + self.hidden_loss + error
+        return mask_lambda * self.bits() + self.hidden_loss + error
 
 
 def keep_of(visible: Mask) -> int:
@@ -90,7 +99,7 @@ def plan_picture(
     transforms: Transforms, padded: NDArray[np.uint8], visible: Mask, analysis: Analysis, options: EncodeOptions,
     roi: NDArray[np.float64] | None = None,
 ) -> Plan:  # fmt: skip
-    """Choose symbols, and with the mask ``rd`` the patches to hide: they are analysed again without the hidden ones.
+    """Choose symbols, and the patches to hide; refine the latents where the effort is high.
 
     Args:
         transforms: the model.
@@ -99,7 +108,20 @@ def plan_picture(
         analysis: what came of it.
         options: of the encoder.
         roi: weight of each patch (h, w), from 0 to 1.
+
+    Raises:
+        ModelError: the latents cannot be refined, because torch is not installed.
+        UsageError: likewise LPIPS, which judges the decoder ``perceptual``.
     """
+    plan = _choose_patches(transforms, padded, visible, analysis, options, roi)
+    return _refined(transforms, padded, plan, options) if options.steps else plan
+
+
+def _choose_patches(
+    transforms: Transforms, padded: NDArray[np.uint8], visible: Mask, analysis: Analysis, options: EncodeOptions,
+    roi: NDArray[np.float64] | None = None,
+) -> Plan:  # fmt: skip
+    """Choose symbols, and with the mask ``rd`` the patches to hide: they are analysed again without the hidden ones."""
     whole = _quantize(transforms, visible, analysis, options)
     if not options.weighs_masks:
         return whole
@@ -137,7 +159,30 @@ def _quantize(
     if wanted is not None:
         missed = wanted[~visible, base:] - decoded.v_hat[~visible, base:] / (1 << ACT_BITS)
         lost = float((np.square(missed) @ (1 / error[base:])).sum())
-    return Plan(visible, symbols, 1 / error, lost)
+    return Plan(visible, symbols, decoded, 1 / error, lost)
+
+
+def _refined(transforms: Transforms, padded: NDArray[np.uint8], plan: Plan, options: EncodeOptions) -> Plan:
+    """The plan with better latents; itself where they are no better."""
+    try:
+        from .refine import Refiner, loss_of
+    except ImportError:
+        raise ModelError("efforts above 3 need torch", "pip install torch, or give --effort 3") from None
+    weights, quality = transforms.weights, options.quality
+    loss = loss_of(weights, quality, options.tune)
+    refiner = Refiner(weights, loss, str(transforms.device))
+    start = plan.symbols.v, plan.symbols.c, plan.symbols.z
+    gains = transforms.gains(quality), transforms.coarse_gains(quality)
+    seconds = math.inf if options.max_time is None else options.max_time
+    found = refiner.refine(padded, plan.visible, start, *gains, quality, options.steps, seconds)
+    refined = _quantize(transforms, plan.visible, found, options)
+    view = tiling.View.of((padded.shape[0], padded.shape[1]))
+
+    def cost(one: Plan) -> float:
+        picture = transforms.synthesise(one.decoded, quality, loss.decoder, view)
+        return float(one.bits() + loss.measure(padded, picture) * padded[..., 0].size)
+
+    return refined if cost(refined) < cost(plan) else plan
 
 
 def weighted(error: Reals, weight: NDArray[np.float64]) -> NDArray[np.float64]:

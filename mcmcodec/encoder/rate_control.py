@@ -42,6 +42,8 @@ CLOSE = 0.01
 """Bits per pixel are met where the bytes are within this share of those wanted, or nearer than half a byte."""
 TRIES = 5
 """Encodes to spend between two rungs."""
+USUAL = 5
+"""Files that a search encodes, about: they share the time for refining latents."""
 STRONGEST = 20
 """RDOQ is strengthened up to so many times."""
 DEFAULTS = EncodeOptions()
@@ -95,9 +97,9 @@ def fit(
         UsageError: LPIPS is wanted and its weights are not installed.
     """
     height, width = source.rgb.shape[:2]
-    if reductions is None:
-        smaller = goal.kind in ("bytes", "bpp") and not options.regions and options.keeps_picture
-        reductions = [n for n in REDUCTIONS if n == 1 or (smaller and min(height, width) >= PATCH * n)]
+    reductions = sizes_to_try(source, goal, options, reductions)
+    if options.max_time is not None and goal.kind != "quality":
+        options = replace(options, max_time=options.max_time / USUAL)
     most = {"bytes": goal.value, "bpp": NEAR * goal.value * height * width / 8}.get(goal.kind, math.inf)
     encodes = 0
     for reduce in reductions:
@@ -109,6 +111,14 @@ def fit(
         size = f" at 1/{reduce} of the size" if reduce > 1 else ""
         raise InputError(f"quality 0{size} takes {len(found.data)} bytes, more than {most:.0f}", "allow more")
     return replace(found, encodes=encodes, reduce=reduce)
+
+
+def sizes_to_try(source: Source, goal: Goal, options: EncodeOptions, reductions: Sequence[int] | None) -> Sequence[int]:
+    """The reductions that may be coded at: those given, or those that suit picture, goal and options."""
+    if reductions is not None:
+        return reductions
+    smaller = goal.kind in ("bytes", "bpp") and not options.regions and options.keeps_picture
+    return [n for n in REDUCTIONS if n == 1 or (smaller and min(source.rgb.shape[:2]) >= PATCH * n)]
 
 
 def _fit(codec: Codec, source: Source, goal: Goal, decoder: str | None, options: EncodeOptions) -> Found:

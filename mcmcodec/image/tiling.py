@@ -95,7 +95,9 @@ class View(NamedTuple):
         return (to[0], to[1]), (of[0], of[1])
 
 
-def tiles(rows: int, cols: int, part: tuple[slice, slice] | None = None, halo: int | None = None) -> Iterator[Tile]:
+def tiles(
+    rows: int, cols: int, part: tuple[slice, slice] | None = None, halo: int | None = None, interior: int = INTERIOR
+) -> Iterator[Tile]:
     """Cover a grid of patches; a grid that fits into one tile with its halo is one tile.
 
     Args:
@@ -104,11 +106,12 @@ def tiles(rows: int, cols: int, part: tuple[slice, slice] | None = None, halo: i
         part: rows and columns of the patches that are wanted, if not all: nothing else is covered, but for what
             completes their attention windows.
         halo: patches of context on each side; as much as the networks need if None.
+        interior: side of a tile's own part in patches, a multiple of ``ALIGN``.
     """
     halo = HALO if halo is None else halo
     wanted = part or (slice(0, rows), slice(0, cols))
-    for row, row_end in _spans(rows, wanted[0]):
-        for col, col_end in _spans(cols, wanted[1]):
+    for row, row_end in _spans(rows, wanted[0], interior):
+        for col, col_end in _spans(cols, wanted[1], interior):
             top, left = max(0, row - halo), max(0, col - halo)
             yield Tile(
                 (slice(top, min(rows, row_end + halo)), slice(left, min(cols, col_end + halo))),
@@ -117,8 +120,8 @@ def tiles(rows: int, cols: int, part: tuple[slice, slice] | None = None, halo: i
             )
 
 
-def _spans(length: int, wanted: slice) -> list[tuple[int, int]]:
-    step = length if length <= INTERIOR + 2 * HALO else INTERIOR
+def _spans(length: int, wanted: slice, interior: int = INTERIOR) -> list[tuple[int, int]]:
+    step = length if length <= interior + 2 * HALO else interior
     low, high = wanted.start // ALIGN * ALIGN, min(length, -(-wanted.stop // ALIGN) * ALIGN)
     spans = ((max(low, start), min(high, start + step)) for start in range(0, length, step))
     return [(start, end) for start, end in spans if start < end]

@@ -13,7 +13,7 @@ patch has the means that the networks predict: it is a patch all of whose symbol
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,8 @@ HIGH = ACT_MAX * UNIT
 IN_HIGH = INPUT_MAX * UNIT
 REAL_HIGH, REAL_IN_HIGH = ACT_MAX / (1 << REAL_BITS), INPUT_MAX / (1 << REAL_BITS)
 BIAS_BITS = ACT_BITS + WEIGHT_BITS
+Quantizer = Callable[[Tensor, Tensor, Tensor, "Tensor | None"], tuple[Tensor, Tensor, Tensor]]
+"""What :func:`code` is: values, means, table indices and, if any, lambda of RDOQ; to dequantised values and bits."""
 ON_WEIGHT_GRID = (".context", ".current", "weight1", "weight2", "weight3", "offset_weight", "expect_weight")
 """Ends of the names of parameters that are weights; the others are biases."""
 
@@ -142,9 +144,12 @@ class Coded:
 class EntropyNets(nn.Module):
     """Hyper-decoder, one context network per coarse slice, mask network, one context network per fine slice."""
 
+    quantize: Quantizer
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.quantize = code  # refinement puts another one in its place
         f, c, e = config.features, config.coarse, config.expected
         cells = HYPER * HYPER
         self.hyper_loc = nn.Parameter(torch.zeros(KNOTS, config.hyper))
@@ -179,7 +184,7 @@ class EntropyNets(nn.Module):
         """Quantise z (B, zh, zw, hyper): psi (B, h, w, features), psi of the coarse cells, bits and loss bits (B,)."""
         loc = snap(weights @ self.hyper_loc, ACT_BITS)[:, None, None, :]
         index = (weights @ self.hyper_index * 16)[:, None, None, :].expand_as(z)
-        z_hat, hard, soft = code(z, loc.expand_as(z), index)
+        z_hat, hard, soft = self.quantize(z, loc.expand_as(z), index, None)
         u = F.conv2d(z_hat.permute(0, 3, 1, 2).clamp(-IN_HIGH, IN_HIGH), weight(self.hyper_weight1), padding=1)
         u = settle(u.permute(0, 2, 3, 1) + (weights @ self.hyper_bias1)[:, None, None, :], 0, HIGH)
         fine = settle(F.linear(u, weight(self.hyper_weight2), self.hyper_bias2), -HIGH, HIGH)
@@ -313,7 +318,7 @@ class EntropyNets(nn.Module):
                 mu = mu + given[0][:, i::2, j::2]
             place = visible[:, i::2, j::2]
             mu = mu.clamp(-IN_HIGH, IN_HIGH)
-            v_hat, hard, soft = code(target[:, i::2, j::2], mu, index, rdoq_lambda)
+            v_hat, hard, soft = self.quantize(target[:, i::2, j::2], mu, index, rdoq_lambda)
             bits = bits + total(hard * place)
             loss = loss + total(soft * place)
             v_hat = torch.where(place > 0, v_hat, mu)
