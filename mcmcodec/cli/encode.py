@@ -173,7 +173,7 @@ class _RegionMap(click.Path):
               help="Caption of a box, in patches; may be repeated.")
 @click.option("--model", metavar="NAME", help="Which weights to use: see codec models.")
 @shared_options.device
-@click.option("--engine", type=click.Choice(("local", "ray")), default="local", help="local, or ray: many processes.")
+@click.option("--engine", type=click.Choice(("local", "ray")), default="local", hidden=True)
 @shared_options.max_pixels
 @shared_options.preserve
 @shared_options.files_and_messages

@@ -74,8 +74,8 @@ class Loss:
 
         LPIPS looks at every fourth pixel first. Steps look from different offsets, so that no pattern pleases one only.
         """
-        fits = LPIPS.accepts(original.shape[2] - REACH, original.shape[3] - REACH)
-        network = self.network if fits else None
+        height, width = (side - REACH for side in original.shape[2:])
+        network = self.network if self.network is not None and self.network.accepts(height, width) else None
 
         @cache
         def features(y: int, x: int) -> list[Tensor]:
