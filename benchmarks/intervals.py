@@ -68,20 +68,23 @@ class Bootstrap:
     def at(self, curve: Curve, metric: str, rates: Sequence[float]) -> Array:
         """(draws, rates): what :meth:`Curve.at` would say of each draw; NaN out of its range.
 
-        A curve with parts is NaN in a draw where one of the parts that reach the rate does not: another one in its
-        place would say something of the settings, not of the pictures.
+        A curve with parts is NaN in a draw where the part that is best of all pictures does not reach the rate: another
+        one in its place would say something of the settings, not of the pictures.
         """
         if curve.parts:
-            reach = np.array([[part.at(metric, rate) is not None for rate in rates] for part in curve.parts])
-            return _best(metric, [self.at(part, metric, rates) for part in curve.parts], reach[:, None])
+            parts = np.stack([self.at(part, metric, rates) for part in curve.parts])
+            means = np.array([[_nan(part.at(metric, rate)) for rate in rates] for part in curve.parts])
+            known = np.isfinite(means)
+            leader = np.where(known, METRICS[metric].score(means), -np.inf).argmax(0)
+            lost = np.isnan(np.take_along_axis(parts, leader[None, None], 0)[0]) | ~known.any(0)
+            return np.where(lost, np.nan, _best(metric, np.where(known[:, None], parts, np.nan)))
         drawn = [one @ self.weights.T for one in self.pictures(curve.name, metric)]
         return _interpolated(*drawn, rates)
 
     def each(self, curve: Curve, metric: str, rates: Sequence[float]) -> Array:
         """(pictures, rates): the same of every picture by itself."""
         if curve.parts:
-            found = [self.each(part, metric, rates) for part in curve.parts]
-            return _best(metric, found, np.isfinite(found))
+            return _best(metric, np.stack([self.each(part, metric, rates) for part in curve.parts]))
         return _interpolated(*self.pictures(curve.name, metric), rates)
 
     def bd_rate(self, curve: Curve, metric: str, anchor: Curve) -> Array:
@@ -110,12 +113,15 @@ def interval(draws: Array) -> Interval | None:
     return float(low), float(high)
 
 
-def _best(metric: str, parts: Sequence[Array], reach: NDArray[np.bool_]) -> Array:
-    """The best of the parts that reach so far, entry by entry; NaN where none does, or where one of these is NaN."""
-    stack = np.stack(parts)
-    scores: Array = np.where(reach, METRICS[metric].score(stack), -np.inf)
-    found: Array = np.take_along_axis(stack, scores.argmax(0)[None], 0)[0]
-    return np.where(reach.any(0), found, np.nan)
+def _nan(value: float | None) -> float:
+    return np.nan if value is None else value
+
+
+def _best(metric: str, parts: Array) -> Array:
+    """The best of the parts (parts, ...), entry by entry; NaN where all are."""
+    scores: Array = np.where(np.isnan(parts), -np.inf, METRICS[metric].score(parts))
+    found: Array = np.take_along_axis(parts, scores.argmax(0)[None], 0)[0]
+    return found
 
 
 def _interpolated(rates: Array, values: Array, wanted: Sequence[float]) -> Array:
