@@ -183,8 +183,7 @@ def encode(
     """Turn pictures into .mcm files; of a folder, all pictures in it.
 
     \b
-    Examples:
-      codec encode -q 20 photo.png -o small.mcm
+    Examples: codec encode -q 20 photo.png -o small.mcm
     """
     from ..image.io import readable_extensions
 
