@@ -28,8 +28,8 @@ MARGIN = 0.3
 """Decibels by which a smaller size has to be better."""
 SMALLER_BELOW = 0.03
 """Bits per pixel from which on no smaller size is tried where the whole one fits."""
-STRENGTHS = (4.0, 12.0)
-"""How much stronger RDOQ is, to bring the next quality and the one after it below the limit."""
+STRENGTHS, TRIES = (4.0, 12.0), 4
+"""How much stronger RDOQ is, to bring the next qualities below the limit; and how many of them are tried with each."""
 REFINED_FILES = 3
 """Files that are refined at most; they share the time."""
 
@@ -117,16 +117,18 @@ class _Search:
         return best
 
     def _stronger(self, best: Best) -> Best:
-        """A higher quality with stronger RDOQ, where that fits and is better."""
+        """Higher qualities with stronger RDOQ, where that fits and is better."""
         if self.options.effort == 1 or self.options.rdoq_strength is not None:
             return best
-        weak = float(self.codec.weights.card["tuning"]["rdoq_strength"])
-        first = best.options.quality + 1
-        for quality, times in zip(range(first, min(first + len(STRENGTHS), TOP + 1)), STRENGTHS, strict=False):
-            one = self._encode(best, replace(best.options, quality=quality, rdoq_strength=times * weak))
-            if one is None or not weak:
-                break
-            best = max(best, one, key=lambda each: each.score)
+        weak, quality = float(self.codec.weights.card["tuning"]["rdoq_strength"]), best.options.quality + 1
+        for strength in (times * weak for times in STRENGTHS if weak):
+            for _ in range(TRIES):
+                if quality > TOP:
+                    break
+                one = self._encode(best, replace(best.options, quality=quality, rdoq_strength=strength))
+                if one is None:
+                    break
+                best, quality = max(best, one, key=lambda each: each.score), quality + 1
         return best
 
     def _refined(self, best: Best) -> Best:
