@@ -132,14 +132,28 @@ class _Search:
         return best
 
     def _refined(self, best: Best) -> Best:
-        """Refined latents, which take fewer bytes: at a quality or two above, where that fits."""
-        seconds = self.options.max_time
-        for quality in range(min(best.options.quality + REFINED_FILES - 1, TOP), best.options.quality - 1, -1):
-            share = None if seconds is None else seconds / REFINED_FILES
-            options = replace(best.options, quality=quality, effort=self.options.effort, max_time=share)
-            if (one := self._encode(best, options)) is not None:
-                return one
-        return best
+        """Refined latents, which may take fewer bytes or more: at the highest quality that fits, if that is better."""
+        seconds, quality, step, kept = self.options.max_time, best.options.quality, 0, best
+        share = None if seconds is None else seconds / REFINED_FILES
+        for _ in range(REFINED_FILES):
+            one = self._encode(best, replace(best.options, quality=quality, effort=self.options.effort, max_time=share))
+            if one is not None and self._loss(one.found.data, best) < self._loss(kept.found.data, best):
+                kept = one
+            if step and (step > 0) != (one is not None):
+                break
+            step = -2 if one is None else 1
+            quality += step
+            if not 0 <= quality <= TOP:
+                break
+        return kept
+
+    def _loss(self, data: bytes, best: Best) -> float:
+        """What a file loses by the measure that latents are refined for."""
+        from .refine import loss_of  # needs torch, without which no file was refined before this
+
+        loss = loss_of(self.codec.weights, best.options.quality, self.options.tune)
+        decoded = np.asarray(self.codec.decode(data, decoder=loss.decoder).convert("RGB"))
+        return float(loss.measure(self.source.rgb, decoded))
 
     def _encode(self, best: Best, options: EncodeOptions) -> Best | None:
         """A file with other options; None where it is too large."""
