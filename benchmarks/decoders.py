@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from torch.utils.flop_counter import FlopCounterMode
 
 from mcmcodec.image.io import open_image, to_rgb
 from mcmcodec.metrics.judge import Judge, Reference
+from mcmcodec.model.synthesis import Synthesis
+from mcmcodec.training.light import operations
 
 from .work import Work
 
@@ -79,10 +80,9 @@ def cost(work: Work, picture: np.ndarray, turns: int) -> dict[str, dict[str, flo
     found: dict[str, dict[str, float]] = {}
     seconds: dict[str, list[float]] = {name: [] for name in codec.weights.decoders}
     for name in seconds:
-        # the first decode sets kernels and memory up; it is not timed
-        with FlopCounterMode(display=False) as counter:
-            codec.decode(data, decoder=name)
-        found[name] = {"operations": round(counter.get_total_flops() / 2 / (TIMED[0] * TIMED[1]))}
+        codec.decode(data, decoder=name)  # opens the networks; it is not timed
+        decoder = Synthesis(codec.weights.decoder_config(name))
+        found[name] = {"operations": round(operations(decoder, codec.weights.config))}
     for _ in range(turns):
         for name, times in seconds.items():
             begin = time.perf_counter()

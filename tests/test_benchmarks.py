@@ -276,14 +276,16 @@ def test_modes_are_measured_on_described_pictures(work):
     table.write_text("name,kind,caption\np1.png,label,nothing\np1.png,human,A red house.\np1.png,human,Other words.\n")
     settings = {"folder": "set", "captions": "pairs.csv", "count": 2, "qualities": (60,), "decoders": ("fidelity",)}
     content = measured(work, modes.measure, **settings, metrics=("psnr",))
-    words, base, full = content["points"]
-    assert [content["curves"][one["curve"]]["mode"] for one in (words, base, full)] == ["caption", "base", "full"]
+    words, sketch, base, full = content["points"]
+    found = [content["curves"][one["curve"]]["mode"] for one in content["points"]]
+    assert found == ["caption", "sketch", "base", "full"]
     assert words["bytes"] < base["bytes"] < full["bytes"] and words["psnr"] is None and base["psnr"] < full["psnr"]
+    assert words["bytes"] < sketch["bytes"]
     assert content["images"] == 1
     (work.results / "modes.json").write_text(json.dumps(content))
     lines = pages.modes(pages.Results(work.results))
     assert lines[0].endswith("consistency: PSNR |") and lines[2].startswith("| caption only | – | – |")
-    assert lines[4].startswith("| full | `fidelity` | 60 |")
+    assert lines[5].startswith("| full | `fidelity` | 60 |")
     table.write_text("name,kind,caption\n")
     with pytest.raises(click.ClickException, match="no caption"):
         measured(work, modes.measure, **settings, metrics=("psnr",))

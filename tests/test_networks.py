@@ -189,7 +189,7 @@ def test_both_forms_predict_the_same(
         return original(v, mu, index, worth)
 
     original = entropy_nets.code
-    monkeypatch.setattr(entropy_nets, "code", code)
+    monkeypatch.setattr(nets, "quantize", code)
     case = Case(quality, 0.55, EVEN)
     case.trained(nets)
     listener = case.quantizer(model, Listener)

@@ -206,7 +206,7 @@ def test_unknown_blocks_are_refused(measured):
 def test_committed_pages_say_what_the_results_say():
     results = pages.Results(RESULTS)
     found = pages.pages(results)
-    assert {path.name for path in found} == {"README.md", "results.md", f"{results.model['name']}.md"}
+    assert {path.name for path in found} == {"README.md", "results.md", "messages.md", f"{results.model['name']}.md"}
     for path in found:
         text = path.read_text(encoding="utf-8")
         assert pages.BLOCK.search(text) and pages.rendered(text, results) == text, path

@@ -96,7 +96,7 @@ class View(NamedTuple):
 
 
 def tiles(
-    rows: int, cols: int, part: tuple[slice, slice] | None = None, halo: int | None = None, interior: int = INTERIOR
+    rows: int, cols: int, part: tuple[slice, slice] | None = None, halo: int | None = None, interior: int | None = None
 ) -> Iterator[Tile]:
     """Cover a grid of patches; a grid that fits into one tile with its halo is one tile.
 
@@ -106,7 +106,7 @@ def tiles(
         part: rows and columns of the patches that are wanted, if not all: nothing else is covered, but for what
             completes their attention windows.
         halo: patches of context on each side; as much as the networks need if None.
-        interior: side of a tile's own part in patches, a multiple of ``ALIGN``.
+        interior: side of a tile's own part in patches, a multiple of ``ALIGN``; ``INTERIOR`` if None.
     """
     halo = HALO if halo is None else halo
     wanted = part or (slice(0, rows), slice(0, cols))
@@ -120,7 +120,8 @@ def tiles(
             )
 
 
-def _spans(length: int, wanted: slice, interior: int = INTERIOR) -> list[tuple[int, int]]:
+def _spans(length: int, wanted: slice, interior: int | None = None) -> list[tuple[int, int]]:
+    interior = INTERIOR if interior is None else interior
     step = length if length <= interior + 2 * HALO else interior
     low, high = wanted.start // ALIGN * ALIGN, min(length, -(-wanted.stop // ALIGN) * ALIGN)
     spans = ((max(low, start), min(high, start + step)) for start in range(0, length, step))
