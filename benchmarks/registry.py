@@ -154,8 +154,8 @@ BENCHMARKS = (
         modes.measure,
     ),
     Benchmark(
-        "recognition", "Does a classifier see the same in decoded pictures?", 8, ("val",),
-        {"folder": "val", "count": 50, "qualities": (10, 30, 50), "decoders": ("perceptual", "fidelity"),
+        "recognition", "Does a classifier see the same in decoded pictures?", 5, ("val",),
+        {"folder": "val", "count": 24, "qualities": (10, 30, 50), "decoders": ("perceptual", "fidelity"),
          "names": ("AVIF", "WebP", "VVC"), "rates": (0.05, 0.15)},
         recognition.measure,
     ),
