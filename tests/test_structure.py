@@ -140,6 +140,8 @@ def test_pictures_carry_them(tiny_codec: Codec) -> None:
         ({"structure": 3}, "structure 3 is not 16 to"),
         ({"structure": "auto"}, "structure 'auto' is not a whole number"),
         ({"structure": Structure(2, np.zeros((4, 4), np.uint8))}, "is no map of 384 x 256"),
+        ({"structure": Structure(-1, np.zeros((512, 768), np.uint8))}, "a structure's scale is -1; give 0 to 5"),
+        ({"structure": Structure(3, np.full((32, 48), 255, np.uint8))}, "a structure has other values than 0 and 1"),
         ({"structure": 100, "mode": "caption", "caption": "a"}, "mode caption keeps no structure"),
         ({"mode": "sketch", "reduce": 2}, "mode sketch keeps no picture to reduce"),
         ({"mode": "sketch", "keep": 0.5}, "mode sketch shows no patch"),
