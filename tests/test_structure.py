@@ -195,6 +195,9 @@ def test_commands(tiny: Path, run_codec: Command, here: Path, picture: Callable[
     done = run_codec("decode", "s.mcm", "--scale", "1/2")
     assert done.code == 0 and "the edges are drawn" in done.err
     assert Image.open("s.png").size == (192, 128)
+    assert run_codec("encode", "--mode", "caption", "--caption", "a house", "house.png", "-o", "w.mcm").code == 0
+    for arguments in ([], ["--pixels"]):
+        assert run_codec("verify", *arguments, "house.mcm", "s.mcm", "w.mcm").code == 0
     assert run_codec("caption", "s.mcm", "--set", "a red house").code == 0
     assert info(Path("s.mcm").read_bytes()).mode == "sketch"
 
@@ -213,3 +216,10 @@ def test_commands_refuse(
 ) -> None:
     done = run_codec("encode", picture("p.png"), *arguments)
     assert done.code == 2 and error in done.err
+
+
+def test_verify_looks_at_the_edges(tiny: Path, run_codec: Command, here: Path) -> None:
+    name = "structure-noise-at-end.mcm"
+    Path(name).write_bytes((Path(__file__).parents[1] / "formats/vectors/invalid" / name).read_bytes())
+    done = run_codec("verify", name)
+    assert done.code == 1 and "the edge map is damaged" in done.err
