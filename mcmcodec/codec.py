@@ -86,6 +86,7 @@ class Codec:
 
         Raises:
             InputError: the picture is unreadable or too large; or mode ``caption`` has no caption.
+            ModelError: the effort refines latents, and torch is not installed.
             UsageError: an option has another type or is out of range, two contradict each other, or there is no such
                 device.
         """

@@ -33,7 +33,7 @@ def test_verify_keeps_going(codec: Command, here: Path) -> None:
         Path(f"{name}.mcm").parent.mkdir(exist_ok=True)
         Path(f"{name}.mcm").write_bytes(data)
     done = codec("verify", "-r", ".", "none.mcm", "--json")
-    wrong = "checksum does not match; get a whole copy of the file"
+    wrong = "not an .mcm file; give a file that codec encode wrote"
     missing = "no such file or directory; check the name"
     assert done.code == 1
     assert [json.loads(line) for line in done.out.splitlines()] == [

@@ -53,6 +53,7 @@ def test_as_near_to_a_rate_as_can_be(codec: Command, here: Path, picture: Pictur
         ("-b 0", "-b 0 is not above 0 and up to 24; 0.03 is a usual rate"),
         ("-b nan", "-b nan is not above 0 and up to 24; 0.03 is a usual rate"),
         ("--max-bytes big", "Invalid value for '--max-bytes': 'big' is not a number of bytes, 800, 12kB or 2MB for "),
+        (f"--max-bytes {'9' * 400}", "Invalid value for '--max-bytes': '999"),
         ("--max-bytes 0", "Invalid value for '--max-bytes': '0' is not a number of bytes"),
         ("--max-time -1", "Invalid value for '--max-time': '-1' is not a time, 90s or 5min for instance; see codec "),
         ("--target ssim=1", "Invalid value for '--target': 'ssim=1' is not psnr=26, msssim=0.9 or lpips=0.2, for "),

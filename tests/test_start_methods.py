@@ -86,3 +86,26 @@ def test_a_lock_that_was_held_at_the_fork_is_no_matter(tiny: Path, tmp_path: Pat
     environment = {**os.environ, "PYTHONPATH": str(Path(mcmcodec.__file__).parents[1]), FOLDER_VARIABLE: str(tiny)}
     done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=100)
     assert done.stdout == "0\n", done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_may_drop_networks_that_its_parent_opened(tiny: Path, tmp_path: Path) -> None:
+    """Their threads stayed behind; closing a session would wait for them."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, signal\n"
+        "import numpy as np\n"
+        "from mcmcodec.codec import Codec\n"
+        "from mcmcodec.model import transforms\n"
+        "Codec('tiny', 'cpu').encode(np.zeros((64, 64, 3), np.uint8))\n"
+        "if child := os.fork():\n"
+        "    print(os.waitpid(child, 0)[1])\n"
+        "else:\n"
+        "    signal.alarm(30)\n"
+        "    transforms._loaded.clear()\n"
+        "    os._exit(0)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(mcmcodec.__file__).parents[1]), FOLDER_VARIABLE: str(tiny)}
+    environment["OMP_NUM_THREADS"] = "2"
+    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=100)
+    assert done.stdout == "0\n", done.stderr

@@ -140,6 +140,8 @@ def test_pictures_carry_them(tiny_codec: Codec) -> None:
         ({"structure": 3}, "structure 3 is not 16 to"),
         ({"structure": "auto"}, "structure 'auto' is not a whole number"),
         ({"structure": Structure(2, np.zeros((4, 4), np.uint8))}, "is no map of 384 x 256"),
+        ({"structure": Structure(-1, np.zeros((512, 768), np.uint8))}, "a structure's scale is -1; give 0 to 5"),
+        ({"structure": Structure(3, np.full((32, 48), 255, np.uint8))}, "a structure has other values than 0 and 1"),
         ({"structure": 100, "mode": "caption", "caption": "a"}, "mode caption keeps no structure"),
         ({"mode": "sketch", "reduce": 2}, "mode sketch keeps no picture to reduce"),
         ({"mode": "sketch", "keep": 0.5}, "mode sketch shows no patch"),
@@ -193,6 +195,9 @@ def test_commands(tiny: Path, run_codec: Command, here: Path, picture: Callable[
     done = run_codec("decode", "s.mcm", "--scale", "1/2")
     assert done.code == 0 and "the edges are drawn" in done.err
     assert Image.open("s.png").size == (192, 128)
+    assert run_codec("encode", "--mode", "caption", "--caption", "a house", "house.png", "-o", "w.mcm").code == 0
+    for arguments in ([], ["--pixels"]):
+        assert run_codec("verify", *arguments, "house.mcm", "s.mcm", "w.mcm").code == 0
     assert run_codec("caption", "s.mcm", "--set", "a red house").code == 0
     assert info(Path("s.mcm").read_bytes()).mode == "sketch"
 
@@ -211,3 +216,10 @@ def test_commands_refuse(
 ) -> None:
     done = run_codec("encode", picture("p.png"), *arguments)
     assert done.code == 2 and error in done.err
+
+
+def test_verify_looks_at_the_edges(tiny: Path, run_codec: Command, here: Path) -> None:
+    name = "structure-noise-at-end.mcm"
+    Path(name).write_bytes((Path(__file__).parents[1] / "formats/vectors/invalid" / name).read_bytes())
+    done = run_codec("verify", name)
+    assert done.code == 1 and "the edge map is damaged" in done.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 from collections.abc import Iterator
 from io import BytesIO
@@ -238,3 +239,12 @@ def test_command_opens_the_page(
     monkeypatch.setattr(viewer_command.webbrowser, "open", lambda address: False)
     done = run_codec("viewer")
     assert done.code == 1 and "no browser could be started; open file:///" in done.err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs permissions")
+def test_what_is_shown_is_no_more_public_than_its_file(run_codec: Command, tmp_path: Path) -> None:
+    secret = tmp_path / "grey.mcm"
+    secret.write_bytes((FOLDER / "grey.mcm").read_bytes())
+    secret.chmod(0o600)
+    assert run_codec("viewer", secret, "--out", tmp_path / "site").code == 0
+    assert (tmp_path / "site" / "given.js").stat().st_mode & 0o777 == 0o600

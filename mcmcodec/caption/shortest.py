@@ -94,7 +94,7 @@ def versions(candidates: Sequence[str], limit: int | None = None) -> list[str]:
 
 def _half(text: str) -> str:
     """The beginning of a text that has half of its content words, rounded up."""
-    ends = [match.end() for match in re.finditer(r"[^\W_]+", text) if match.group().lower() not in _FUNCTION_WORDS]
+    ends = _ends(text)
     return text[: ends[(len(ends) - 1) // 2]] if ends else text
 
 
@@ -103,10 +103,14 @@ def _bare(text: str) -> str:
     return " ".join(word for word in re.findall(r"[^\W_]+", text) if word.lower() not in _FUNCTION_WORDS)
 
 
+def _ends(text: str) -> list[int]:
+    """Where the content words of a text end."""
+    return [match.end() for match in re.finditer(r"[^\W_]+", text) if match.group().lower() not in _FUNCTION_WORDS]
+
+
 def _cut(text: str, limit: int) -> str:
     """The longest beginning of whole words, function words at its end dropped, that takes at most ``limit`` bytes."""
-    ends = [match.end() for match in re.finditer(r"[^\W_]+", text) if match.group().lower() not in _FUNCTION_WORDS]
-    for end in reversed(ends):
+    for end in reversed(_ends(text)):
         if coded_size(text[:end]) <= limit:
             return text[:end]
     return ""

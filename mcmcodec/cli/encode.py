@@ -1,5 +1,6 @@
 """``codec encode``: its options, and how they become :class:`EncodeOptions` and a target for the rate."""
 
+import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -74,7 +75,7 @@ class _SectionedCommand(click.Command):
 def _measure(text: str, units: dict[str, int], suffix: str, example: str) -> float:
     match = re.fullmatch(_MEASURE.format("|".join(units)) + suffix, text)
     number = float(match[1]) * units[match[2]] if match else 0.0
-    if number < 1:
+    if not 1 <= number < math.inf:
         raise click.BadParameter(f"{text!r} is not {example}")
     return number
 

@@ -23,7 +23,7 @@ from .files import find, guard_stdin, read
 def verify(
     inputs: tuple[str, ...], recursive: bool, pixels: bool, quiet: bool, verbose: bool, as_json: bool, max_pixels: int
 ) -> int:  # fmt: skip
-    """Check that .mcm files are whole: header, checksum, and every symbol.
+    """Check that .mcm files are whole: header, checksum, caption, edges, and every symbol.
 
     Exit code 0: all are whole. 1: some are not, or cannot be read.
 
@@ -67,14 +67,20 @@ def verify(
 
 
 def _symbol_check(max_pixels: int) -> Callable[[bytes], object]:
-    """What decodes the symbols of a file; errors as :func:`mcmcodec.codec.symbols`."""
-    from ..codec import symbols
+    """What decodes caption, edges and symbols of a file; errors as :func:`mcmcodec.info`."""
+    from ..codec import info
 
-    return lambda data: symbols(data, max_pixels)
+    return lambda data: info(data, max_pixels)
 
 
 def _pixel_check(max_pixels: int) -> Callable[[bytes], object]:
-    """What decodes a file whole; errors as :meth:`mcmcodec.Codec.decode`."""
-    from ..codec import Codec
+    """What decodes a file whole; errors as :meth:`mcmcodec.Codec.decode`. A caption has no pixels to decode."""
+    from ..codec import Codec, info
 
-    return Codec(max_pixels=max_pixels).decode
+    codec = Codec(max_pixels=max_pixels)
+
+    def check(data: bytes) -> None:
+        if info(data, max_pixels).mode != "caption":
+            codec.decode(data)
+
+    return check

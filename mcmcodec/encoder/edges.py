@@ -45,13 +45,18 @@ def structure_for(rgb: Map, options: EncodeOptions) -> Structure | None:
     wanted = options.structure
     if wanted is None or isinstance(wanted, int):
         return None if wanted is None else fit(rgb, wanted)
+    if wanted.scale not in range(MAX_SCALE + 1):
+        raise UsageError(f"a structure's scale is {wanted.scale}", f"give 0 to {MAX_SCALE}")
+    edges = np.asarray(wanted.edges)
     height, width = (-(-side // (1 << wanted.scale)) for side in rgb.shape[:2])
-    if wanted.edges.shape != (height, width) or not 0 <= wanted.scale <= MAX_SCALE or height * width > MAX_SAMPLES:
+    if edges.shape != (height, width) or height * width > MAX_SAMPLES:
         raise UsageError(
-            f"structure of {wanted.edges.shape} at 1/{1 << wanted.scale} is no map of {rgb.shape[1]} x {rgb.shape[0]}",
+            f"structure of {edges.shape} at 1/{1 << wanted.scale} is no map of {rgb.shape[1]} x {rgb.shape[0]}",
             f"give {height} x {width} samples, at most {MAX_SAMPLES}",
         )
-    return wanted
+    if not np.isin(edges, (0, 1)).all():
+        raise UsageError("a structure has other values than 0 and 1", "give 1 where there is an edge")
+    return Structure(int(wanted.scale), edges.astype(np.uint8))
 
 
 def fit(rgb: Map, most: int) -> Structure:

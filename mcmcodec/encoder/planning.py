@@ -170,7 +170,7 @@ def _refined(transforms: Transforms, padded: NDArray[np.uint8], plan: Plan, opti
         raise ModelError("efforts above 3 need torch", "pip install torch, or give --effort 3") from None
     weights, quality = transforms.weights, options.quality
     loss = loss_of(weights, quality, options.tune)
-    refiner = Refiner(weights, loss, str(transforms.device))
+    refiner = Refiner(weights, loss, transforms.device)
     start = plan.symbols.v, plan.symbols.c, plan.symbols.z
     gains = transforms.gains(quality), transforms.coarse_gains(quality)
     seconds = math.inf if options.max_time is None else options.max_time

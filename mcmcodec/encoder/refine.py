@@ -213,14 +213,15 @@ class Refiner:
             area = (tile.inner[0].stop - tile.inner[0].start) * (tile.inner[1].stop - tile.inner[1].start)
             share, done = left * area / (rows * cols - done), done + area
             given = [
-                self._tensor(whole[cells(tile.outer, side)])[None] for whole, side in ((v, 1), (c, COARSE), (z, HYPER))
+                self._tensor(whole[tiling.cells(tile.outer, side)])[None]
+                for whole, side in ((v, 1), (c, COARSE), (z, HYPER))
             ]
             picture = self._tensor(padded[tiling.pixels(tile.outer)]).permute(2, 0, 1)[None] / 255
             mask = self._tensor(shown).bool()[None]
             with _full_precision(self.device):
                 self._descend(given, picture, mask, gain, coarse_gain, quality, steps, share)
             for whole, part, side in zip((v, c, z), given, (1, COARSE, HYPER), strict=True):
-                whole[cells(tile.inner, side)] = part[0].detach().cpu().numpy()[cells(tile.local, side)]
+                whole[tiling.cells(tile.inner, side)] = part[0].detach().cpu().numpy()[tiling.cells(tile.local, side)]
         return v, c, z.reshape(-1, z.shape[-1])
 
     def _descend(
@@ -251,12 +252,6 @@ class Refiner:
 
     def _tensor(self, values: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(np.array(values, dtype=np.float32)).to(self.device)
-
-
-def cells(span: tuple[slice, slice], side: int) -> tuple[slice, slice]:
-    """Rows and columns of patches as those of cells of ``side`` patches."""
-    rows, cols = (slice(s.start // side, -(-s.stop // side)) for s in span)
-    return rows, cols
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[object]:

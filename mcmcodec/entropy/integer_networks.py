@@ -26,8 +26,9 @@ ROWS = 1024
 """Positions per matrix product: it bounds the memory and does not change the result."""
 GROUP = 16
 """Positions whose largest inputs bound their sums together: fewer bound them more closely, and cost more."""
-EXACT_32 = (1 << 24) - (1 << 14)
-"""Sums below 2**24 are exact in float32; a thousandth less, because the bound itself is computed there."""
+EXACT_32 = 1 << 24
+"""Sums below this are exact in float32. So is the bound that is compared with it, though it is computed there: rounding
+is monotonic, so a sum of whole numbers that are not negative never comes back below 2**24 once it has got there."""
 TAPS = [(row, col) for row in (-1, 0, 1) for col in (-1, 0, 1)]
 """Offsets (row, column) of a 3x3 neighbourhood, in the order of a convolution's weights."""
 

@@ -132,3 +132,9 @@ def pixels(span: tuple[slice, slice]) -> tuple[slice, slice]:
     """A span of patches as a span of pixels."""
     rows, cols = span
     return slice(rows.start * PATCH, rows.stop * PATCH), slice(cols.start * PATCH, cols.stop * PATCH)
+
+
+def cells(span: tuple[slice, slice], side: int) -> tuple[slice, slice]:
+    """A span of patches as a span of cells of ``side`` x ``side`` patches."""
+    rows, cols = (slice(s.start // side, -(-s.stop // side)) for s in span)
+    return rows, cols

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 import onnxruntime
@@ -33,8 +34,10 @@ class _Opened(NamedTuple):
 
 
 _chosen: list[int] = []
+_networks: WeakSet[Network] = WeakSet()
 _abandoned: list[_Opened] = []
-"""Sessions of the process that this one was forked from: their threads are not here, and could not be joined."""
+"""Sessions of the process that this one was forked from: their threads are not here, and whoever closed one would wait
+for them forever."""
 
 
 def set_threads(count: int) -> None:
@@ -101,6 +104,7 @@ class Network:
     def __init__(self, name: str, frozen: Frozen) -> None:
         self.name, self.frozen = name, frozen
         self._opened = self._open()
+        _networks.add(self)
 
     def run(self, **given: NDArray[Any]) -> list[NDArray[np.float32]]:
         """Outputs of the graph, in its order.
@@ -110,8 +114,6 @@ class Network:
             ModelError: the inputs are not those of the graph.
         """
         opened = self._opened
-        if opened.process != os.getpid():
-            _abandoned.append(opened)
         if (opened.process, opened.threads) != (os.getpid(), threads()):
             opened = self._opened = self._open()
         try:
@@ -122,6 +124,10 @@ class Network:
     def _open(self) -> _Opened:
         count = threads()
         return _Opened(open_session(self.frozen, self.name), os.getpid(), count)
+
+    def abandon(self) -> None:
+        """Keep the session of the parent process for good, whatever becomes of the network."""
+        _abandoned.append(self._opened)
 
 
 class OnnxRuntime:
@@ -180,3 +186,13 @@ class OnnxRuntime:
 
     def _load(self, frozen: Frozen) -> Network:
         return Network(self.name, frozen)
+
+
+def _after_fork() -> None:
+    """In a forked child: a network opens a session of its own when it runs, or is dropped without having run."""
+    for network in _networks:
+        network.abandon()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+    os.register_at_fork(after_in_child=_after_fork)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from functools import lru_cache
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,7 +19,6 @@ from .frozen import Frozen, Latents
 from .layers import quality_weights
 from .synthesis import Synthesis
 
-M = TypeVar("M", bound=nn.Module)
 KEPT = 4
 """Networks of a model that stay loaded."""
 
@@ -28,15 +28,15 @@ class TorchRuntime:
 
     def __init__(self, name: str, device: str) -> None:
         self.name, self.device = name, device
-        self._kept: dict[Frozen, nn.Module] = {}
+        self._module = lru_cache(maxsize=KEPT)(self._load)
 
     def analysis(self, frozen: Frozen) -> Analysis:
         """g_a and h_a as a module. ModelError when the weights do not fit."""
-        return self._module(frozen, Analysis)
+        return cast(Analysis, self._module(frozen, Analysis))
 
     def synthesis(self, frozen: Frozen) -> Synthesis:
         """A decoder as a module. ModelError when the weights do not fit."""
-        return self._module(frozen, Synthesis)
+        return cast(Synthesis, self._module(frozen, Synthesis))
 
     def analyse(
         self, analysis: Frozen, pixels: NDArray[np.uint8], visible: NDArray[np.bool_], qualities: Sequence[int]
@@ -66,17 +66,13 @@ class TorchRuntime:
         """See :meth:`.onnx_runtime.OnnxRuntime.open`; of decoders."""
         self.synthesis(network)
 
-    def _module(self, frozen: Frozen, kind: Callable[[ModelConfig], M]) -> M:
-        if frozen not in self._kept:
-            while len(self._kept) >= KEPT:
-                self._kept.pop(next(iter(self._kept)))
-            module: nn.Module = kind(frozen.config)
-            try:
-                module.load_state_dict({k: torch.from_numpy(v) for k, v in frozen.load().items()})
-            except RuntimeError:
-                raise ModelError(f"weights of {self.name} do not fit its card", "install mcmcodec again") from None
-            self._kept[frozen] = module.eval().requires_grad_(False).to(self.device)
-        return cast(M, self._kept[frozen])
+    def _load(self, frozen: Frozen, kind: Callable[[ModelConfig], nn.Module]) -> nn.Module:
+        module = kind(frozen.config)
+        try:
+            module.load_state_dict({k: torch.from_numpy(v) for k, v in frozen.load().items()})
+        except RuntimeError:
+            raise ModelError(f"weights of {self.name} do not fit its card", "install mcmcodec again") from None
+        return module.eval().requires_grad_(False).to(self.device)
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.require(values, requirements=("C", "W"))).to(self.device)

@@ -111,7 +111,7 @@ class Transforms:
             pixels, shown = padded[_every(tiling.pixels(tile.outer))], visible[_every(tile.outer)]
             parts = self.runtime.analyse(self.frozen_analysis, pixels, shown, qualities)
             for whole, part, side in zip((v, c, z), parts, (1, COARSE, HYPER), strict=True):
-                whole[_every(_cells(tile.inner, side))] = part[_every(_cells(tile.local, side))]
+                whole[_every(tiling.cells(tile.inner, side))] = part[_every(tiling.cells(tile.local, side))]
         return v, c, z.reshape(count, -1, z.shape[3])
 
     def synthesise(self, decoded: Decoded, quality: int, decoder: str | float, view: tiling.View) -> NDArray[np.uint8]:
@@ -190,11 +190,6 @@ def _runtime(weights: Weights, device: str) -> OnnxRuntime | TorchRuntime:
 def _every(span: tuple[slice, slice]) -> tuple[slice, slice, slice]:
     """A span of rows and columns, in every picture of a batch."""
     return (slice(None), *span)
-
-
-def _cells(span: tuple[slice, slice], side: int) -> tuple[slice, slice]:
-    rows, cols = (slice(s.start // side, -(-s.stop // side)) for s in span)
-    return rows, cols
 
 
 def load(weights: Weights, device: str) -> Transforms:

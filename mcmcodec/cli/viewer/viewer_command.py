@@ -36,30 +36,31 @@ def viewer(file: str | None, out: str | None, force: bool, quiet: bool) -> None:
       codec viewer photo.mcm           opens it with this file
       codec viewer --out site/viewer   writes the page
     """
-    given = _given(file)
+    given, made_of = _given(file), () if file is None else (file,)
     if out is not None:
         folder = Path(out)
         if not force and (folder / INDEX).exists():
             raise OutputExists(f"{folder / INDEX} exists", "give -f to overwrite it, or another folder")
-        total = _write(folder, given)
+        total = _write(folder, given, made_of)
         if not quiet:
             click.echo(f"{size(total)} written; the page is {folder / INDEX}", err=True)
         return
     folder = _kept_folder()
     if not (folder / INDEX).exists():
-        _write(folder, given)
-    write(os.fspath(folder / GIVEN), given)
+        _write(folder, given, made_of)
+    write(os.fspath(folder / GIVEN), given, made_of=made_of)
     address = (folder / INDEX).as_uri()
     if not webbrowser.open(address):
         raise McmError("no browser could be started", f"open {address}")
 
 
-def _write(folder: Path, given: bytes) -> int:
+def _write(folder: Path, given: bytes, made_of: tuple[str, ...]) -> int:
     """Write all files, the page itself at last, so that it is there if all are. Returns their bytes."""
     from .page_files import page_files
 
-    total, index = 0, b""
-    for name, data in (*page_files(), (GIVEN, given)):
+    # the given file's script is no more public than that file
+    total, index = write(os.fspath(folder / GIVEN), given, made_of=made_of), b""
+    for name, data in page_files():
         total += len(data)
         if name == INDEX:
             index = data
