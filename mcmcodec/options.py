@@ -122,7 +122,7 @@ class EncodeOptions:
 
     def __post_init__(self) -> None:
         self._put("quality", _whole("quality", self.quality, QUALITIES, "50 is the default, higher is better"))
-        self._put("effort", _whole("effort", self.effort, EFFORTS, "3 is the default, higher is slower and smaller"))
+        self._put("effort", _whole("effort", self.effort, EFFORTS, "3 is the default, 4 and 5 refine slowly"))
         self._put("reduce", _whole("reduce", self.reduce, REDUCTIONS, "2 codes at half the size"))
         _choice("mask", self.mask, MASKS)
         _choice("mode", self.mode, MODES)

@@ -143,7 +143,7 @@ class _RegionMap(click.Path):
 @click.option("--reduce", type=click.Choice([*map(str, REDUCTIONS)]), help="Code at 1/N of the size.  [default: auto]")
 @click.option(
     "-e", "--effort", metavar=f"{EFFORTS[0]}..{EFFORTS[-1]}", type=int,
-    help=f"{EFFORTS[0]} fastest, {EFFORTS[-1]} smallest.  [default: {EncodeOptions.effort}]",
+    help=f"{EFFORTS[0]} fastest, {EFFORTS[-1]} best.  [default: {EncodeOptions.effort}]",
 )
 @click.option(
     "--tune", metavar="DECODER", type=click.Choice(TUNES), help=f"Refine for {' or '.join(TUNES)}: -e 4, 5."
