@@ -236,7 +236,8 @@ def effort(results: Results) -> list[str]:
         metric = "psnr" if row["decoder"] == "fidelity" else "lpips"
         time = row["seconds"] / next(one["seconds"] for one in curve if one["quality"] == row["quality"])
         cells = [_bytes_beside(curve, row, name) for name in (metric, "dists")]
-        lines.setdefault(row["effort"], [str(row["effort"])]).extend([*cells, f"{time:.0f} x" if time >= 10 else f"{time:.2g} x"])
+        cells.append(f"{time:.0f} x" if time >= 10 else f"{time:.2g} x")
+        lines.setdefault(row["effort"], [str(row["effort"])]).extend(cells)
     order = list(dict.fromkeys(row["decoder"] for row in content["rows"]))
     head = ["effort"]
     for decoder in order:
