@@ -4,9 +4,9 @@ import dataclasses
 import inspect
 
 import pytest
-from stand_in import FakeCodec, FakeInfo, fake_info, fake_symbols
+from stand_in import FakeCodec, FakeInfo, fake_info
 
-from mcmcodec.codec import Codec, Info, info, symbols
+from mcmcodec.codec import Codec, Info, info
 
 
 def parameters(function: object) -> dict[str, tuple[object, object]]:
@@ -20,7 +20,6 @@ def parameters(function: object) -> dict[str, tuple[object, object]]:
         *((getattr(FakeCodec, name), getattr(Codec, name)) for name in ("__init__", "encode_source", "decode")),
         (FakeCodec.decode_bands, Codec.decode_bands),
         (fake_info, info),
-        (fake_symbols, symbols),
     ],
 )
 def test_same_signatures(fake: object, real: object) -> None:
