@@ -20,6 +20,7 @@ from PIL import Image
 
 from mcmcodec.cli.viewer import page_files
 from mcmcodec.codec import Codec, info
+from mcmcodec.model import transforms
 from mcmcodec.model.weights import FOLDER_VARIABLE, forget
 
 TESTS = Path(__file__).parent
@@ -186,7 +187,7 @@ def add_decoder(folder: Path, name: str, **sizes: Any) -> None:
 
 def test_every_kind_of_block_and_latent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Coarse latents, masks, odd sizes, tiles, reduced and grey pictures, a renderer, and all kinds of blocks."""
-    from models import export_tiny, forget_models, smooth_noise
+    from models import export_tiny, smooth_noise
 
     export_tiny(tmp_path)
     add_decoder(tmp_path, "blocks", plan="dlaw", width=48, head_dim=20, noise_channels=3, renderer=12, head=20)
@@ -194,9 +195,8 @@ def test_every_kind_of_block_and_latent(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.setattr(page_files.weights, "available", lambda: ["tiny"])
     site = write_site(tmp_path / "site")
-    forget_models()  # other tests know a tiny model with fewer decoders
+    monkeypatch.setattr(transforms, "_loaded", {})  # other tests know a tiny model with fewer decoders
     codec = Codec("tiny", "cpu")
-    forget_models()
     grey = np.repeat(smooth_noise(70, 45)[..., :1], 3, 2)
     pictures: dict[str, bytes] = {
         "masked": codec.encode(smooth_noise(150, 213), quality=70, mask="texture", keep=0.4, caption="Two dogs."),
