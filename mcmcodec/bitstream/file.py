@@ -22,9 +22,6 @@ from .limits import check_pixels
 from .structure import STRUCTURE, Structure
 from .structure import encode as encode_structure
 
-MODES = ("full", "base", "sketch", "caption")
-"""What a file holds: everything; the base layer and the caption; caption and edges; the caption only."""
-
 
 @dataclass(frozen=True)
 class OpenedFile:
@@ -49,7 +46,7 @@ class OpenedFile:
 
     @property
     def mode(self) -> str:
-        """One of :data:`MODES`."""
+        """One of :data:`mcmcodec.options.MODES`."""
         if self.header.caption_only:
             return "sketch" if STRUCTURE in dict(self.header.extensions) else "caption"
         return "base" if self.header.none_visible else "full"

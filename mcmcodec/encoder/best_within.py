@@ -135,10 +135,13 @@ class _Search:
         """Refined latents, which may take fewer bytes or more: at the highest quality that fits, if that is better."""
         seconds, quality, step, kept = self.options.max_time, best.options.quality, 0, best
         share = None if seconds is None else seconds / REFINED_FILES
+        least: float | None = None  # what the kept file loses
         for _ in range(REFINED_FILES):
             one = self._encode(best, replace(best.options, quality=quality, effort=self.options.effort, max_time=share))
-            if one is not None and self._loss(one.found.data, best) < self._loss(kept.found.data, best):
-                kept = one
+            if one is not None:
+                least = self._loss(kept.found.data, best) if least is None else least
+                loss = self._loss(one.found.data, best)
+                kept, least = (one, loss) if loss < least else (kept, least)
             if step and (step > 0) != (one is not None):
                 break
             step = -2 if one is None else 1

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,7 @@ from ..image import tiling
 from ..metrics.lpips import LPIPS
 from ..model.config import COARSE, HYPER
 from ..model.entropy_nets import EntropyNets, from_integers, logistic_bits
-from ..model.layers import quality_weights
+from ..model.layers import frozen_module, full_precision, quality_weights
 from ..model.synthesis import Synthesis
 from .rate_control import TOP, Curve, ladder
 
@@ -176,13 +175,8 @@ class Refiner:
         # the four passes over fine and over coarse latents need two rows and two columns
         self.least = COARSE + 1 if weights.config.coarse else 2
         self.nets: EntropyNets = from_integers(weights.config, weights.stream).requires_grad_(False).to(self.device)
-        self.decoder = Synthesis(weights.decoder_config(loss.decoder))
-        state = {k: torch.from_numpy(v).float() for k, v in weights.decoder(loss.decoder).items()}
-        try:
-            self.decoder.load_state_dict(state)
-        except RuntimeError:
-            raise ModelError(f"weights of {weights.name} do not fit its card", "install mcmcodec again") from None
-        self.decoder.eval().requires_grad_(False).to(self.device)
+        synthesis = Synthesis(weights.decoder_config(loss.decoder))
+        self.decoder = frozen_module(synthesis, weights.decoder(loss.decoder), weights.name, self.device)
 
     def refine(
         self, padded: NDArray[np.uint8], visible: Mask, analysis: Analysis, gains: NDArray[np.float64],
@@ -218,7 +212,7 @@ class Refiner:
             ]
             picture = self._tensor(padded[tiling.pixels(tile.outer)]).permute(2, 0, 1)[None] / 255
             mask = self._tensor(shown).bool()[None]
-            with _full_precision(self.device):
+            with full_precision(self.device):
                 self._descend(given, picture, mask, gain, coarse_gain, quality, steps, share)
             for whole, part, side in zip((v, c, z), given, (1, COARSE, HYPER), strict=True):
                 whole[tiling.cells(tile.inner, side)] = part[0].detach().cpu().numpy()[tiling.cells(tile.local, side)]
@@ -252,8 +246,3 @@ class Refiner:
 
     def _tensor(self, values: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(np.array(values, dtype=np.float32)).to(self.device)
-
-
-def _full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """No TF32 in convolutions on CUDA: the entropy networks' integers need float32."""
-    return torch.backends.cudnn.flags(allow_tf32=False) if device.type == "cuda" else nullcontext()

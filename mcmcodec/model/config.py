@@ -14,6 +14,8 @@ from ..entropy.fixed_point import HYPER as HYPER
 
 PATCH = 16
 """Side of a patch in pixels; one token, one column of fine latents per patch."""
+SUB = 4
+"""Side of a sub-pixel block; head and renderer work on a grid of these."""
 COARSE = 2
 """Side of a coarse cell in patches; one column of coarse latents per cell."""
 WINDOW = 8

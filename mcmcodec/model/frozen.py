@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError, UsageError
-from .config import PATCH, ModelConfig
+from .config import PATCH, SUB, ModelConfig
 from .deeper import ends_a_branch, moved, places
 from .weights import Arrays, Weights
 
@@ -18,8 +18,6 @@ Latents = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 """Fine, coarse and hyper-latents."""
 BLENDED = ("fidelity", "perceptual")
 """Decoders at realism 0 and 1."""
-SUB = 4
-"""Side of a block of pixels, in whose order the linear part of a decoder gives them."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,18 +1,23 @@
-"""Rearrangements between pixels, 4x4 blocks and patches, and weights of the quality knots.
+"""Rearrangements between pixels, 4x4 blocks and patches, weights of the quality knots, frozen weights in modules.
 
 Tokens are channels-last, (B, h, w, D), one per 16x16 patch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .config import COARSE, KNOTS, PATCH, QUALITY_MAX
+from ..errors import ModelError
+from .config import COARSE, KNOTS, PATCH, QUALITY_MAX, SUB
 
-SUB = 4
-"""Side of a sub-pixel block; head and renderer work on a grid of these."""
+M = TypeVar("M", bound=nn.Module)
 
 
 def patchify(x: Tensor) -> Tensor:
@@ -58,3 +63,31 @@ def zero(layer: nn.Linear) -> nn.Linear:
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
+
+
+def frozen_module(module: M, arrays: Mapping[str, NDArray[Any]], model: str, device: torch.device | str) -> M:
+    """A module with weights as they are stored, in float32 and without gradients, on a device.
+
+    Raises:
+        ModelError: the weights do not fit the module; ``model`` is the name to give.
+    """
+    try:
+        module.load_state_dict({name: torch.from_numpy(values).float() for name, values in arrays.items()})
+    except RuntimeError:
+        raise ModelError(f"weights of {model} do not fit its card", "install mcmcodec again") from None
+    return module.eval().requires_grad_(False).to(device)
+
+
+@contextmanager
+def full_precision(device: torch.device | str) -> Iterator[None]:
+    """No TF32 on CUDA: it would move the latents by more than other devices' rounding does. The setting is put back."""
+    if torch.device(device).type != "cuda":
+        yield
+        return
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before

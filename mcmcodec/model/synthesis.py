@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import block
-from .config import KNOTS, PATCH, WINDOW, ModelConfig
-from .layers import SUB, blocks_to_pixels, to_blocks, zero
+from .config import KNOTS, PATCH, SUB, WINDOW, ModelConfig
+from .layers import blocks_to_pixels, to_blocks, zero
 
 
 class Renderer(nn.Module):

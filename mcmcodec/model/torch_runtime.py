@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
@@ -12,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..errors import ModelError
 from .analysis import Analysis
 from .config import ModelConfig
 from .frozen import Frozen, Latents
-from .layers import quality_weights
+from .layers import frozen_module, full_precision, quality_weights
 from .synthesis import Synthesis
 
 KEPT = 4
@@ -43,7 +41,7 @@ class TorchRuntime:
     ) -> Latents:
         """See :meth:`.onnx_runtime.OnnxRuntime.analyse`."""
         a = self.analysis(analysis)
-        with torch.inference_mode(), _full_precision(self.device):
+        with torch.inference_mode(), full_precision(self.device):
             weights = quality_weights(torch.tensor(qualities, device=self.device))
             gain, coarse_gain = (g[:, None, None, :] for g in (a.gains(weights), a.coarse_gains(weights)))
             t = a.tokens(self._tensor(pixels).permute(0, 3, 1, 2) / 255)
@@ -57,7 +55,7 @@ class TorchRuntime:
     ) -> NDArray[np.float32]:  # fmt: skip
         """See :meth:`.onnx_runtime.OnnxRuntime.synthesise`."""
         g_s = self.synthesis(decoder)
-        with torch.inference_mode(), _full_precision(self.device):
+        with torch.inference_mode(), full_precision(self.device):
             given = [self._tensor(values) for values in (latents, features, visible)]
             pixels = g_s(*given, quality_weights(torch.tensor(qualities, device=self.device)))
             return _array(pixels.permute(0, 2, 3, 1))
@@ -67,12 +65,7 @@ class TorchRuntime:
         self.synthesis(network)
 
     def _load(self, frozen: Frozen, kind: Callable[[ModelConfig], nn.Module]) -> nn.Module:
-        module = kind(frozen.config)
-        try:
-            module.load_state_dict({k: torch.from_numpy(v) for k, v in frozen.load().items()})
-        except RuntimeError:
-            raise ModelError(f"weights of {self.name} do not fit its card", "install mcmcodec again") from None
-        return module.eval().requires_grad_(False).to(self.device)
+        return frozen_module(kind(frozen.config), frozen.load(), self.name, self.device)
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.require(values, requirements=("C", "W"))).to(self.device)
@@ -81,18 +74,3 @@ class TorchRuntime:
 def _array(tensor: Tensor) -> NDArray[np.float32]:
     array: NDArray[np.float32] = tensor.cpu().numpy()
     return array
-
-
-@contextmanager
-def _full_precision(device: str) -> Iterator[None]:
-    """No TF32 on CUDA: it would move the latents by more than other devices' rounding does. The setting is put back."""
-    if device == "cpu":
-        yield
-        return
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        with torch.backends.cudnn.flags(allow_tf32=False):
-            yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before

@@ -45,7 +45,7 @@ class Hit:
         height: of the picture in pixels.
         size: of the file in bytes.
         model: name of its stream model.
-        mode: what it holds, see :data:`mcmcodec.bitstream.file.MODES`.
+        mode: what it holds, see :data:`mcmcodec.options.MODES`.
         caption: of the picture.
         phrases: captions of its regions.
     """
