@@ -49,6 +49,16 @@ if __name__ == "__main__":
 METHODS = [*multiprocessing.get_all_start_methods(), "threads"]
 
 
+def run(text: str, folder: Path, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a script with the models of a folder, in a process of its own."""
+    script = tmp_path / "script.py"
+    script.write_text(text)
+    environment = {**os.environ, "PYTHONPATH": str(Path(mcmcodec.__file__).parents[1]), FOLDER_VARIABLE: str(folder)}
+    environment["OMP_NUM_THREADS"] = "2"  # with one, no threads are started, and there is nothing to test
+    command = [sys.executable, str(script), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150)
+
+
 @pytest.mark.parametrize("graphs", [True, False], ids=["onnxruntime", "torch"])
 @pytest.mark.parametrize("method", METHODS)
 def test_others_work_after_use(tiny: Path, tmp_path: Path, method: str, graphs: bool) -> None:
@@ -58,21 +68,14 @@ def test_others_work_after_use(tiny: Path, tmp_path: Path, method: str, graphs: 
         card = json.loads((folder / "tiny.json").read_text())
         del card["stream"]["graph"]
         (folder / "tiny.json").write_text(json.dumps(card))
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    environment = {**os.environ, "PYTHONPATH": str(Path(mcmcodec.__file__).parents[1]), FOLDER_VARIABLE: str(folder)}
-    environment["OMP_NUM_THREADS"] = "2"  # with one, no threads are started, and there is nothing to test
-    done = subprocess.run(
-        [sys.executable, str(script), method], env=environment, capture_output=True, text=True, timeout=150
-    )
+    done = run(SCRIPT, folder, tmp_path, method)
     assert (done.returncode, done.stdout) == (0, "without torch\n" if graphs else "2\n"), done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_lock_that_was_held_at_the_fork_is_no_matter(tiny: Path, tmp_path: Path) -> None:
     """Another thread was loading a model when the process forked."""
-    script = tmp_path / "script.py"
-    script.write_text(
+    done = run(
         "import os, signal\n"
         "from mcmcodec.codec import Codec\n"
         "from mcmcodec.model import transforms\n"
@@ -81,18 +84,17 @@ def test_a_lock_that_was_held_at_the_fork_is_no_matter(tiny: Path, tmp_path: Pat
         "    print(os.waitpid(child, 0)[1])\n"
         "else:\n"
         "    signal.alarm(30)\n"
-        "    Codec('tiny', 'cpu').transforms()\n"
+        "    Codec('tiny', 'cpu').transforms()\n",
+        tiny,
+        tmp_path,
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(mcmcodec.__file__).parents[1]), FOLDER_VARIABLE: str(tiny)}
-    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=100)
     assert done.stdout == "0\n", done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_child_may_drop_networks_that_its_parent_opened(tiny: Path, tmp_path: Path) -> None:
     """Their threads stayed behind; closing a session would wait for them."""
-    script = tmp_path / "script.py"
-    script.write_text(
+    done = run(
         "import os, signal\n"
         "import numpy as np\n"
         "from mcmcodec.codec import Codec\n"
@@ -103,9 +105,8 @@ def test_a_child_may_drop_networks_that_its_parent_opened(tiny: Path, tmp_path: 
         "else:\n"
         "    signal.alarm(30)\n"
         "    transforms._loaded.clear()\n"
-        "    os._exit(0)\n"
+        "    os._exit(0)\n",
+        tiny,
+        tmp_path,
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(mcmcodec.__file__).parents[1]), FOLDER_VARIABLE: str(tiny)}
-    environment["OMP_NUM_THREADS"] = "2"
-    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=100)
     assert done.stdout == "0\n", done.stderr
