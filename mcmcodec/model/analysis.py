@@ -12,8 +12,45 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import Depthwise, block
-from .config import COARSE, KNOTS, PATCH, ModelConfig
+from .config import COARSE, KNOTS, PATCH, SUB, ModelConfig
 from .layers import patchify, to_cells, zero
+
+
+class Stem(nn.Module):
+    """What a patch holds beyond its linear embedding: depthwise blocks on 4x4 and on 8x8 pixels.
+
+    The embedding keeps a quarter of a patch's dimensions. What distances of features look at, such as LPIPS, is partly
+    in the others.
+    """
+
+    def __init__(self, width: int, embed: int) -> None:
+        super().__init__()
+        self.enter = nn.Linear(3 * SUB * SUB, width)
+        self.fine = Depthwise(width)
+        self.join = nn.Linear(4 * width, 2 * width)
+        self.middle = Depthwise(2 * width)
+        self.out = zero(nn.Linear(8 * width, embed))
+
+    def forward(self, x: Tensor, visible: Tensor | None) -> Tensor:
+        """Pixels (B, 3, 16h, 16w) in [0, 1] and visible patches (B, h, w, 1), or None, to (B, h, w, D)."""
+        shown = [None if visible is None else _repeated(visible, n) for n in (4, 2)]
+        t = self.enter(_joined(x.permute(0, 2, 3, 1) - 0.5, SUB))
+        t = self.fine(t if shown[0] is None else t * shown[0], shown[0])
+        t = self.join(_joined(t, 2))
+        t = self.middle(t if shown[1] is None else t * shown[1], shown[1])
+        out: Tensor = self.out(_joined(t, 2))
+        return out
+
+
+def _joined(t: Tensor, side: int) -> Tensor:
+    """Squares of tokens (B, side h, side w, D) as one each, (B, h, w, side^2 D)."""
+    b, h, w, d = t.shape
+    t = t.reshape(b, h // side, side, w // side, side, d).permute(0, 1, 3, 2, 4, 5)
+    return t.reshape(b, h // side, w // side, side * side * d)
+
+
+def _repeated(visible: Tensor, times: int) -> Tensor:
+    return visible.repeat_interleave(times, 1).repeat_interleave(times, 2)
 
 
 class Analysis(nn.Module):
@@ -30,6 +67,7 @@ class Analysis(nn.Module):
         self.low_in = nn.Conv2d(near, 32, 3, padding=1)
         self.low_out = zero(nn.Linear(32, config.low))
         self.quality = nn.Parameter(torch.zeros(KNOTS, d))
+        self.stem = Stem(config.stem, d) if config.stem else None
         self.blocks = nn.ModuleList(block(kind, config, d) for kind in config.encoder_plan)
         self.norm = nn.LayerNorm(d)
         self.out = zero(nn.Linear(d, n))
@@ -85,16 +123,22 @@ class Analysis(nn.Module):
         y: Tensor = low + self.coarse_out(self.coarse_norm(u)).float()
         return y
 
-    def latents(self, t: Tensor, mask: Tensor | None, weights: Tensor) -> Tensor:
+    def latents(self, x: Tensor, t: Tensor, mask: Tensor | None, weights: Tensor) -> Tensor:
         """Latents y (B, h, w, latents) of the patches that are visible by ``mask`` (B, h, w) bool (None: all of them).
 
-        What is computed for hidden patches means nothing.
+        Args:
+            x: pixels (B, 3, 16h, 16w) in [0, 1].
+            t: their embeddings (B, h, w, D).
+            mask: what is computed for hidden patches means nothing.
+            weights: of the quality knots (B, 6).
         """
         visible = None if mask is None else mask[..., None].to(t.dtype)
         scaled = t * self.scale
         u = scaled[..., : self.near].permute(0, 3, 1, 2)
         low = self.low_out(F.relu(self.low_in(u)).permute(0, 2, 3, 1)).float()
         u = scaled + (weights @ self.quality)[:, None, None, :]
+        if self.stem is not None:
+            u = u + self.stem(x, visible)
         u = u if visible is None else u * visible
         for layer in self.blocks:
             u = layer(u, visible)

@@ -39,6 +39,7 @@ class ModelConfig:
         embed: width of the patch embedding, hence of the encoder's tokens.
         encoder_plan: the encoder's blocks on visible tokens, one letter each (see :mod:`.blocks`): ``a`` windowed
             attention, ``d`` depthwise convolution, ``w`` Bi-RWKV.
+        stem: width of the encoder's detail branch on 4x4 pixels, twice that on 8x8; 0 for none.
         coarse_width: width of the coarse analysis at 1/32 of the size.
         coarse_blocks: depthwise blocks in it.
         low: channels of y that are corrected by a small convolution over all patches, visible or not.
@@ -65,6 +66,7 @@ class ModelConfig:
     expected_slices: int = 3
     embed: int = 192
     encoder_plan: str = "dadadadad"
+    stem: int = 0
     coarse_width: int = 192
     coarse_blocks: int = 2
     low: int = 6
@@ -122,7 +124,7 @@ PRESETS = {
         light=8, head=16, head_features=4, renderer=16,
     ),
     "medium": ModelConfig(
-        "medium", (), base_slices=2, expected_slices=0, encoder_plan="aaaa", plan="ccadccadccad",
+        "medium", (), base_slices=2, expected_slices=0, encoder_plan="adadadad", stem=64, plan="ccaccacca", renderer=0,
     ),
     "base": ModelConfig(
         "base", (2, 6, 16), (1, 5, 10, 32, 80, 128), embed=384, encoder_plan="ddaddadd", coarse_width=384,

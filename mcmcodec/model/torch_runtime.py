@@ -44,9 +44,10 @@ class TorchRuntime:
         with torch.inference_mode(), full_precision(self.device):
             weights = quality_weights(torch.tensor(qualities, device=self.device))
             gain, coarse_gain = (g[:, None, None, :] for g in (a.gains(weights), a.coarse_gains(weights)))
-            t = a.tokens(self._tensor(pixels).permute(0, 3, 1, 2) / 255)
+            x = self._tensor(pixels).permute(0, 3, 1, 2) / 255
+            t = a.tokens(x)
             mask = None if visible.all() else self._tensor(visible)
-            fine, coarse = a.latents(t, mask, weights) * gain, a.coarse(t, weights) * coarse_gain
+            fine, coarse = a.latents(x, t, mask, weights) * gain, a.coarse(t, weights) * coarse_gain
             return _array(fine), _array(coarse), _array(a.hyper(t, weights))
 
     def synthesise(

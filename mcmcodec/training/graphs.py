@@ -39,8 +39,9 @@ class Encode(nn.Module):
     def forward(self, pixels: Tensor, visible: Tensor, quality: Tensor) -> tuple[Tensor, ...]:
         """See ``OnnxRuntime.analyse``; coarse latents only if the model has any."""
         a, weights = self.network, quality_weights(quality)
-        t = a.tokens(pixels.permute(0, 3, 1, 2) / 255)
-        fine = a.latents(t, visible, weights) * a.gains(weights)[:, None, None, :]
+        x = pixels.permute(0, 3, 1, 2) / 255
+        t = a.tokens(x)
+        fine = a.latents(x, t, visible, weights) * a.gains(weights)[:, None, None, :]
         hyper = a.hyper(t, weights)
         if not a.config.coarse:
             return fine, hyper

@@ -158,7 +158,7 @@ class Network(nn.Module):
         if not isinstance(mask, Tensor):
             mask = self.choose_mask(t, coarse.smooth, weights, mask)
         with self._autocast(x):
-            y = a.latents(t, None if bool(mask.all()) else mask, weights).float()
+            y = a.latents(x, t, None if bool(mask.all()) else mask, weights).float()
         gain = a.gains(weights)[:, None, None, :]
         worth = self.worth(quality, a.gains(weights))
         coded = self.entropy(y * gain, mask, coarse, weights, worth)

@@ -212,6 +212,34 @@ class Joint(Stage):
         return loss, {"visible": float(seen.mask.float().mean()), **numbers, **sections}
 
 
+class Looks(Stage):
+    """The analysis and the second decoder for the best look at a rate; entropy networks and gains are frozen.
+
+    Files keep their meaning: whatever was written before stays readable.
+    """
+
+    name = "analysis"
+
+    def __init__(self, crops: Crops, batch: int, device: str, perceptual: Perceptual, weight: float) -> None:
+        """``weight``, times lambda^(1/4), weighs the second decoder's loss against bits."""
+        super().__init__(crops, batch, device)
+        self.perceptual, self.weight = perceptual, weight
+
+    def trained(self, network: Network) -> dict[str, nn.Parameter]:
+        """The analysis but for its gains, and the second decoder."""
+        rooms = ("analysis.", "second_decoder.")
+        return {k: p for k, p in network.named_parameters() if k.startswith(rooms) and not k.endswith("log_gain")}
+
+    def __call__(self, network: Network) -> tuple[Tensor, Numbers]:
+        """Loss of one batch, and numbers for the log."""
+        x, quality = self.draw()
+        seen, coded = network.code(x, quality)
+        rate, sections = rate_loss(coded, x, quality)
+        dislike, numbers = self.perceptual(network.paint(seen, network.second_decoder), x, quality)
+        loss = rate + self.weight * lagrange_lambda(quality).sqrt().sqrt() * dislike
+        return loss.mean(), {"visible": float(seen.mask.float().mean()), **numbers, **sections}
+
+
 class Check:
     """Bits (estimated), PSNR, MS-SSIM, LPIPS and colour on validation pictures at fixed qualities.
 

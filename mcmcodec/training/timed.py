@@ -20,13 +20,13 @@ from .light import Imitation, replacements
 from .loop import LoopConfig, load, matmul_rate, save, train
 from .losses import Adversary
 from .network import Network
-from .stages import Check, EntropyOnly, Fidelity, Joint, Perceptual, Stage
+from .stages import Check, EntropyOnly, Fidelity, Joint, Looks, Perceptual, Stage
 
 NOISE_CHANNELS = 4
 LARGE_SHARE = 0.25
 """Of the crops of photographs, those of the large ones."""
-STAGES = ("entropy", "joint", "perceptual", "adversarial", "light")
-DECODER_STAGES = {"perceptual": (0.45, 0.75), "adversarial": (0.2, 0.3), "light": (0.35, 1.0)}
+STAGES = ("entropy", "joint", "analysis", "perceptual", "adversarial", "light")
+DECODER_STAGES = {"analysis": (0.3, 0.6), "perceptual": (0.25, 0.75), "adversarial": (0.1, 0.3), "light": (0.35, 1.0)}
 """Share of the decoders' time, and of the highest learning rate, of each of their stages."""
 CACHE_SHARE, CACHE_MOST = 0.15, 20000
 """Of a decoder's stage, the time in which latents are cached; and how many crops at most."""
@@ -219,6 +219,12 @@ class Run:
     def _joint(self, part: Part) -> None:
         o = self.o
         stage = Joint(self.crops, o.batch, o.device, Fidelity(), self.perceptual, o.perceptual_weight)
+        self._train(stage, part, part.share * o.minutes)
+
+    def _analysis(self, part: Part) -> None:
+        """The analysis and the second decoder, for the best look at a rate."""
+        o = self.o
+        stage = Looks(self.crops, o.batch, o.device, self.perceptual, o.perceptual_weight)
         self._train(stage, part, part.share * o.minutes)
 
     def _perceptual(self, part: Part) -> None:
