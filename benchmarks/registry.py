@@ -12,6 +12,8 @@ from typing import Any
 from mcmcodec.cli.bench import speed
 
 from . import (
+    ablations,
+    choices,
     decoders,
     edge_maps,
     effort,
@@ -148,6 +150,10 @@ BENCHMARKS = (
         effort.measure,
     ),
     Benchmark(
+        "choices", "What masks and RDOQ are worth", 8, ("val",),
+        {"folder": "val", "count": 24, "qualities": (0, 5, 10, 20, 30, 45, 60)}, choices.measure,
+    ),
+    Benchmark(
         "modes", "Caption only, caption and edges, base layer only, whole files", 2, ("val", "pairs.csv"),
         {"folder": "val", "captions": "pairs.csv", "count": 16, "qualities": (30, 50),
          "decoders": ("perceptual", "fidelity"), "metrics": ("psnr", "lpips", "dists", "ciede", "chroma", "fd")},
@@ -191,6 +197,10 @@ BENCHMARKS = (
     Benchmark(
         "exactness", "The same symbols in every environment of this machine", 10, ("kodak",),
         {"folder": "kodak", "count": 2, "qualities": (10, 50, 90)}, exactness.measure,
+    ),
+    Benchmark(
+        "ablations", "What each part of the form is worth in short trainings from the same start", 65, ("train", "val"),
+        {"train": "train", "val": "val", "minutes": 3, "pictures": 12}, ablations.measure, model=False,
     ),
     Benchmark(
         "fuzz", "Hostile files, pictures and weights, with the tests' tiny model", 20, (),

@@ -35,7 +35,7 @@ class LoopConfig:
         peak: highest learning rate.
         batch: pictures per step.
         average: decay of the exponential moving average of the weights, which is what gets exported.
-        muon: Muon for matrices, else AdamW for everything.
+        matrices: what moves matrices inside the networks, one of ``optimizer.MATRICES``; AdamW moves the rest.
         clip: largest norm of a gradient.
         warm: share of the budget over which the learning rate rises.
         floor: share of the peak at which it ends.
@@ -51,7 +51,7 @@ class LoopConfig:
     peak: float = 1e-3
     batch: int = 8
     average: float = 0.998
-    muon: bool = True
+    matrices: str = "muon"
     clip: float = 1.0
     warm: float = 0.03
     floor: float = 0.02
@@ -103,7 +103,7 @@ def train(
     for name, p in network.named_parameters():
         p.requires_grad_(name in trained)
     params = list(trained.values())
-    found = optimizers(network, params, config.peak, config.muon)
+    found = optimizers(network, params, config.peak, config.matrices)
     average = Average(network, config.average)
     steps, spent, seen = 0, 0.0, int(history.get("seen", 0))
     if state:

@@ -79,7 +79,8 @@ class Network(nn.Module):
         s.scale.copy_(1 / (spread[:n] + 0.1))
         knots = torch.linspace(0, QUALITY_MAX, KNOTS)
         a.log_gain.copy_((lagrange_lambda(knots).sqrt() / 5.1).log()[:, None].expand(KNOTS, n))
-        self.start_coarse(pixels)
+        if self.config.coarse:
+            self.start_coarse(pixels)
 
     @torch.no_grad()
     def start_coarse(self, pixels: Tensor) -> None:

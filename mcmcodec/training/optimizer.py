@@ -1,4 +1,4 @@
-"""How weights follow gradients: Muon for matrices inside the networks, AdamW for everything else."""
+"""How weights follow gradients: Muon (or SOAP) for matrices inside the networks, AdamW for everything else."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ BASIS = (
 """Orthonormal at the start, with entries far smaller than a fresh layer's: they learn more slowly."""
 
 
+MATRICES = ("muon", "soap", "adamw")
 INSIDE = (".weight", ".context", ".current", ".weight2", "hyper_weight1", "hyper_weight2", "hyper_weight3")
 """Ends of the names of matrices inside the networks."""
 
@@ -80,11 +81,14 @@ def is_matrix(name: str, p: nn.Parameter) -> bool:
 
 
 def optimizers(
-    module: nn.Module, trained: Sequence[nn.Parameter], peak: float, muon: bool
+    module: nn.Module, trained: Sequence[nn.Parameter], peak: float, kind: str
 ) -> list[torch.optim.Optimizer]:
-    """What moves the trained parameters; every group's ``lr_scale`` is its share of the learning rate."""
+    """What moves the trained parameters; every group's ``lr_scale`` is its share of the learning rate.
+
+    ``kind``, one of ``MATRICES``, moves the matrices; SOAP (Vyas et al. 2024) needs the package pytorch_optimizer.
+    """
     named = {id(p): n for n, p in module.named_parameters()}
-    matrices = [p for p in trained if muon and is_matrix(named[id(p)], p)]
+    matrices = [p for p in trained if kind != "adamw" and is_matrix(named[id(p)], p)]
     basis = [p for p in trained if named[id(p)].endswith(BASIS)]
     gains = [p for p in trained if named[id(p)].endswith(("log_gain", "offset_weight"))]
     taken = {id(p) for p in [*matrices, *basis, *gains]}
@@ -98,5 +102,14 @@ def optimizers(
         lr=peak, betas=(0.9, 0.98), eps=1e-9, foreach=True,
     )]  # fmt: skip
     if matrices:
-        found.append(Muon([{"params": matrices, "weight_decay": 0.01, "lr_scale": 1.0}], peak))
+        group = {"params": matrices, "weight_decay": 0.01, "lr_scale": 1.0}
+        found.append(Muon([group], peak) if kind == "muon" else _soap(group, peak))
+    return found
+
+
+def _soap(group: dict[str, Any], peak: float) -> torch.optim.Optimizer:
+    from pytorch_optimizer import SOAP
+
+    # beyond 300 rows or columns a side has no preconditioner: its eigenvectors would take longer than the gradients
+    found: torch.optim.Optimizer = SOAP([group], peak, betas=(0.95, 0.95), max_precondition_dim=300)
     return found

@@ -1,0 +1,167 @@
+"""What each part of the form is worth: short trainings from the same start, one part changed in each.
+
+A small network starts from a PCA basis and trains for so many minutes of CPU time. The numbers say what learns most in
+a short time, not what is best after a long one. Bits are estimated, every patch is visible.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from mcmcodec.cli.bench.curves import bd_rate
+from mcmcodec.metrics.lpips import LPIPS
+from mcmcodec.model.analysis import Analysis
+from mcmcodec.model.config import PATCH, PRESETS, ModelConfig
+from mcmcodec.model.layers import quality_weights
+from mcmcodec.model.synthesis import Synthesis
+from mcmcodec.training.data import Crops
+from mcmcodec.training.grow import with_noise
+from mcmcodec.training.light import operations
+from mcmcodec.training.loop import LoopConfig, train
+from mcmcodec.training.network import Network
+from mcmcodec.training.stages import CHECK_QUALITIES, Check, Fidelity, Joint, Perceptual
+from mcmcodec.training.timed import NOISE_CHANNELS
+
+from .work import Work
+
+SMALL = replace(
+    PRESETS["medium"], name="small", embed=128, encoder_plan="", stem=0, coarse_width=64, coarse_blocks=1, context=64,
+    coarse_context=32, width=192, plan="", bottleneck=96, head=24, renderer=0,
+)  # fmt: skip
+BUDGET = 6.0
+"""Thousand multiplications per pixel that the decoder's blocks may take; the encoder has half as many blocks."""
+USUAL = "cca"
+METRICS = ("psnr", "msssim", "lpips")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A network and how it trains.
+
+    Attributes:
+        name: what is different from the first variant.
+        config: sizes.
+        fidelity: the loss of the decoder.
+        perceptual: a second decoder, judged by LPIPS, takes half of every batch.
+        matrices: what moves the matrices.
+        peak: highest learning rate.
+    """
+
+    name: str
+    config: ModelConfig
+    fidelity: Fidelity = field(default_factory=Fidelity)
+    perceptual: bool = False
+    matrices: str = "muon"
+    peak: float = 1.2e-3
+
+
+def sized(kinds: str, config: ModelConfig = SMALL) -> ModelConfig:
+    """A configuration with as many blocks of these kinds, in turn, as the budget of operations allows."""
+    plain, plan = operations(Synthesis(config), config), ""
+    while True:
+        longer = plan + kinds[len(plan) % len(kinds)]
+        grown = replace(config, plan=longer)
+        if (operations(Synthesis(grown), grown) - plain) / 1000 > BUDGET:
+            return replace(config, plan=plan, encoder_plan=plan[: max(1, len(plan) // 2)])
+        plan = longer
+
+
+def variants() -> list[Variant]:
+    """The usual one first."""
+    usual = sized(USUAL)
+    coarse = replace(usual, coarse_slices=(2, 6, 16), expected_slices=3)
+    kinds = {"a": "windowed attention", "c": "convolution bottlenecks", "d": "depthwise, channel attention",
+             "w": "Bi-RWKV", "da": "depthwise and windowed attention", "dw": "depthwise and Bi-RWKV"}  # fmt: skip
+    return [
+        Variant("bottlenecks and windowed attention, as it ships", usual),
+        *(Variant(f"blocks: {said}", sized(kind)) for kind, said in kinds.items()),
+        Variant("coarse latents at 1/32 beside base slices", coarse),
+        Variant("coarse latents at 1/32 for base slices", replace(coarse, base_slices=0)),
+        Variant("a renderer", replace(usual, renderer=64)),
+        Variant("a stem in the encoder", replace(usual, stem=48)),
+        Variant("no colour term", usual, replace(Fidelity(), colour=0.0)),
+        Variant("no MS-SSIM term", usual, replace(Fidelity(), structure=0.0)),
+        Variant("LPIPS in the stream, by a second decoder", usual, perceptual=True),
+        Variant("AdamW for all", usual, matrices="adamw"),
+        Variant("SOAP for matrices", usual, matrices="soap"),
+        Variant("SOAP for matrices, learning rate 3e-3", usual, matrices="soap", peak=3e-3),
+        Variant("Muon, learning rate 3e-3", usual, peak=3e-3),
+    ]
+
+
+def measure(work: Work, *, train: str, val: str, minutes: float, pictures: int) -> dict[str, Any]:
+    """Every variant: sizes, crops seen, estimated rate and quality, and bytes at equal quality against the first."""
+    torch.set_num_threads(work.threads)
+    asked, facts = variants(), work.facts(model=False)
+    known: dict[str, dict[str, Any]] = {}
+    if work.journal.exists() and not work.anew:
+        known = {row["variant"]: row for row in map(json.loads, work.journal.read_text().splitlines())}
+    work.watch.start("ablations", len(asked))
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for variant in asked:
+            row = known.get(variant.name)
+            if row is None or row["minutes"] != minutes:
+                row = {"variant": variant.name, "minutes": minutes}
+                row |= _one(variant, work.data / train, work.data / val, Path(folder), minutes, pictures)
+                with work.journal.open("a") as journal:
+                    journal.write(json.dumps(row) + "\n")
+            rows.append(row | compared(rows[0] if rows else row, row))
+            work.watch.advance(variant.name)
+    return facts | {"minutes": minutes, "pictures": pictures, "rows": rows}
+
+
+def compared(usual: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, float]:
+    """Bytes at equal quality against the usual variant, in per cent."""
+    out = {}
+    for metric in METRICS:
+        sign = -1 if metric == "lpips" else 1
+        anchor, test = (
+            [(one[f"bpp{q}"], sign * one[f"{metric}{q}"]) for q in CHECK_QUALITIES] for one in (usual, row)
+        )
+        out[f"bytes_{metric}"] = round(bd_rate(anchor, test), 2)
+    return out
+
+
+def _one(variant: Variant, data: Path, val: Path, folder: Path, minutes: float, pictures: int) -> dict[str, Any]:
+    torch.manual_seed(1)
+    crops = Crops(data, folder / "cache", 256, 1)
+    network = Network(variant.config)
+    network.pca_start(crops.batch(200, "cpu"))
+    lpips = LPIPS()
+    perceptual = None
+    if variant.perceptual:
+        perceptual = Perceptual(lpips)
+        second = Synthesis(variant.config)
+        second.load_state_dict(network.synthesis.state_dict())
+        network.second_decoder = with_noise(second, NOISE_CHANNELS)
+    stage = Joint(crops, 8, "cpu", variant.fidelity, perceptual)
+    settings = LoopConfig("joint", minutes, cpu_time=True, peak=variant.peak, average=0.98, matrices=variant.matrices)
+    settings.save_every = settings.check_every = 1e9
+    history: dict[str, Any] = {"seen": 0}
+    trained = train(network, stage, settings, folder, history)
+    found = Check(val, pictures, "cpu", lpips)(trained)
+    numbers = {f"{name}{q}": found[f"{name}{q}"] for q in CHECK_QUALITIES for name in ("bpp", *METRICS, "colour")}
+    return {
+        "plan": variant.config.plan,
+        "encoder": round(analysis_operations(trained.analysis) / 1000, 2),
+        "decoder": round(operations(trained.synthesis, variant.config) / 1000, 2),
+        "seen": history["seen"],
+    } | numbers
+
+
+def analysis_operations(analysis: Analysis) -> float:
+    """Multiply-accumulate operations per pixel of an analysis, counted on a picture of 512 x 512."""
+    x, weights = torch.zeros(1, 3, 512, 512), quality_weights(torch.tensor([50]))
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        t = analysis.tokens(x)
+        analysis.latents(x, t, None, weights), analysis.hyper(t, weights), analysis.coarse(t, weights)
+    return float(counter.get_total_flops()) / 2 / (512 // PATCH * PATCH) ** 2

@@ -1,0 +1,76 @@
+"""What the encoder's choices are worth: masks and quantisation, in bytes at equal quality, through real files."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mcmcodec.cli.bench.curves import bd_rate
+from mcmcodec.codec import symbols
+from mcmcodec.image.io import open_image, to_rgb
+from mcmcodec.metrics.judge import Reference
+
+from .work import Work
+
+JUDGED = {"psnr": "fidelity", "lpips": "perceptual", "dists": "perceptual"}
+"""Metrics, and the decoder whose pictures each judges."""
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "as it is": {},
+    "no mask": {"mask": "none"},
+    "mask by both scores, 3/4 visible": {"mask": "dual", "keep": 0.75},
+    "mask by texture, 3/4 visible": {"mask": "texture", "keep": 0.75},
+    "mask by structure, 3/4 visible": {"mask": "structure", "keep": 0.75},
+    "mask at random, 3/4 visible": {"mask": "random", "keep": 0.75},
+    "mask by rate and distortion, 3/4 visible": {"keep": 0.75},
+    "rounded to nearest": {"rdoq_strength": 0.0},
+    "RDOQ three times as strong": {"rdoq_strength": 0.15},
+}
+
+
+def measure(work: Work, *, folder: str, count: int, qualities: Sequence[int]) -> dict[str, Any]:
+    """Mean rate, metrics and share of visible patches of every variant and quality; bytes against the first one."""
+    facts, codec, judge = work.facts(), work.codec, work.judge(tuple(JUDGED))
+    originals = []
+    for path in work.pictures(folder, count):
+        with open_image(path) as image:
+            originals.append(Reference("", to_rgb(image), judge))
+    work.watch.start("choices", len(VARIANTS) * len(qualities))
+    variants: list[dict[str, Any]] = []
+    for name, options in VARIANTS.items():
+        rows = []
+        for quality in qualities:
+            found = []
+            for original in originals:
+                data = codec.encode(original.picture, quality=quality, **options)
+                row: dict[str, Any] = {"bpp": 8 * len(data) / original.pixels, "visible": symbols(data).mask.mean()}
+                for decoder in dict.fromkeys(JUDGED.values()):
+                    metrics, _ = original.judge(codec.decode(data, decoder=decoder))
+                    row |= {metric: metrics.get(metric) for metric, its in JUDGED.items() if its == decoder}
+                found.append(row)
+            rows.append({"quality": quality} | {key: _mean([one[key] for one in found]) for key in found[0]})
+            work.watch.advance(f"{name}, quality {quality}")
+        usual = variants[0]["rows"] if variants else rows
+        variants.append({"variant": name, "options": dict(options), "bytes": compared(usual, rows), "rows": rows})
+    return facts | {"pictures": len(originals), "variants": variants}
+
+
+def compared(usual: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Bytes at equal quality against the usual variant, in per cent, by metric: over all rates, and over the lower half.
+
+    Metrics that were not measured are left out.
+    """
+    out: dict[str, dict[str, float]] = {}
+    for metric in JUDGED:
+        if any(row[metric] is None for row in (*usual, *rows)):
+            continue
+        sign = 1 if metric == "psnr" else -1
+        anchor, test = ([(row["bpp"], sign * row[metric]) for row in every] for every in (usual, rows))
+        low = len(anchor) // 2 + 1
+        out[metric] = {"all": round(bd_rate(anchor, test), 2), "low": round(bd_rate(anchor[:low], test[:low]), 2)}
+    return out
+
+
+def _mean(values: Sequence[Any]) -> float | None:
+    known = [float(value) for value in values if value is not None]
+    return round(statistics.fmean(known), 6) if len(known) == len(values) else None
