@@ -51,10 +51,10 @@ def describe(found: "Weights") -> dict[str, Any]:
     from ..model import weights
 
     card = found.card
-    entries = {"stream": card["stream"], **{name: card["decoders"][name] for name in found.decoders}}
+    entries = {"stream": card["stream"], "analysis": card["analysis"], **{name: card["decoders"][name] for name in found.decoders}}
     files = {name: {"bytes": len(found.checked(entry)), "sha256": entry["sha256"]} for name, entry in entries.items()}
-    for name in entries:  # hashes of the graphs, which are no matter of their own
-        found.graph(None if name == "stream" else name)
+    for name in (None, *found.decoders):  # hashes of the graphs, which are no matter of their own
+        found.graph(name)
     facts: dict[str, Any] = {
         "name": found.name,
         "id": found.number,
@@ -71,7 +71,7 @@ def table(facts: dict[str, Any]) -> str:
     """Lay out one model's facts for people."""
     lines = [f"{facts['name']} (id {facts['id']}{', the default' if facts['default'] else ''})"]
     for part, file in facts["files"].items():
-        role = "stream model" if part == "stream" else "decoder"
+        role = {"stream": "stream model", "analysis": "encoder"}.get(part, "decoder")
         note = ", the default" if part == facts["decoders"][0] else ""
         lines.append(f"  {part:<12}{size(file['bytes']):>8}  sha256 {file['sha256'][:16]}  {role}{note}")
     lines.append(f"  in {facts['folder']}")

@@ -36,13 +36,8 @@ class Frozen:
 
 
 def analysis(weights: Weights) -> Frozen:
-    """The analysis of a stream model."""
-
-    def load() -> Floats:
-        arrays = weights.stream
-        return _float32({k.removeprefix("analysis."): v for k, v in arrays.items() if k.startswith("analysis.")})
-
-    return Frozen(weights.config, load, weights.graph())
+    """The analysis of a model."""
+    return Frozen(weights.analysis_config, lambda: _float32(weights.analysis()), weights.graph())
 
 
 def decoder(weights: Weights, which: str | float) -> Frozen:

@@ -72,7 +72,7 @@ def files(weights: Weights) -> Iterator[tuple[str, bytes]]:
         *((name, decoder(weights, name)) for name in weights.decoders),
     ):
         yield f"{weights.name}-{part}.onnx", _whole(network, weights.name)
-    gains = {"log_gain": weights.stream["analysis.log_gain"].tolist()}
+    gains = {"log_gain": weights.stream["log_gain"].tolist()}
     yield "gains.json", json.dumps(gains).encode()
     config = weights.config
     sizes = {"latents": config.latents, "hyper": config.hyper, "features": config.features}

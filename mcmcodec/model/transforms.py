@@ -167,7 +167,7 @@ class Transforms:
 
     def _gains(self, name: str, qualities: Sequence[int]) -> NDArray[np.float64]:
         """Gains (B, channels): those of the knots, whose logarithms are interpolated linearly."""
-        knots = self.weights.stream.get(f"analysis.{name}", np.zeros((KNOTS, 0)))
+        knots = self.weights.stream.get(name, np.zeros((KNOTS, 0)))
         position = np.asarray(qualities)[:, None] * ((KNOTS - 1) / QUALITY_MAX)
         share = np.maximum(1 - np.abs(position - np.arange(KNOTS)), 0)
         gains: NDArray[np.float64] = np.exp(share @ knots.astype(np.float64))

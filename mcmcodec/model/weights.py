@@ -1,10 +1,10 @@
 """Finds, checks and loads frozen models, each once per process. Imports no torch.
 
-A model is NAME.json (identity, sizes, hashes) beside NAME.safetensors (stream model: entropy integers, analysis) and
-one NAME-DECODER.safetensors for each decoder; beside each of these, an .onnx file of the same name holds the network as
-a graph without weights. Models in training have no graphs, and run with torch. Hashes are checked before a byte is
-used. The sha256 of the stream model's file (and of the captions' language model, if it uses one) is its fingerprint,
-which the checksum of every .mcm file covers.
+A model is NAME.json (identity, sizes, hashes) beside NAME.safetensors (the stream model: entropy integers and gains),
+NAME-analysis.safetensors and one NAME-DECODER.safetensors for each decoder; beside each of the networks, an .onnx file
+of the same name holds it as a graph without weights. Models in training have no graphs, and run with torch. Hashes are
+checked before a byte is used. The sha256 of the stream model's file and of the captions' language model are its
+fingerprint, which the checksum of every .mcm file covers: with a better analysis or decoder, files stay readable.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from .config import ModelConfig
 DEFAULT = "medium-5"
 FOLDER_VARIABLE = "MCMCODEC_WEIGHTS"
 Arrays = dict[str, NDArray[Any]]
+GAINS = ("log_gain", "coarse_log_gain")
+"""Gains of fine and coarse latents at the knots of quality, as logarithms: of the stream, as decoders need them too."""
 
 
 def folders() -> list[Path]:
@@ -58,10 +60,10 @@ class Weights:
     def __post_init__(self) -> None:
         """Check every entry that is used later. KeyError, TypeError or ValueError when the card lacks it."""
         _ = self.number, self.fingerprint, self.config, self.decoders
-        entries = [self.card["stream"], *self.card["decoders"].values()]
+        entries = [self.card["analysis"], *self.card["decoders"].values()]
         entries += [entry["graph"] for entry in entries if "graph" in entry]
-        _ = [(entry["file"], bytes.fromhex(entry["sha256"])) for entry in entries]
-        _ = [self.decoder_config(name) for name in self.decoders]
+        _ = [(entry["file"], bytes.fromhex(entry["sha256"])) for entry in (self.card["stream"], *entries)]
+        _ = self.analysis_config, [self.decoder_config(name) for name in self.decoders]
         if self.card["captions"] != {"name": coder.NAME, "sha256": language.SHA256}:
             raise ModelError(f"model {self.name} needs another caption coder than is here", "update mcmcodec")
         _ = [float(self.card["tuning"][price]) for price in ("rdoq_strength", "mask_lambda")]
@@ -99,6 +101,15 @@ class Weights:
         arrays = {k.removeprefix("entropy."): v for k, v in self.stream.items() if k.startswith("entropy.")}
         return EntropyModel(arrays, self.config.coarse_slices, self.config.slices, self.config.base_slices)
 
+    @property
+    def analysis_config(self) -> ModelConfig:
+        """Sizes of the analysis: the model's, but for those that its entry in the card names."""
+        return replace(self.config, **self.card["analysis"].get("config", {}))
+
+    def analysis(self) -> Arrays:
+        """All arrays of the analysis, read anew, and the gains from the stream model."""
+        return self._read(self.card["analysis"]) | {name: self.stream[name] for name in GAINS if name in self.stream}
+
     def decoder_config(self, name: str) -> ModelConfig:
         """Sizes of a decoder: the model's, but for those that its entry in the card names. ModelError as below."""
         return replace(self.config, **self._entry(name).get("config", {}))
@@ -110,11 +121,11 @@ class Weights:
     @property
     def has_graphs(self) -> bool:
         """Whether the analysis and every decoder run without torch."""
-        return all("graph" in entry for entry in (self.card["stream"], *self.card["decoders"].values()))
+        return all("graph" in entry for entry in (self.card["analysis"], *self.card["decoders"].values()))
 
     def graph(self, decoder: str | None = None) -> bytes | None:
         """A decoder's network as ONNX without weights, or the analysis'; None if the model was frozen without."""
-        entry = self.card["stream"] if decoder is None else self._entry(decoder)
+        entry = self.card["analysis"] if decoder is None else self._entry(decoder)
         graph: dict[str, Any] | None = entry.get("graph")
         return self.checked(graph) if graph else None
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from ..caption import coder, language
 from ..entropy.fixed_point import (
@@ -24,11 +24,12 @@ from ..entropy.fixed_point import (
 )
 from ..entropy.rangecoder import Table
 from ..errors import UsageError
+from ..model.analysis import Analysis
 from ..model.config import QUALITY_MAX, ModelConfig
 from ..model.entropy_nets import from_integers, integers
 from ..model.layers import quality_weights
 from ..model.synthesis import Synthesis
-from ..model.weights import Weights
+from ..model.weights import GAINS, Weights
 from .loop import load
 from .network import Network
 
@@ -45,8 +46,8 @@ def load_frozen(card: Path, decoder: str | None = None) -> tuple[Network, dict[s
     """
     weights = Weights(card.stem, json.loads(card.read_text(encoding="utf-8")), card.parent)
     decoder = decoder or weights.decoders[0]
-    network = Network(weights.config, weights.decoder_config(decoder))
-    state = {k: torch.from_numpy(v).float() for k, v in weights.stream.items() if k.startswith("analysis.")}
+    network = Network(weights.analysis_config, weights.decoder_config(decoder))
+    state = {f"analysis.{k}": torch.from_numpy(v).float() for k, v in weights.analysis().items()}
     nets = from_integers(weights.config, weights.stream)
     state |= {f"entropy.{k}": v for k, v in nets.state_dict().items()}
     painted = weights.decoder(decoder)
@@ -88,7 +89,7 @@ def mask_probabilities() -> NDArray[np.int16]:
 
 
 def stream_arrays(network: Network) -> Arrays:
-    """Everything in a stream model's file: entropy integers with tables, and the analysis in float16."""
+    """Everything in a stream model's file: entropy integers with tables, and gains, which scale every symbol."""
     arrays = integers(network.entropy)
     if network.config.coarse:
         arrays |= _expectation_factors(network)
@@ -96,7 +97,8 @@ def stream_arrays(network: Network) -> Arrays:
     arrays |= {"tables.reach": reach, "tables.frequencies": frequencies(reach, prior)}
     arrays["mask.p1"] = mask_probabilities()
     out: Arrays = {f"entropy.{k}": np.ascontiguousarray(v) for k, v in arrays.items()}
-    return out | {f"analysis.{k}": _half(k, v) for k, v in network.analysis.state_dict().items()}
+    gains = network.analysis.state_dict()
+    return out | {name: gains[name].cpu().numpy() for name in GAINS if name in gains}
 
 
 def _expectation_factors(network: Network) -> Arrays:
@@ -117,27 +119,28 @@ def _expectation_factors(network: Network) -> Arrays:
 
 def decoder_arrays(synthesis: Synthesis) -> Arrays:
     """Everything in a decoder's file, in float16."""
-    return {k: _half(k, v) for k, v in synthesis.state_dict().items()}
+    return {k: v.cpu().numpy().astype(np.float16) for k, v in synthesis.state_dict().items()}
 
 
-def _half(name: str, values: torch.Tensor) -> NDArray[Any]:
-    full = values.detach().cpu().numpy()
-    # gains scale every symbol: kept in full
-    return full.astype(np.float32) if name.endswith("log_gain") else full.astype(np.float16)
+def analysis_arrays(analysis: Analysis) -> Arrays:
+    """Everything in the file of an analysis, in float16; gains are in the stream model's."""
+    return {k: v.cpu().numpy().astype(np.float16) for k, v in analysis.state_dict().items() if k not in GAINS}
 
 
 def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[str, Synthesis], default: str,
           tuning: dict[str, float], history: dict[str, Any], graphs: bool = True) -> None:  # fmt: skip
     """Write NAME.json, its safetensors files and, unless told otherwise, its graphs into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    entries = {"stream": _store(folder / f"{name}.safetensors", stream_arrays(stream))}
+    entries = {}
     for decoder, synthesis in decoders.items():
         entry: dict[str, Any] = _store(folder / f"{name}-{decoder}.safetensors", decoder_arrays(synthesis))
         if differs := _differences(synthesis.config, stream.config):
             entry["config"] = differs
         entries[decoder] = entry
     card = {
-        "name": name, "id": number, "config": stream.config.to_dict(), "stream": entries.pop("stream"),
+        "name": name, "id": number, "config": stream.config.to_dict(),
+        "stream": _store(folder / f"{name}.safetensors", stream_arrays(stream)),
+        "analysis": _store(folder / f"{name}-analysis.safetensors", analysis_arrays(stream.analysis)),
         "decoders": entries, "default_decoder": default, "tuning": tuning, "training": history,
     }  # fmt: skip
     card["captions"] = {"name": coder.NAME, "sha256": language.SHA256}
@@ -158,7 +161,7 @@ def add_graphs(folder: Path, name: str) -> list[Path]:
         raise UsageError(f"graphs cannot be made without {error.name}", "pip install onnx onnxruntime") from None
     card = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     weights = Weights(name, card, folder)
-    made = [(card["stream"], graphs.analysis_graph(weights.config))]
+    made = [(card["analysis"], graphs.analysis_graph(weights.analysis_config))]
     made += [(card["decoders"][key], graphs.decoder_graph(weights.decoder_config(key))) for key in weights.decoders]
     for entry, graph in made:
         path = (folder / entry["file"]).with_suffix(".onnx")
@@ -195,14 +198,49 @@ def put_decoder(folder: Path, name: str, decoder: str, synthesis: Synthesis, his
     card["decoders"][decoder] = entry
     card["training"][decoder] = beyond(history, card["training"]["stream"])
     _write_card(folder / f"{name}.json", card)
-    if "graph" in card["stream"]:
+    if "graph" in card["analysis"]:
         add_graphs(folder, name)
+
+
+def put_analysis(folder: Path, name: str, analysis: Analysis, history: dict[str, Any]) -> None:
+    """Put another analysis into a frozen model, in the place of the one it has; files stay as they are.
+
+    Args:
+        folder: of the frozen model.
+        name: of the model.
+        analysis: trained before the model's frozen entropy networks, with its gains.
+        history: of its training, for the card.
+
+    Raises:
+        UsageError: it gives other latents than the model has, or has other gains.
+    """
+    path = folder / f"{name}.json"
+    card = json.loads(path.read_text(encoding="utf-8"))
+    own, usual = analysis.config, ModelConfig.from_dict(card["config"])
+    stream, state = Weights(name, card, folder).stream, analysis.state_dict()
+    gains = [k for k in GAINS if k in stream]
+    if (own.slices, own.coarse_slices, own.hyper) != (usual.slices, usual.coarse_slices, usual.hyper) or any(
+        not np.array_equal(stream[k], state[k].cpu().numpy()) for k in gains
+    ):
+        raise UsageError(f"the analysis gives other latents than {name} has", "train it from this model")
+    theirs = usual.to_dict()
+    entry: dict[str, Any] = _store(folder / f"{name}-analysis.safetensors", analysis_arrays(analysis))
+    entry["config"] = {k: v for k, v in own.to_dict().items() if k in OF_ANALYSIS and v != theirs[k]}
+    card["analysis"] = entry | ({"graph": card["analysis"]["graph"]} if "graph" in card["analysis"] else {})
+    card["training"]["analysis"] = beyond(history, card["training"]["stream"])
+    _write_card(path, card)
+    if "graph" in entry:
+        add_graphs(folder, name)
+
+
+OF_ANALYSIS = ("embed", "encoder_plan", "stem", "low", "coarse_width", "coarse_blocks")
+"""The sizes that the analysis alone has."""
 
 
 def _differences(own: ModelConfig, usual: ModelConfig) -> dict[str, object]:
     """The sizes of a decoder that are not its model's; its encoder and its name are none of its sizes."""
     theirs = usual.to_dict()
-    skipped = ("name", "encoder_plan")
+    skipped = ("name", *OF_ANALYSIS)
     return {key: value for key, value in own.to_dict().items() if value != theirs[key] and key not in skipped}
 
 
@@ -271,6 +309,6 @@ def beyond(history: dict[str, Any], stream: dict[str, Any]) -> dict[str, Any]:
 def _store(path: Path, arrays: Arrays) -> dict[str, str]:
     """Write a file in one move."""
     partial = path.with_suffix(".part")
-    save_file(arrays, partial)
+    partial.write_bytes(save(arrays))
     partial.rename(path)
     return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}

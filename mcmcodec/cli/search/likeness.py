@@ -56,7 +56,7 @@ def similarity(vectors: Vectors, wanted: Vectors) -> Vectors:
 
 def _gains(weights: Weights, quality: int) -> Vectors:
     """The gain of each latent (specification, section 5.7)."""
-    log_gains = weights.stream["analysis.log_gain"].astype(np.float64)
+    log_gains = weights.stream["log_gain"].astype(np.float64)
     position = quality * (len(log_gains) - 1) / 100
     left = min(int(position), len(log_gains) - 2)
     found: Vectors = np.exp(log_gains[left] * (left + 1 - position) + log_gains[left + 1] * (position - left))

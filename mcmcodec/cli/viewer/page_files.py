@@ -27,8 +27,6 @@ CAPTIONS = "captions"
 """Name of the captions' language model among the scripts."""
 STRUCTURE = "structure"
 """Name of the tables of edge maps among the scripts."""
-_OF_ANALYSIS = "analysis.log_gain"
-"""The one tensor of the analysis that a decoder needs."""
 
 
 def fingerprint() -> str:
@@ -55,8 +53,7 @@ def page_files() -> Iterator[tuple[str, bytes]]:
     yield _script(STRUCTURE, structure.checked())
     for model in models:
         _ = model.entropy  # proves that no sum of its integers can be rounded, which the page takes for granted
-        kept = {k: v for k, v in model.stream.items() if k.startswith("entropy.") or k == _OF_ANALYSIS}
-        yield _script(model.name, _tensors(kept))
+        yield _script(model.name, _tensors(model.stream))
         for name in model.decoders:
             yield _script(f"{model.name}-{name}", _tensors(model.decoder(name)))
 

@@ -91,7 +91,7 @@ mcm.part(function program(mcm) {
     }
 
     async _decoder(model, choice) {
-      const gain = (await this._tensors(model.stream))["analysis.log_gain"];
+      const gain = (await this._tensors(model.stream))["log_gain"];
       if (typeof choice === "string") {
         const { file, config } = model.decoders.find(({ name }) => name === choice);
         const tensors = await this._tensors(file);

@@ -55,7 +55,7 @@ mcm.part(function synthesis(mcm) {
     return Object.fromEntries(Object.entries(last).map(([name, tensor]) => [name, mixed(name, tensor)]));
   };
 
-  /** A decoder: its weights, its sizes, and of the stream model `analysis.log_gain`. */
+  /** A decoder: its weights, its sizes, and of the stream model `log_gain`. */
   mcm.Decoder = class Decoder {
     constructor(tensors, config, logGain) {
       this.machine = new mcm.Machine();
