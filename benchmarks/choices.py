@@ -56,7 +56,7 @@ def measure(work: Work, *, folder: str, count: int, qualities: Sequence[int]) ->
 
 
 def compared(usual: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Bytes at equal quality against the usual variant, in per cent, by metric: over all rates, and over the lower half.
+    """Bytes at equal quality against the usual variant, in per cent, by metric: over all rates, and the lower half.
 
     Metrics that were not measured are left out.
     """

@@ -110,7 +110,7 @@ class Codec:
         transforms = self.transforms()
         visible = first_mask(padded, options, roi)
         if analysis is None or not visible.all():
-            analysis = transforms.analyse(padded, visible, options.quality)
+            analysis = transforms.analyse(padded, visible, options.quality, options.tune)
         plan = plan_picture(transforms, padded, visible, analysis, options, roi)
         header = self._header(source, options, plan, structure)
         payload = _code(header, options, plan)
@@ -244,8 +244,11 @@ class Codec:
         for part in batches.spans(len(images), images.shape[2] * images.shape[3]):
             rgb = batches.pixels(images[part])
             analyses: list[Analysis | None] = [None] * len(rgb)
-            if batches.shares_runs(self.device) and all(one.mode == "full" and one.reduce == 1 for one in every[part]):
-                analyses = [*batches.analyse(self.transforms(), rgb, [one.quality for one in every[part]])]
+            alike = len({one.tune for one in every[part]}) == 1
+            alike = alike and all(one.mode == "full" and one.reduce == 1 for one in every[part])
+            if alike and batches.shares_runs(self.device):
+                qualities = [one.quality for one in every[part]]
+                analyses = [*batches.analyse(self.transforms(), rgb, qualities, every[part][0].tune)]
             for i, picture, analysis in zip(range(len(images))[part], rgb, analyses, strict=True):
                 with _naming(i):
                     source = prepare(picture, max_pixels=self.max_pixels)

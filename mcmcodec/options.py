@@ -97,7 +97,8 @@ class EncodeOptions:
             nearest) to 100; None takes the model's own. Somewhat more or less moves the bytes between two qualities.
         structure: bytes that an edge map for painters may take, or a map of the picture's own; None for none, and for
             :data:`STRUCTURE_BYTES` in mode ``sketch``.
-        tune: the decoder that latents are refined for, one of :data:`TUNES`; None takes the model's default one.
+        tune: the decoder whose pictures the file is encoded for, one of :data:`TUNES`; None takes the model's default
+            one. Any decoder reads it.
         max_time: seconds that refining the latents may take; None takes as long as it takes.
         extras: alpha, grey marker and metadata that go along; None takes those that the picture has, metadata apart.
 

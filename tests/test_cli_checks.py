@@ -68,11 +68,21 @@ def test_usage(codec: Command, here: Path, arguments: list[str], message: str) -
 def test_models(codec: Command, here: Path, tiny: Path) -> None:
     files = {
         part: (tiny / f"{name}.safetensors").read_bytes()
-        for part, name in (("stream", "tiny"), ("analysis", "tiny-analysis"), ("fidelity", "tiny-fidelity"), ("perceptual", "tiny-perceptual"))
+        for part, name in (
+            ("stream", "tiny"),
+            ("for fidelity", "tiny-for-fidelity"),
+            ("fidelity", "tiny-fidelity"),
+            ("perceptual", "tiny-perceptual"),
+        )
     }
     hashes = {part: hashlib.sha256(data).hexdigest() for part, data in files.items()}
-    roles = {"stream": "stream model", "analysis": "encoder", "fidelity": "decoder, the default", "perceptual": "decoder"}
-    rows = [f"  {part:<12}{size(len(files[part])):>8}  sha256 {hashes[part][:16]}  {roles[part]}" for part in roles]
+    roles = {
+        "stream": "stream model",
+        "for fidelity": "analysis",
+        "fidelity": "decoder, the default",
+        "perceptual": "decoder",
+    }
+    rows = [f"  {part:<16}{size(len(files[part])):>8}  sha256 {hashes[part][:16]}  {roles[part]}" for part in roles]
     done = codec("models", "tiny")
     assert (done.code, done.err) == (0, "")
     assert done.out.decode().splitlines() == ["tiny (id 4000)", *rows, f"  in {tiny}"]

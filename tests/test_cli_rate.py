@@ -46,7 +46,6 @@ def test_as_near_to_a_rate_as_can_be(codec: Command, here: Path, picture: Pictur
         ("-q 50 --max-bytes 1k", "-q and --max-bytes both set the rate; give one of them"),
         ("--target psnr=30 --total-bytes 1MB", "--target and --total-bytes both set the rate; give one of them"),
         ("--max-time 5s -e 3", "--max-time limits the refining of -e 4 and 5, not -e 3; leave one out"),
-        ("--tune fidelity", "--tune says what -e 4 and 5 refine for; give one of them, or leave it out"),
         ("-q 5 --mode caption --caption hi", "--mode caption keeps no picture, so -q says nothing; leave one out"),
         ("-q 5.5", "--quality '5.5' is not a whole number; "),
         ("-q high", "--quality 'high' is not a whole number; "),

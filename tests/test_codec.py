@@ -159,9 +159,9 @@ def test_masks_that_save_little_are_not_tried(
     monkeypatch.setattr(planning, "MASK_BITS", least)
     tried, analyse = [], Transforms.analyse
 
-    def counted(self: Transforms, padded: Any, visible: Any, quality: int) -> Any:
+    def counted(self: Transforms, padded: Any, visible: Any, *rest: Any) -> Any:
         tried.append(bool(visible.all()))
-        return analyse(self, padded, visible, quality)
+        return analyse(self, padded, visible, *rest)
 
     monkeypatch.setattr(Transforms, "analyse", counted)
     data = tiny_codec.encode(picture(320, 224), quality=20)

@@ -32,11 +32,11 @@ def run(path: Path, **given: Any) -> dict[str, Any]:
 
 def test_files_run_alone(tiny_codec: Codec, exported: Path) -> None:
     names = {path.name for path in exported.iterdir()}
-    networks = {f"tiny-{part}.onnx" for part in ("analysis", "fidelity", "perceptual")}
+    networks = {f"tiny-{part}.onnx" for part in ("for-fidelity", "fidelity", "perceptual")}
     assert names == {"README.md", "gains.json"} | networks
     picture, quality = smooth_noise(96, 64), np.array([55], np.float32)
     visible = np.ones((1, 6, 4), bool)
-    found = run(exported / "tiny-analysis.onnx", pixels=picture[None], visible=visible, quality=quality)
+    found = run(exported / "tiny-for-fidelity.onnx", pixels=picture[None], visible=visible, quality=quality)
     fine, coarse, hyper = tiny_codec.transforms().analyse(picture, visible[0], 55)
     for one, other in ((found["fine"], fine), (found["coarse"], coarse), (found["hyper"], hyper)):
         np.testing.assert_allclose(one.ravel(), other.ravel(), atol=1e-4)
@@ -63,14 +63,14 @@ def test_the_page_names_what_is_in_the_files(exported: Path) -> None:
 
 def test_existing_files_are_kept(exported: Path, run_codec: Any) -> None:
     done = run_codec("export", "--model", "tiny", "out")
-    assert (done.code, done.err) == (1, "codec: out/tiny-analysis.onnx exists; give -f to overwrite it\n")
+    assert (done.code, done.err) == (1, "codec: out/tiny-for-fidelity.onnx exists; give -f to overwrite it\n")
     assert run_codec("export", "--model", "tiny", "--quiet", "-f", "out").code == 0
     assert "there is no model huge" in run_codec("export", "--model", "huge", "out").err
 
 
 def test_models_without_graphs(tiny: Path, here: Path, run_codec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     card = json.loads((tiny / "tiny.json").read_text())
-    del card["stream"]["graph"]
+    del card["analyses"]["fidelity"]["graph"]
     (here / "tiny.json").write_text(json.dumps(card))
     monkeypatch.setenv("MCMCODEC_WEIGHTS", str(here))
     done = run_codec("export", "--model", "tiny", "out")

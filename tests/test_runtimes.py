@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -47,8 +48,8 @@ HERE = {**os.environ, "PYTHONPATH": str(Path(mcmcodec.__file__).parents[1])}
 
 def torch_transforms(weights: Weights) -> Transforms:
     """The transforms of a model that has no graphs."""
-    card = {**weights.card, "stream": dict(weights.card["stream"])}
-    del card["stream"]["graph"]
+    card = copy.deepcopy(weights.card)
+    del card["analyses"][weights.analyses[0]]["graph"]
     transforms = Transforms(Weights(weights.name, card, weights.folder), "cpu")
     assert isinstance(transforms.runtime, TorchRuntime)
     return transforms
@@ -109,8 +110,9 @@ def test_pixels_and_latents_agree(
     monkeypatch.setattr(tiling, "INTERIOR", tiles[0])
     monkeypatch.setattr(tiling, "HALO", tiles[1])
     shown = np.ones(decoded.mask.shape, bool)
-    assert_close(ours.analyse(padded, shown, 60), theirs.analyse(padded, shown, 60), shown)
-    assert_close(ours.analyse(padded, ~shown, 60), theirs.analyse(padded, ~shown, 60), ~shown)
+    for tune in weights.analyses:
+        for mask in (shown, ~shown):
+            assert_close(ours.analyse(padded, mask, 60, tune), theirs.analyse(padded, mask, 60, tune), mask)
     for decoder in (*weights.decoders, 0.3):
         for factor in (1, 2, 4):
             view = View.of(size, factor=factor)
@@ -127,7 +129,7 @@ def test_a_model_without_graphs_runs_with_torch(tiny: Path, tiny_codec: Codec) -
 def test_graphs_are_added_to_frozen_files(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = json.loads((tiny / "tiny.json").read_text())
     card = json.loads((tiny / "tiny.json").read_text())
-    for entry in (card["stream"], *card["decoders"].values()):
+    for entry in (*card["analyses"].values(), *card["decoders"].values()):
         del entry["graph"]
     (tmp_path / "tiny.json").write_text(json.dumps(card))
     with monkeypatch.context() as patch:
@@ -139,7 +141,7 @@ def test_graphs_are_added_to_frozen_files(tiny: Path, tmp_path: Path, monkeypatc
     assert json.loads((tmp_path / "tiny.json").read_text()) == card
     commands.main(["graphs", str(tmp_path), "--name", "tiny"], standalone_mode=False)
     assert json.loads((tmp_path / "tiny.json").read_text()) == whole
-    for entry in (whole["stream"], *whole["decoders"].values()):
+    for entry in (*whole["analyses"].values(), *whole["decoders"].values()):
         name = entry["graph"]["file"]
         assert (tmp_path / name).read_bytes() == (tiny / name).read_bytes()
 
@@ -152,7 +154,7 @@ def test_a_model_without_graphs_needs_torch(tiny_codec: Codec, monkeypatch: pyte
 
 
 def test_a_damaged_graph_is_refused(tiny_codec: Codec) -> None:
-    analysis = tiny_codec.transforms().frozen_analysis
+    analysis = tiny_codec.transforms().frozen_analysis()
     arrays = analysis.load()
     for graph, given in (
         (b"nonsense", arrays),
@@ -241,7 +243,7 @@ def test_sessions_have_their_own_weights(tiny_codec: Codec) -> None:
 
 
 def opened(transforms: Any) -> Any:
-    return transforms.runtime._network(transforms.frozen_analysis)._opened
+    return transforms.runtime._network(transforms.frozen_analysis())._opened
 
 
 def test_networks_follow_the_number_of_threads(tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def test_others_work_after_use(tiny: Path, tmp_path: Path, method: str, graphs: 
     shutil.copytree(tiny, folder)
     if not graphs:
         card = json.loads((folder / "tiny.json").read_text())
-        del card["analysis"]["graph"]
+        del card["analyses"]["fidelity"]["graph"]
         (folder / "tiny.json").write_text(json.dumps(card))
     done = run(SCRIPT, folder, tmp_path, method)
     assert (done.returncode, done.stdout) == (0, "without torch\n" if graphs else "2\n"), done.stderr

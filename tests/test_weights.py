@@ -55,7 +55,7 @@ def test_a_whole_model(folder: Path) -> None:
     words = hashlib.sha256(WORDS.read_bytes()).digest()
     assert model.fingerprint == hashlib.sha256(stream + words).digest()
     assert find_number(NUMBER, 0).name == "tiny"
-    assert "log_gain" in model.stream and "embed.weight" in model.analysis()
+    assert "log_gain" in model.stream and "embed.weight" in model.analysis("fidelity")
     assert model.stream["entropy.hyper.weight1"].dtype == np.int16
 
 
@@ -136,14 +136,14 @@ def test_named_folder_goes_first(tiny: Path, tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    "name", ["tiny.safetensors", "tiny-analysis.safetensors", "tiny-perceptual.safetensors", "tiny-fidelity.onnx"]
+    "name", ["tiny.safetensors", "tiny-for-fidelity.safetensors", "tiny-perceptual.safetensors", "tiny-fidelity.onnx"]
 )
 def test_missing_and_changed_files(folder: Path, name: str) -> None:
     data = mcmcodec.encode(smooth_noise(20, 20), model="tiny")
     forget_models()
 
     def use() -> object:
-        if "analysis" in name:
+        if "-for-" in name:
             return mcmcodec.encode(smooth_noise(20, 20), model="tiny") == data
         return mcmcodec.decode(data, decoder="perceptual" if "perceptual" in name else None).size == (20, 20)
 
@@ -203,8 +203,8 @@ def test_card_of_another_shape(folder: Path, card: str) -> None:
 def test_card_with_other_sizes(folder: Path) -> None:
     """Torch builds networks after the card; graphs have their sizes in them."""
     card = json.loads((folder / "tiny.json").read_text())
-    del card["analysis"]["graph"]
-    edit_card(folder, analysis=card["analysis"], config={**card["config"], "width": 64})
+    del card["analyses"]["fidelity"]["graph"]
+    edit_card(folder, analyses=card["analyses"], config={**card["config"], "width": 64})
     refused(lambda: mcmcodec.decode(mcmcodec.encode(smooth_noise(20, 20), model="tiny")), "do not fit")
 
 

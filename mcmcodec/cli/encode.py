@@ -145,9 +145,7 @@ class _RegionMap(click.Path):
     "-e", "--effort", metavar=f"{EFFORTS[0]}..{EFFORTS[-1]}", type=int,
     help=f"{EFFORTS[0]} fastest, {EFFORTS[-1]} best.  [default: {EncodeOptions.effort}]",
 )
-@click.option(
-    "--tune", metavar="DECODER", type=click.Choice(TUNES), help=f"Refine for {' or '.join(TUNES)}: -e 4, 5."
-)
+@click.option("--tune", metavar="DECODER", type=click.Choice(TUNES), help=f"Encode for {' or '.join(TUNES)}.")
 @click.option("--keep", metavar="SHARE", type=float, help="Share of patches to show, above 0 up to 1.")
 @click.option(
     "--mask", metavar="WAY", type=click.Choice(MASKS), default=EncodeOptions.mask,
@@ -317,8 +315,6 @@ def _rate_target(given: dict[str, Any], options: EncodeOptions) -> RateTarget:
         raise UsageError(f"--mode {options.mode} keeps no picture, so {names[0]} says nothing", "leave one out")
     if options.max_time is not None and not options.steps:
         raise UsageError(f"--max-time limits the refining of -e 4 and 5, not -e {options.effort}", "leave one out")
-    if options.tune is not None and not options.steps:
-        raise UsageError("--tune says what -e 4 and 5 refine for", "give one of them, or leave it out")
     if given["bpp"] is not None and not 0 < given["bpp"] <= 24:
         raise UsageError(f"-b {given['bpp']:g} is not above 0 and up to 24", "0.03 is a usual rate")
     reductions = None if given["reduce"] is None else (options.reduce,)

@@ -51,10 +51,13 @@ def describe(found: "Weights") -> dict[str, Any]:
     from ..model import weights
 
     card = found.card
-    entries = {"stream": card["stream"], "analysis": card["analysis"], **{name: card["decoders"][name] for name in found.decoders}}
+    entries = {"stream": card["stream"]}
+    entries |= {f"for {name}": card["analyses"][name] for name in found.analyses}
+    entries |= {name: card["decoders"][name] for name in found.decoders}
     files = {name: {"bytes": len(found.checked(entry)), "sha256": entry["sha256"]} for name, entry in entries.items()}
-    for name in (None, *found.decoders):  # hashes of the graphs, which are no matter of their own
-        found.graph(name)
+    for entry in found.networks:  # hashes of the graphs, which are no matter of their own
+        if "graph" in entry:
+            found.checked(entry["graph"])
     facts: dict[str, Any] = {
         "name": found.name,
         "id": found.number,
@@ -71,9 +74,9 @@ def table(facts: dict[str, Any]) -> str:
     """Lay out one model's facts for people."""
     lines = [f"{facts['name']} (id {facts['id']}{', the default' if facts['default'] else ''})"]
     for part, file in facts["files"].items():
-        role = {"stream": "stream model", "analysis": "encoder"}.get(part, "decoder")
+        role = "stream model" if part == "stream" else "analysis" if part.startswith("for ") else "decoder"
         note = ", the default" if part == facts["decoders"][0] else ""
-        lines.append(f"  {part:<12}{size(file['bytes']):>8}  sha256 {file['sha256'][:16]}  {role}{note}")
+        lines.append(f"  {part:<16}{size(file['bytes']):>8}  sha256 {file['sha256'][:16]}  {role}{note}")
     lines.append(f"  in {facts['folder']}")
     ladder = facts.get("ladder")
     if ladder:

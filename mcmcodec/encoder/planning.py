@@ -136,7 +136,7 @@ def _choose_patches(
     free = options.keep is None and roi is None
     if shown.all() or (free and -score[~shown].sum() < MASK_BITS * shown.size):
         return whole
-    analysis = transforms.analyse(padded, shown, options.quality)
+    analysis = transforms.analyse(padded, shown, options.quality, options.tune)
     masked = _quantize(transforms, shown, analysis, options, whole.symbols.v)
     return whole if free and whole.cost(mask_lambda) <= masked.cost(mask_lambda) else masked
 

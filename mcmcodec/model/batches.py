@@ -68,12 +68,12 @@ def alike(one: OpenedFile, other: OpenedFile) -> bool:
 
 
 def analyse(
-    transforms: Transforms, rgb: NDArray[np.uint8], qualities: Sequence[int]
+    transforms: Transforms, rgb: NDArray[np.uint8], qualities: Sequence[int], tune: str | None
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
-    """Fine, coarse and hyper-latents of pictures (B, H, W, 3), every patch visible."""
+    """Fine, coarse and hyper-latents of pictures (B, H, W, 3) for a decoder, every patch visible."""
     padded = np.stack([tiling.pad(picture) for picture in rgb])
     every = np.ones((len(rgb), padded.shape[1] // tiling.PATCH, padded.shape[2] // tiling.PATCH), bool)
-    return zip(*transforms.analyse_batch(padded, every, qualities), strict=True)
+    return zip(*transforms.analyse_batch(padded, every, qualities, tune), strict=True)
 
 
 def paint(

@@ -35,9 +35,9 @@ class Frozen:
     graph: bytes | None
 
 
-def analysis(weights: Weights) -> Frozen:
-    """The analysis of a model."""
-    return Frozen(weights.analysis_config, lambda: _float32(weights.analysis()), weights.graph())
+def analysis(weights: Weights, name: str) -> Frozen:
+    """An analysis of a model, by the decoder that it was trained for."""
+    return Frozen(weights.analysis_config(name), lambda: _float32(weights.analysis(name)), weights.analysis_graph(name))
 
 
 def decoder(weights: Weights, which: str | float) -> Frozen:

@@ -13,16 +13,17 @@ from .onnx_runtime import open_session
 from .weights import Weights
 
 README = """\
-# The networks of {name} as ONNX
+# The networks of {model} as ONNX
 
-`{name}-analysis.onnx` is the encoder's half, the other .onnx files are decoders: any of them paints any file. They
-compute in float32 and need no other file. Between them stands the exact half, which turns latents into bytes and back:
-it is integer arithmetic, and the specification of the format, formats/mcm.md in the source of mcmcodec, has all of it.
+{analyses} are the encoder's half, for one
+decoder's pictures each. The other .onnx files are decoders: any of them paints any file. They compute in float32 and
+need no other file. Between the two stands the exact half, which turns latents into bytes and back: it is integer
+arithmetic, and the specification of the format, formats/mcm.md in the source of mcmcodec, has all of it.
 
 Sizes are free: a batch of B pictures of H x W pixels, both multiples of 16 (pictures are padded by repeating their last
 row and column), has h = H / 16 rows and w = W / 16 columns of patches. Arrays are in C order.
 
-## {name}-analysis.onnx
+## Encoder: {analyses}
 
 | input | type | shape | |
 |---|---|---|---|
@@ -68,17 +69,18 @@ def files(weights: Weights) -> Iterator[tuple[str, bytes]]:
     if not weights.has_graphs:
         raise ModelError(f"model {weights.name} has no graphs", "python -m mcmcodec.training graphs FOLDER")
     for part, network in (
-        ("analysis", analysis(weights)),
+        *((f"for-{name}", analysis(weights, name)) for name in weights.analyses),
         *((name, decoder(weights, name)) for name in weights.decoders),
     ):
         yield f"{weights.name}-{part}.onnx", _whole(network, weights.name)
     gains = {"log_gain": weights.stream["log_gain"].tolist()}
     yield "gains.json", json.dumps(gains).encode()
     config = weights.config
-    sizes = {"latents": config.latents, "hyper": config.hyper, "features": config.features}
+    sizes = {"model": weights.name, "latents": config.latents, "hyper": config.hyper, "features": config.features}
     coarse = COARSE.format(coarse=config.coarse) if config.coarse else ""
     names = ", ".join(f"`{weights.name}-{name}.onnx`" for name in weights.decoders)
-    yield "README.md", README.format(name=weights.name, coarse=coarse, decoders=names, **sizes).encode()
+    analyses = ", ".join(f"`{weights.name}-for-{name}.onnx`" for name in weights.analyses)
+    yield "README.md", README.format(coarse=coarse, analyses=analyses, decoders=names, **sizes).encode()
 
 
 def _whole(network: Frozen, name: str) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -56,11 +56,11 @@ class Transforms:
         self.runtime = _runtime(weights, self.device)
         self.frozen_decoder = lru_cache(maxsize=DECODERS_KEPT)(partial(decoder, weights))
         self._linear_part = lru_cache(maxsize=DECODERS_KEPT)(linear_part)
+        self._analysis = lru_cache(maxsize=None)(partial(analysis, weights))
 
-    @cached_property
-    def frozen_analysis(self) -> Frozen:
-        """The analysis as it is stored."""
-        return analysis(self.weights)
+    def frozen_analysis(self, tune: str | None = None) -> Frozen:
+        """The analysis for a decoder, or for the default one, as it is stored."""
+        return self._analysis(self.weights.analysis_for(tune))
 
     def gains(self, quality: int) -> NDArray[np.float64]:
         """Gain per channel of the fine latents (channels,)."""
@@ -73,7 +73,7 @@ class Transforms:
         return gains
 
     def analyse(
-        self, padded: NDArray[np.uint8], visible: NDArray[np.bool_], quality: int
+        self, padded: NDArray[np.uint8], visible: NDArray[np.bool_], quality: int, tune: str | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Pixels to gained latents and hyper-latent.
 
@@ -81,16 +81,17 @@ class Transforms:
             padded: (16h, 16w, 3) uint8.
             visible: (h, w) bool; the encoder's blocks see these patches only.
             quality: 0..100.
+            tune: the decoder that the latents are for; the default one if None.
 
         Returns:
             v (h, w, channels), of no meaning where hidden; c (ceil(h/2), ceil(w/2), coarse);
             z (ceil(h/4) * ceil(w/4), hyper).
         """
-        v, c, z = self.analyse_batch(padded[None], visible[None], [quality])
+        v, c, z = self.analyse_batch(padded[None], visible[None], [quality], tune)
         return v[0], c[0], z[0]
 
     def analyse_batch(
-        self, padded: NDArray[np.uint8], visible: NDArray[np.bool_], qualities: Sequence[int]
+        self, padded: NDArray[np.uint8], visible: NDArray[np.bool_], qualities: Sequence[int], tune: str | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """As :meth:`analyse`, for B pictures of one shape at once.
 
@@ -98,18 +99,19 @@ class Transforms:
             padded: (B, 16h, 16w, 3) uint8.
             visible: (B, h, w) bool.
             qualities: B of them.
+            tune: as for :meth:`analyse`.
 
         Returns:
             v (B, h, w, channels), c (B, ceil(h/2), ceil(w/2), coarse) and z (B, ceil(h/4) * ceil(w/4), hyper).
         """
         count, rows, cols = visible.shape
-        config = self.weights.config
+        config, network = self.weights.config, self.frozen_analysis(tune)
         v = np.empty((count, rows, cols, config.latents), np.float32)
         c = np.empty((count, -(-rows // COARSE), -(-cols // COARSE), config.coarse), np.float32)
         z = np.empty((count, -(-rows // HYPER), -(-cols // HYPER), config.hyper), np.float32)
         for tile in tiling.tiles(rows, cols):
             pixels, shown = padded[_every(tiling.pixels(tile.outer))], visible[_every(tile.outer)]
-            parts = self.runtime.analyse(self.frozen_analysis, pixels, shown, qualities)
+            parts = self.runtime.analyse(network, pixels, shown, qualities)
             for whole, part, side in zip((v, c, z), parts, (1, COARSE, HYPER), strict=True):
                 whole[_every(tiling.cells(tile.inner, side))] = part[_every(tiling.cells(tile.local, side))]
         return v, c, z.reshape(count, -1, z.shape[3])

@@ -1,10 +1,11 @@
 """Finds, checks and loads frozen models, each once per process. Imports no torch.
 
 A model is NAME.json (identity, sizes, hashes) beside NAME.safetensors (the stream model: entropy integers and gains),
-NAME-analysis.safetensors and one NAME-DECODER.safetensors for each decoder; beside each of the networks, an .onnx file
-of the same name holds it as a graph without weights. Models in training have no graphs, and run with torch. Hashes are
-checked before a byte is used. The sha256 of the stream model's file and of the captions' language model are its
-fingerprint, which the checksum of every .mcm file covers: with a better analysis or decoder, files stay readable.
+one NAME-DECODER.safetensors for each decoder, and NAME-for-DECODER.safetensors for each analysis, one at least; beside
+each of the networks, an .onnx file of the same name holds it as a graph without weights. Models in training have no
+graphs, and run with torch. Hashes are checked before a byte is used. The sha256 of the stream model's file and of the
+captions' language model are its fingerprint, which the checksum of every .mcm file covers: with a better analysis or
+decoder, files stay readable.
 """
 
 from __future__ import annotations
@@ -60,10 +61,13 @@ class Weights:
     def __post_init__(self) -> None:
         """Check every entry that is used later. KeyError, TypeError or ValueError when the card lacks it."""
         _ = self.number, self.fingerprint, self.config, self.decoders
-        entries = [self.card["analysis"], *self.card["decoders"].values()]
+        entries = self.networks
         entries += [entry["graph"] for entry in entries if "graph" in entry]
         _ = [(entry["file"], bytes.fromhex(entry["sha256"])) for entry in (self.card["stream"], *entries)]
-        _ = self.analysis_config, [self.decoder_config(name) for name in self.decoders]
+        _ = (
+            [self.decoder_config(name) for name in self.decoders],
+            [self.analysis_config(name) for name in self.analyses],
+        )
         if self.card["captions"] != {"name": coder.NAME, "sha256": language.SHA256}:
             raise ModelError(f"model {self.name} needs another caption coder than is here", "update mcmcodec")
         _ = [float(self.card["tuning"][price]) for price in ("rdoq_strength", "mask_lambda")]
@@ -102,13 +106,28 @@ class Weights:
         return EntropyModel(arrays, self.config.coarse_slices, self.config.slices, self.config.base_slices)
 
     @property
-    def analysis_config(self) -> ModelConfig:
-        """Sizes of the analysis: the model's, but for those that its entry in the card names."""
-        return replace(self.config, **self.card["analysis"].get("config", {}))
+    def analyses(self) -> list[str]:
+        """Names of the decoders that an analysis was trained for; one serves all others, the first."""
+        return list(self.card["analyses"])
 
-    def analysis(self) -> Arrays:
-        """All arrays of the analysis, read anew, and the gains from the stream model."""
-        return self._read(self.card["analysis"]) | {name: self.stream[name] for name in GAINS if name in self.stream}
+    @property
+    def networks(self) -> list[dict[str, Any]]:
+        """The card's entries of all analyses and decoders."""
+        return [*self.card["analyses"].values(), *self.card["decoders"].values()]
+
+    def analysis_for(self, decoder: str | None) -> str:
+        """Which analysis serves a decoder, or the default one."""
+        name = decoder or self.decoders[0]
+        return name if name in self.analyses else self.analyses[0]
+
+    def analysis_config(self, name: str) -> ModelConfig:
+        """Sizes of an analysis: the model's, but for those that its entry in the card names."""
+        return replace(self.config, **self.card["analyses"][name].get("config", {}))
+
+    def analysis(self, name: str) -> Arrays:
+        """All arrays of an analysis, read anew, and the gains from the stream model. ModelError as for decoders."""
+        gains = {gain: self.stream[gain] for gain in GAINS if gain in self.stream}
+        return self._read(self.card["analyses"][name]) | gains
 
     def decoder_config(self, name: str) -> ModelConfig:
         """Sizes of a decoder: the model's, but for those that its entry in the card names. ModelError as below."""
@@ -120,12 +139,18 @@ class Weights:
 
     @property
     def has_graphs(self) -> bool:
-        """Whether the analysis and every decoder run without torch."""
-        return all("graph" in entry for entry in (self.card["analysis"], *self.card["decoders"].values()))
+        """Whether every analysis and every decoder runs without torch."""
+        return all("graph" in entry for entry in self.networks)
 
-    def graph(self, decoder: str | None = None) -> bytes | None:
-        """A decoder's network as ONNX without weights, or the analysis'; None if the model was frozen without."""
-        entry = self.card["analysis"] if decoder is None else self._entry(decoder)
+    def graph(self, decoder: str) -> bytes | None:
+        """A decoder's network as ONNX without weights; None if the model was frozen without."""
+        return self._graph(self._entry(decoder))
+
+    def analysis_graph(self, name: str) -> bytes | None:
+        """The same of an analysis."""
+        return self._graph(self.card["analyses"][name])
+
+    def _graph(self, entry: dict[str, Any]) -> bytes | None:
         graph: dict[str, Any] | None = entry.get("graph")
         return self.checked(graph) if graph else None
 

@@ -103,13 +103,14 @@ def put_decoder_(checkpoint: Path, card: Path, decoder: str) -> None:
 @main.command("put-analysis")
 @click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
 @click.argument("card", type=click.Path(exists=True, path_type=Path))
-def put_analysis_(checkpoint: Path, card: Path) -> None:
+@click.option("--decoder", default="perceptual", show_default=True, help="Which decoder's pictures it is for.")
+def put_analysis_(checkpoint: Path, card: Path, decoder: str) -> None:
     """Put the analysis of a checkpoint into a frozen model (its NAME.json), whose stream stays as it is."""
     from .export import put_analysis
     from .loop import load
 
     network, history = load(checkpoint)
-    put_analysis(card.parent, card.stem, network.analysis, history)
+    put_analysis(card.parent, card.stem, decoder, network.analysis, history)
 
 
 @main.command("join")

@@ -46,8 +46,9 @@ def load_frozen(card: Path, decoder: str | None = None) -> tuple[Network, dict[s
     """
     weights = Weights(card.stem, json.loads(card.read_text(encoding="utf-8")), card.parent)
     decoder = decoder or weights.decoders[0]
-    network = Network(weights.analysis_config, weights.decoder_config(decoder))
-    state = {f"analysis.{k}": torch.from_numpy(v).float() for k, v in weights.analysis().items()}
+    analysis = weights.analysis_for(decoder)
+    network = Network(weights.analysis_config(analysis), weights.decoder_config(decoder))
+    state = {f"analysis.{k}": torch.from_numpy(v).float() for k, v in weights.analysis(analysis).items()}
     nets = from_integers(weights.config, weights.stream)
     state |= {f"entropy.{k}": v for k, v in nets.state_dict().items()}
     painted = weights.decoder(decoder)
@@ -140,7 +141,7 @@ def write(folder: Path, name: str, number: int, stream: Network, decoders: dict[
     card = {
         "name": name, "id": number, "config": stream.config.to_dict(),
         "stream": _store(folder / f"{name}.safetensors", stream_arrays(stream)),
-        "analysis": _store(folder / f"{name}-analysis.safetensors", analysis_arrays(stream.analysis)),
+        "analyses": {default: _store(folder / f"{name}-for-{default}.safetensors", analysis_arrays(stream.analysis))},
         "decoders": entries, "default_decoder": default, "tuning": tuning, "training": history,
     }  # fmt: skip
     card["captions"] = {"name": coder.NAME, "sha256": language.SHA256}
@@ -161,7 +162,7 @@ def add_graphs(folder: Path, name: str) -> list[Path]:
         raise UsageError(f"graphs cannot be made without {error.name}", "pip install onnx onnxruntime") from None
     card = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     weights = Weights(name, card, folder)
-    made = [(card["analysis"], graphs.analysis_graph(weights.analysis_config))]
+    made = [(card["analyses"][key], graphs.analysis_graph(weights.analysis_config(key))) for key in weights.analyses]
     made += [(card["decoders"][key], graphs.decoder_graph(weights.decoder_config(key))) for key in weights.decoders]
     for entry, graph in made:
         path = (folder / entry["file"]).with_suffix(".onnx")
@@ -198,16 +199,17 @@ def put_decoder(folder: Path, name: str, decoder: str, synthesis: Synthesis, his
     card["decoders"][decoder] = entry
     card["training"][decoder] = beyond(history, card["training"]["stream"])
     _write_card(folder / f"{name}.json", card)
-    if "graph" in card["analysis"]:
+    if _has_graphs(card):
         add_graphs(folder, name)
 
 
-def put_analysis(folder: Path, name: str, analysis: Analysis, history: dict[str, Any]) -> None:
-    """Put another analysis into a frozen model, in the place of the one it has; files stay as they are.
+def put_analysis(folder: Path, name: str, decoder: str, analysis: Analysis, history: dict[str, Any]) -> None:
+    """Put an analysis into a frozen model, for one of its decoders; files stay as they are.
 
     Args:
         folder: of the frozen model.
         name: of the model.
+        decoder: name of the decoder.
         analysis: trained before the model's frozen entropy networks, with its gains.
         history: of its training, for the card.
 
@@ -224,13 +226,19 @@ def put_analysis(folder: Path, name: str, analysis: Analysis, history: dict[str,
     ):
         raise UsageError(f"the analysis gives other latents than {name} has", "train it from this model")
     theirs = usual.to_dict()
-    entry: dict[str, Any] = _store(folder / f"{name}-analysis.safetensors", analysis_arrays(analysis))
-    entry["config"] = {k: v for k, v in own.to_dict().items() if k in OF_ANALYSIS and v != theirs[k]}
-    card["analysis"] = entry | ({"graph": card["analysis"]["graph"]} if "graph" in card["analysis"] else {})
-    card["training"]["analysis"] = beyond(history, card["training"]["stream"])
+    entry: dict[str, Any] = _store(folder / f"{name}-for-{decoder}.safetensors", analysis_arrays(analysis))
+    if differs := {k: v for k, v in own.to_dict().items() if k in OF_ANALYSIS and v != theirs[k]}:
+        entry["config"] = differs
+    graphs = _has_graphs(card)
+    card["analyses"][decoder] = entry
+    card["training"][f"for {decoder}"] = beyond(history, card["training"]["stream"])
     _write_card(path, card)
-    if "graph" in entry:
+    if graphs:
         add_graphs(folder, name)
+
+
+def _has_graphs(card: dict[str, Any]) -> bool:
+    return all("graph" in entry for entry in card["analyses"].values())
 
 
 OF_ANALYSIS = ("embed", "encoder_plan", "stem", "low", "coarse_width", "coarse_blocks")
