@@ -32,7 +32,7 @@ MODES: Final = ("full", "base", "sketch", "caption")
 STRUCTURE_BYTES: Final = 320
 """What the edge map of a sketch takes at most, unless told otherwise."""
 EFFORTS: Final = range(1, 6)
-STEPS: Final = {4: 60, 5: 240}
+STEPS: Final = {4: 30, 5: 240}
 """Steps of the refinement of latents, by effort."""
 TUNES: Final = ("perceptual", "fidelity")
 """Decoders whose pictures latents can be refined for."""

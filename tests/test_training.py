@@ -29,7 +29,7 @@ from mcmcodec.training.grow import with_noise
 from mcmcodec.training.loop import Average, LoopConfig, load, schedule
 from mcmcodec.training.losses import Adversary
 from mcmcodec.training.network import Network
-from mcmcodec.training.stages import Check, EntropyOnly, Fidelity, Joint, Perceptual, Stage
+from mcmcodec.training.stages import Check, EntropyOnly, Fidelity, Joint, Looks, Perceptual, Stage
 from mcmcodec.training.timed import Options, run
 
 
@@ -119,6 +119,13 @@ def test_the_second_decoder_paints_as_many_as_asked(crops: Crops, second: int, i
 def test_entropy_step_leaves_the_transforms_alone(crops: Crops) -> None:
     changed, wanted = moved(EntropyOnly(crops, 6, "cpu"))
     assert changed == wanted and all(name.startswith("entropy.") for name in wanted)
+
+
+def test_analysis_steps_leave_entropy_networks_and_gains_alone(crops: Crops) -> None:
+    changed, wanted = moved(Looks(crops, 6, "cpu", Perceptual(Blurred(), reach=1), 0.1))
+    assert {name for name in wanted - changed if "mask_token" not in name} == set()
+    assert {name.split(".")[0] for name in wanted} == {"analysis", "second_decoder"}
+    assert not any(name.endswith("log_gain") for name in wanted)
 
 
 @pytest.mark.parametrize("kind", ["second", "first"])
@@ -317,7 +324,7 @@ def test_a_rehearsal_runs_to_the_last_line(
     run(options(pictures, tmp_path, resident=resident, large=pictures))
     network, history = load(tmp_path / "out" / "last.pt")
     names = [made["stage"] for made in history["runs"]]
-    assert names == ["entropy", "joint", "perceptual", "adversarial", *["light"] * 3]
+    assert names == ["entropy", "joint", "analysis", "perceptual", "adversarial", *["light"] * 3]
     log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["seen"] == history["seen"] > 0 and math.isfinite(log[0]["cost"])
     assert all(row["per_s"] > 0 and row["of_peak"] >= 0 for row in log)

@@ -13,9 +13,11 @@ from models import save_pictures, smooth_noise, tiny_network
 
 from mcmcodec.errors import UsageError
 from mcmcodec.model.config import PRESETS, ModelConfig
+from mcmcodec.model.transforms import Transforms
+from mcmcodec.model.weights import Weights
 from mcmcodec.training.cached import LatentCache
 from mcmcodec.training.data import Crops, jitter, plain
-from mcmcodec.training.export import load_frozen, put_decoder, write
+from mcmcodec.training.export import load_frozen, put_analysis, put_decoder, write
 from mcmcodec.training.grow import add_task_vector, grow, replace_decoder, with_noise
 from mcmcodec.training.light import Imitation, operations, replacements
 from mcmcodec.training.losses import Adversary, block_colour_loss, oklab, random_paired_crop
@@ -49,7 +51,8 @@ GREEN = {
 
 
 GROWN = {
-    "deeper": PRESETS["medium"],
+    "as trained now": PRESETS["medium"],
+    "deeper": replace(PRESETS["medium"], plan="ccadccadccad", renderer=64),
     "coarse latents": replace(
         PRESETS["medium"], coarse_slices=(2, 6, 16), base_slices=0, expected_slices=3, encoder_plan="dadadadad"
     ),
@@ -162,6 +165,29 @@ def test_a_decoder_is_put_into_a_frozen_model(tmp_path: Path) -> None:
     wider = Network(replace(PRESETS["tiny"], slices=(1, 3, 16)))
     with pytest.raises(UsageError, match="other latents"):
         put_decoder(tmp_path, "one", "perceptual", wider.synthesis, {})
+
+
+def test_an_analysis_is_put_into_a_frozen_model(tmp_path: Path) -> None:
+    network = tiny_network(3)
+    write(tmp_path, "one", 4002, network, {"fidelity": network.synthesis}, "fidelity",
+          {"rdoq_strength": 0.5, "mask_lambda": 1.0}, {"stream": {"seen": 5, "runs": [1]}})  # fmt: skip
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.safetensors")}
+    larger = grow(network, replace(network.config, encoder_plan="dad")).analysis
+    put_analysis(tmp_path, "one", "perceptual", larger, {"seen": 9, "runs": [1, 2]})
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.safetensors") if path.name in before} == before
+    card = json.loads((tmp_path / "one.json").read_text())
+    assert card["analyses"]["perceptual"]["config"] == {"encoder_plan": "dad"}
+    assert card["training"]["for perceptual"] == {"begins": "stream", "seen": 9, "runs": [2]}
+    weights = Weights("one", card, tmp_path)
+    chosen = {name: weights.analysis_for(name) for name in (None, "perceptual", "light")}
+    assert chosen == {None: "fidelity", "perceptual": "perceptual", "light": "fidelity"}
+    x, mask = (smooth_noise(64, 96, seed=3), np.ones((4, 6), bool))
+    found = [Transforms(weights, "cpu").analyse(x, mask, 40, name) for name in ("fidelity", "perceptual")]
+    np.testing.assert_allclose(found[0][0], found[1][0], atol=1e-4)  # it has not learnt yet
+    with torch.no_grad():
+        larger.log_gain += 1e-3
+    with pytest.raises(UsageError, match="the analysis gives other latents than one has; train it from this model"):
+        put_analysis(tmp_path, "one", "perceptual", larger, {})
 
 
 def test_paired_pictures_are_cut_alike_at_every_offset() -> None:

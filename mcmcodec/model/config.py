@@ -119,15 +119,15 @@ class ModelConfig:
 
 PRESETS = {
     "tiny": ModelConfig(
-        "tiny", (1, 3), (1, 3, 8), base_slices=1, expected_slices=2, embed=32, encoder_plan="da", coarse_width=32,
-        coarse_blocks=1, low=4, hyper=4, features=8, context=16, coarse_context=16, width=32, plan="ca", bottleneck=16,
+        "tiny", (1, 3), (1, 3, 8), base_slices=1, expected_slices=2, embed=32, encoder_plan="da", stem=8,
+        coarse_width=32, coarse_blocks=1, low=4, hyper=4, features=8, context=16, coarse_context=16, width=32, plan="ca", bottleneck=16,
         light=8, head=16, head_features=4, renderer=16,
     ),
     "medium": ModelConfig(
         "medium", (), base_slices=2, expected_slices=0, encoder_plan="adadadad", stem=64, plan="ccaccacca", renderer=0,
     ),
     "base": ModelConfig(
-        "base", (2, 6, 16), (1, 5, 10, 32, 80, 128), embed=384, encoder_plan="ddaddadd", coarse_width=384,
+        "base", (2, 6, 16), (1, 5, 10, 32, 80, 128), embed=384, encoder_plan="ddaddadd", stem=64, coarse_width=384,
         coarse_blocks=3, low=6, hyper=32, features=64, context=192, coarse_context=128, width=384,
         plan="dddaddda", bottleneck=192, head=96, head_features=32, renderer=128,
     ),

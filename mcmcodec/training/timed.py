@@ -99,8 +99,8 @@ def start(o: Options, crops: Crops) -> tuple[Network, dict[str, Any]]:
         network, history = Network(PRESETS[o.preset]), {"seen": 0}
         network.pca_start(crops.batch(400, o.device).cpu())
     elif o.init.suffix == ".json":
-        network, history = load_frozen(o.init, "fidelity")
-        network.second_decoder = load_frozen(o.init)[0].synthesis
+        network, history = load_frozen(o.init)  # with the analysis for this decoder
+        network.second_decoder, network.synthesis = network.synthesis, load_frozen(o.init, "fidelity")[0].synthesis
         if network.config != PRESETS[o.preset]:
             coarse = network.config.coarse
             network = grow(network, PRESETS[o.preset])
