@@ -72,7 +72,7 @@ def test_refinement_is_kept_only_if_it_is_better(
     from mcmcodec.encoder import refine
 
     plain = tiny_codec.encode(PICTURE, quality=QUALITY)
-    monkeypatch.setattr(refine, "LEARNING_RATE", 3.0)  # throws the latents about
+    monkeypatch.setattr(refine, "pace", lambda steps: (3.0, 0.2))  # throws the latents about
     assert tiny_codec.encode(PICTURE, quality=QUALITY, effort=4, tune="fidelity") == plain
 
 

@@ -64,8 +64,8 @@ def both(crops: Crops, batch: int = 6, weight: float = 0.1, **weights: Any) -> J
 
 def moved(stage: Stage, low_precision: bool = False) -> tuple[set[str], set[str]]:
     """Names of weights that one step changes, and of those that it is meant to change."""
-    torch.manual_seed(0)
     network = pair()
+    torch.manual_seed(4)  # some patches are hidden
     network.low_precision = low_precision
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     trained = stage.trained(network)
