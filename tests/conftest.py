@@ -1,6 +1,7 @@
 """What the tests of the command line share: commands run in-process, and a tiny model."""
 
 import io
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,10 @@ import numpy as np
 import pytest
 import stand_in
 from PIL import Image
+
+# Workers of pytest-xdist share the processors: threads of several that wait for each other take many times as long.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @dataclass

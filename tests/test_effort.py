@@ -93,10 +93,10 @@ def test_every_size_and_mask_can_be_refined(
 def test_a_picture_of_several_tiles(tiny_codec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from mcmcodec.encoder import refine
 
-    monkeypatch.setattr(options, "STEPS", {5: 40})
+    monkeypatch.setattr(options, "STEPS", {5: 16})
     monkeypatch.setattr(refine, "INTERIOR", 8)
     monkeypatch.setattr(refine.tiling, "HALO", 0)
-    picture = smooth_noise(136, 264)
+    picture = smooth_noise(136, 136)
     data = tiny_codec.encode(picture, quality=QUALITY, effort=5, tune="fidelity")
     plain = tiny_codec.encode(picture, quality=QUALITY)
     assert data != plain and cost(tiny_codec, picture, data) < cost(tiny_codec, picture, plain)

@@ -17,7 +17,7 @@ from mcmcodec import DecodeOptions, EncodeOptions, InputError, UsageError
 from mcmcodec.options import DecodeKeywords, EncodeKeywords
 
 PICTURE = smooth_noise(48, 64)
-WRONG: list[Any] = [30.5, "30", None, [30], (), {}, b"30", float("nan"), True, object(), 1j, np.ones(3)]
+WRONG: list[Any] = [30.5, "30", None, [30], (), {}, b"30", float("nan"), True, ..., 1j, np.ones(3)]
 
 
 def refused(call: Any) -> str:
@@ -45,7 +45,7 @@ def test_wrong_choices(name: str, value: Any) -> None:
     assert name in refused(lambda: EncodeOptions(**{name: value}))
 
 
-@pytest.mark.parametrize("value", ["0.5", 0, -1, 1.01, float("nan"), float("inf"), [0.5], True, object()], ids=repr)
+@pytest.mark.parametrize("value", ["0.5", 0, -1, 1.01, float("nan"), float("inf"), [0.5], True, ...], ids=repr)
 def test_wrong_shares(value: Any) -> None:
     assert "keep" in refused(lambda: EncodeOptions(keep=value))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -47,13 +48,19 @@ def codec() -> Iterator[Codec]:
         yield Codec(device="cpu")
 
 
+@pytest.fixture(scope="module")
+def coded(codec: Codec) -> Callable[[str, int], bytes]:
+    """The file of a photograph at a quality, made once."""
+    return lru_cache(maxsize=None)(lambda name, quality: codec.encode(getattr(data, name)(), quality=quality))
+
+
 @pytest.mark.parametrize("name", list(BOUNDS))
-def test_photograph(codec: Codec, tmp_path: Path, name: str) -> None:
+def test_photograph(codec: Codec, coded: Callable[[str, int], bytes], tmp_path: Path, name: str) -> None:
     photograph = getattr(data, name)()
     sizes, distances = [], []
     for quality in QUALITIES:
         path = tmp_path / f"{name}-{quality}.mcm"
-        path.write_bytes(codec.encode(photograph, quality=quality))
+        path.write_bytes(coded(name, quality))
         decoded = codec.decode(path.read_bytes(), decoder="fidelity")
         assert (decoded.size, decoded.mode) == (photograph.shape[1::-1], "RGB")
         sizes.append(os.path.getsize(path))
@@ -72,13 +79,12 @@ def test_every_decoder_paints_the_picture(codec: Codec) -> None:
 
 
 @pytest.mark.parametrize("name", list(BOUNDS))
-def test_areas_keep_their_colour(codec: Codec, name: str) -> None:
+def test_areas_keep_their_colour(codec: Codec, coded: Callable[[str, int], bytes], name: str) -> None:
     """Mean CIEDE2000 of 16x16 means, and chroma within 3 per cent, by every decoder."""
     photograph = getattr(data, name)()
     for quality, most in zip(QUALITIES, (4.8, 2.0, 1.0), strict=True):
-        file = codec.encode(photograph, quality=quality)
         for decoder in codec.weights.decoders:
-            difference, chroma = colour(photograph, np.asarray(codec.decode(file, decoder=decoder)))
+            difference, chroma = colour(photograph, np.asarray(codec.decode(coded(name, quality), decoder=decoder)))
             assert difference < most and chroma == pytest.approx(1, abs=0.03), (decoder, quality, difference, chroma)
 
 

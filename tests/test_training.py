@@ -304,7 +304,7 @@ def test_validation_pictures_are_cut(pictures: Path) -> None:
 
 def options(pictures: Path, folder: Path, **more: Any) -> Options:
     given: dict[str, Any] = {
-        "val": pictures, "preset": "tiny", "steps": 2, "batch": 4, "size": 192, "check_pictures": 2, "export": True,
+        "val": pictures, "preset": "tiny", "steps": 2, "batch": 4, "size": 192, "check_pictures": 1, "export": True,
         "decoder_share": 0.4, "entropy_minutes": 1.0, "save_every": 0.0, "check_every": 0.0,
     }  # fmt: skip
     return Options(pictures, folder / "out", folder / "cache", **(given | more))
@@ -312,7 +312,11 @@ def options(pictures: Path, folder: Path, **more: Any) -> Options:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No LPIPS, and a PCA start from 40 crops rather than 400."""
     monkeypatch.setattr(lpips, "LPIPS", Blurred)
+    for kind in (Crops, DeviceCrops):
+        batch = kind.batch
+        monkeypatch.setattr(kind, "batch", lambda self, n, device, batch=batch: batch(self, min(n, 40), device))
 
 
 @pytest.mark.usefixtures("quick")
