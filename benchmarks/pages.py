@@ -313,7 +313,14 @@ def modes(results: Results) -> list[str]:
             quality = "–" if mode in ("caption", "sketch") else f"{point['setting']:g}"
             row = [words, decoder, quality, f"{point['bytes']:.0f}", f"{point['bpp']:.4f}"]
             rows.append(row + [number(name, point.get(name)) for _, name in shown])
-    return [*grid(head, rows), "", f"Means over {content['images']} pictures that people described."]
+    said = f"Means over {content['images']} pictures that people described.{_originals(content)}"
+    return [*grid(head, rows), "", said]
+
+
+def _originals(content: Mapping[str, Any]) -> str:
+    """A sentence about what metrics without an original say of the originals; nothing where none was measured."""
+    found = content.get("originals", {}).items()
+    return "".join(f" {METRICS[m].title.partition(' (')[0]} of the originals is {number(m, v)}." for m, v in found)
 
 
 def rows_of(name: str, part: str) -> Callable[[Results], list[str]]:
@@ -328,16 +335,24 @@ def rows_of(name: str, part: str) -> Callable[[Results], list[str]]:
 
 
 def recognition(results: Results) -> list[str]:
-    """A row per codec and setting, by rising rate."""
+    """A row per codec and setting, by rising rate, and how far pictures of the kind would move the first column."""
     content = results.need("recognition")
-    names = [name for name in RECOGNITION if name in content["metrics"]]
+    names = [name for name in (*RECOGNITION, "brisque") if any(p.get(name) is not None for p in content["points"])]
     rows = [
         [point["curve"], f"{point['setting']:g}", f"{point['bytes']:.0f}", f"{point['bpp']:.4f}"]
         + [number(name, point.get(name)) for name in names]
         for point in sorted(content["points"], key=lambda one: float(one["bpp"]))
     ]
     head = ["codec", "setting", "bytes", "bpp", *(METRICS[name].title for name in names)]
-    return [*grid(head, rows), "", f"Means over {content['images']} pictures."]
+    images = content["images"]
+    shares = [point["top1"] for point in content["points"]]
+    # the standard error of a mean of zeros and ones
+    widest = 1.96 * max(math.sqrt(share * (1 - share) / images) for share in shares)
+    return [
+        *grid(head, rows), "",
+        f"Means over {images} pictures: one picture is {1 / images:.3f}, and with other pictures of the kind shares of "
+        f"the same class would move by up to {widest:.3f} (95 %).{_originals(content)}",
+    ]  # fmt: skip
 
 
 def edge_maps(results: Results) -> list[str]:

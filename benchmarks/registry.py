@@ -150,12 +150,13 @@ BENCHMARKS = (
     Benchmark(
         "modes", "Caption only, caption and edges, base layer only, whole files", 2, ("val", "pairs.csv"),
         {"folder": "val", "captions": "pairs.csv", "count": 16, "qualities": (30, 50),
-         "decoders": ("perceptual", "fidelity"), "metrics": ("psnr", "lpips", "dists", "ciede", "chroma", "fd")},
+         "decoders": ("perceptual", "fidelity"),
+         "metrics": ("psnr", "lpips", "dists", "ciede", "chroma", "fd", "brisque")},
         modes.measure,
     ),
     Benchmark(
-        "recognition", "Does a classifier see the same in decoded pictures?", 5, ("val",),
-        {"folder": "val", "count": 24, "qualities": (10, 30, 50), "decoders": ("perceptual", "fidelity"),
+        "recognition", "Does a classifier see the same in decoded pictures, and are they natural?", 8, ("val",),
+        {"folder": "val", "count": 200, "qualities": (10, 30, 50), "decoders": ("perceptual", "fidelity"),
          "names": ("AVIF", "WebP", "VVC"), "rates": (0.05, 0.15)},
         recognition.measure,
     ),

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     metavar="LIST",
     default="all",
     show_default=True,
-    help="Of psnr, msssim, lpips, lpips_vgg, dists, ciede, chroma, fd, top1, top5, features; quick, colour, "
-    "recognition, all.",
+    help="Of psnr, msssim, lpips, lpips_vgg, dists, ciede, chroma, fd, brisque, top1, top5, features; quick, "
+    "colour, perception, recognition, all.",
 )
 @click.option("--decoder", metavar="NAME", help="For .mcm files.  [default: the model's first]")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
