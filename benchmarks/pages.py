@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
-from mcmcodec.cli.bench import curves, speed
+from mcmcodec.cli.bench import curves
 from mcmcodec.cli.bench.curves import Curve
 from mcmcodec.cli.bench.table import CONSISTENCY, PERCEPTION, markdown
 from mcmcodec.metrics.judge import METRICS, QUICK, RECOGNITION
 from mcmcodec.options import EncodeOptions
 
-from . import claims, paired, plots
+from . import answers, claims, paired, plots, processes
 from .cells import MCM, grid, number, title, triple
 from .intervals import Bootstrap
 
@@ -252,15 +251,8 @@ def effort(results: Results) -> list[str]:
 
 def _bytes_beside(curve: Sequence[Mapping[str, Any]], row: Mapping[str, Any], metric: str) -> str:
     """How many more bytes a row takes than a curve where it is as good by a metric; a dash where that is unknown."""
-    if row[metric] is None:
-        return "–"
-    ordered = sorted(curve, key=lambda one: one[metric])
-    values = [one[metric] for one in ordered]
-    if not values[0] <= row[metric] <= values[-1]:
-        return "–"
-    log = np.interp(row[metric], values, [math.log(one["bpp"]) for one in ordered])
-    more = 100 * (row["bpp"] / math.exp(float(log)) - 1)
-    return f"{round(more, 1) + 0.0:+.1f} %"
+    more = answers.bytes_beside(curve, row, metric)
+    return "–" if more is None else f"{round(100 * more, 1) + 0.0:+.1f} %"
 
 
 def messages(results: Results) -> list[str]:
@@ -385,9 +377,22 @@ def seconds(results: Results) -> list[str]:
     """All tables of the benchmark of speed, under headings."""
     content = results.need("speed")
     lines = []
-    for head, columns, rows in speed.texts(content):
+    for head, columns, rows in processes.texts(content):
         lines += [f"**{head}**", "", *grid(columns, rows), ""]
-    return lines[:-1]
+    return [*lines, "; ".join(f"{name}: {version}" for name, version in content["programs"].items()) + "."]
+
+
+def parts(results: Results) -> list[str]:
+    """Operations of every part."""
+    rows = results.need("operations")["rows"]
+    sums = {part: sum(row["operations"] for row in rows if row["part"] == part) for part in ("analysis", "entropy")}
+    lines = [[row["part"], row["what"], row["side"], f"{row['operations']:,.0f}"] for row in rows]
+    for row in rows:
+        if row["part"] == "decoder":
+            both = sums["entropy"] + row["operations"]
+            lines.append(["all", f"decoding by `{row['what']}`", "decoder", f"{both:,.0f}"])
+    lines.append(["all", "encoding, without choices", "encoder", f"{sum(sums.values()):,.0f}"])
+    return grid(["part", "what", "who needs it", "multiplications per pixel"], lines)
 
 
 def exactness(results: Results) -> list[str]:
@@ -432,7 +437,7 @@ def sources(results: Results) -> list[str]:
 
 
 BLOCKS: dict[str, Callable[[Results], list[str]]] = {
-    "line": line, "limits": claims.limits, "card": claims.card, "card_limits": claims.card_limits,
+    **answers.BLOCKS, "line": line, "limits": claims.limits, "card": claims.card, "card_limits": claims.card_limits,
     "model": model, "reach": reach, "rates": paired.rates, "points": points,
     "differences": paired.differences, "pictures": paired.pictures, "published": paired.published,
     **{f"{metric}_figure": paired.figure(metric) for metric in QUICK},
@@ -442,7 +447,8 @@ BLOCKS: dict[str, Callable[[Results], list[str]]] = {
     "messages": messages, "link": link, "armour": armour, "edge_maps": edge_maps,
     "captions": rows_of("captions", "coders"), "languages": rows_of("captions", "languages"),
     "search_words": rows_of("search", "words"), "search_likeness": rows_of("search", "likeness"),
-    "search_speed": search_speed, "speed": seconds, "exactness": exactness, "fuzz": fuzz, "sources": sources,
+    "search_speed": search_speed, "speed": seconds, "operations": parts, "exactness": exactness, "fuzz": fuzz,
+    "sources": sources,
 }  # fmt: skip
 
 
@@ -461,7 +467,8 @@ def rendered(text: str, results: Results) -> str:
 
 def pages(results: Results, root: Path = ROOT) -> list[Path]:
     """The pages that hold blocks."""
-    names = ("README.md", "docs/results.md", "docs/messages.md", f"weights/{results.model['name']}.md")
+    docs = ("generate", "messages", "questions", "results", "viewer")
+    names = ("README.md", *(f"docs/{name}.md" for name in docs), f"weights/{results.model['name']}.md")
     return [path for path in (root / name for name in names) if path.exists()]
 
 

@@ -9,17 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mcmcodec.cli.bench import speed
-
 from . import (
     decoders,
     edge_maps,
     effort,
     exactness,
+    facts,
     fuzz,
     messages,
     modes,
+    operations,
     perception,
+    processes,
     rate_distortion,
     recognition,
     search,
@@ -72,18 +73,6 @@ class Benchmark:
         if path.with_suffix(".partial").exists():
             return "stopped"
         return "outdated" if path.exists() else "missing"
-
-
-def measure_speed(work: Work, *, folder: str, count: int, threads: int) -> dict[str, Any]:
-    """Seconds and memory of ours and the other codecs, as ``codec bench --speed`` measures them."""
-    from mcmcodec.cli.bench import peers
-
-    work.threads = threads
-    facts = work.facts()
-    settings = {"model": work.model, "device": work.device, "threads": threads}
-    content = speed.measure(work.pictures(folder)[:count], peers.find()[0], settings, work.watch)
-    work.threads = 1
-    return facts | content
 
 
 def measure_captions(work: Work, **settings: Any) -> dict[str, Any]:
@@ -142,6 +131,10 @@ BENCHMARKS = (
         decoders.measure,
     ),
     Benchmark(
+        "operations", "Multiplications per pixel of each part, computed from the networks", 1, (), {},
+        operations.measure,
+    ),
+    Benchmark(
         "effort", "What the encoder's effort buys", 10, ("val",),
         {"folder": "val", "count": 3, "qualities": (20, 25, 30, 35, 40, 50), "quality": 30, "levels": (1, 2, 3, 4, 5),
          "tunes": ("fidelity", "perceptual")},
@@ -186,8 +179,17 @@ BENCHMARKS = (
         search.measure, decoders=False,
     ),
     Benchmark(
+        "facts", "Flat pictures, bytes of modes, colours after painting, messages, sizes of what is installed", 2,
+        ("kodak",),
+        {"folder": "kodak", "every": 3, "painted": 6, "caption": "two parrots in front of green leaves",
+         "flat": (20, 50), "links": ((16, 200, 8, 8), (128, 200, 100, 100))},
+        facts.measure,
+    ),
+    Benchmark(
         "speed", "Seconds and memory, beside other codecs", 8, ("kodak",),
-        {"folder": "kodak", "count": 1, "threads": 2}, measure_speed,
+        {"folder": "kodak", "megapixels": (0.1, 0.4, 1.5, 12.0, 50.0), "warm": (0.1, 0.4, 1.5), "threads": (1, 2),
+         "one_core_up_to": 12.0, "counts": (1, 4, 16)},
+        processes.measure,
     ),
     Benchmark(
         "exactness", "The same symbols in every environment of this machine", 10, ("kodak",),

@@ -53,12 +53,13 @@ def test_the_page_holds_all_and_a_stopped_run_goes_on(tiny, tmp_path, monkeypatc
         low, high = (rate["ours"]["text"] for rate in one["rates"])
         assert int(low.split()[0].replace(",", "")) < int(high.split()[0].replace(",", "")) and "PSNR" in low
         sources = [one["thumbnail"], one["original"]["src"], *(rate["ours"]["src"] for rate in one["rates"])]
-        sources += [rate["avif"]["src"] for rate in one["rates"]]
+        sources += [other["src"] for rate in one["rates"] for other in rate["others"].values()]
         assert all(text.startswith("data:image/webp;base64,") for text in sources)
-        assert all(rate["avif"]["title"] == "AVIF 1/2" for rate in one["rates"])
+        titles = [[other["title"] for other in rate["others"].values()] for rate in one["rates"]]
+        assert titles == [["AVIF 1/2", "WebP 1/2"]] * 2 and data["others"] == ["AVIF", "WebP"]
     assert not re.search(r"""(src|href)=["']?http""", page), "nothing is fetched"
 
 
 def test_what_would_end_the_data_is_escaped():
-    page = sliders.render([], [0.03], "</script><script>alert(1)</script>")
+    page = sliders.render([], [0.03], [], "</script><script>alert(1)</script>")
     assert page.count("</script>") == 2 and "<\\/script>" in page
