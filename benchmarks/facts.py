@@ -74,7 +74,10 @@ def measure(
         content["modes"].append({"mode": name, "least": min(sizes), "most": max(sizes)})
         work.watch.advance(name)
     content["colours"] = [_colours(work, name, options, others) for name, options in PAINTED]
-    content["links"] = [_link(*one) for one in links]
+    content["links"] = []
+    for one in links:
+        content["links"].append(_link(*one))
+        work.watch.advance("messages")
     content["viewer_bytes"] = {name: len(data) for name, data in page_files() if work_model(work, name)}
     content["installed_mb"] = installed_megabytes()
     work.watch.advance("sizes")

@@ -304,9 +304,7 @@ def _rows(found: Mapping[str, Sequence[Row]], threads: int, size: float) -> list
     ]
 
 
-def loaded(
-    path: Path, codec: Codec, megapixels: Sequence[float], threads: Sequence[int], watch: Watch
-) -> list[Row]:
+def loaded(path: Path, codec: Codec, megapixels: Sequence[float], threads: Sequence[int], watch: Watch) -> list[Row]:
     """The same rows, without memory, of codecs that are loaded: ours, and others at the settings of their curves."""
     with open_image(path) as opened:
         whole = to_rgb(opened)
