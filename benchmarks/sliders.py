@@ -156,7 +156,8 @@ def command(
         f"mcmcodec: model {weights.name}, fingerprint {weights.fingerprint.hex()[:16]}, decoder "
         f"{decoder or weights.decoders[0]}. "
         + " ".join(f"{one.name}: {one.about}, {one.version}." for one in encoders)
-        + " Both at full, half or quarter size, whichever has the best PSNR. Bytes are those of whole files. LPIPS "
+        + " Both at full, half or quarter size, whichever has the best PSNR; where their bytes differ "
+        "from ours, no setting of that size comes nearer. Bytes are those of whole files. LPIPS "
         "(AlexNet) is lower where pictures look "
         "more alike; what was decoded is shown in copies for the screen (WebP, quality 90)."
     ) + (f" {KODAK}" if folder == "kodak" else "")
