@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import safe_open
 
+from mcmcodec.metrics.judge import METRICS
 from mcmcodec.options import EncodeOptions
 
 from . import processes
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 ROOT = Path(__file__).parents[1]
+SHOWN_RATES = (0.01, 0.02, 0.03, 0.05, 0.075, 0.10, 0.15)
 USUAL = 0.4
 """Megapixels of 768x512 pixels, about."""
 RECEIVERS = {
@@ -45,7 +47,7 @@ def percent(value: float) -> str:
 def change(value: float) -> str:
     """``0.3 % more`` or ``0.3 % fewer`` of a ratio less one."""
     text = percent(abs(value))
-    return f"{text} more" if value >= 0 else f"{text} fewer"
+    return f"{text} fewer" if value < 0 and text != percent(0) else f"{text} more"
 
 
 def usual_effort(results: Results, decoder: str) -> list[Row]:
@@ -100,7 +102,7 @@ def refining(results: Results) -> list[str]:
         dists.append(beside_at_equal_bytes(curve, row, "dists"))
     return [
         f"`-e 4` and `-e 5` took {_two(times, '{:.0f}')} times as long as `-e 3`. Refined for `perceptual`, files were "
-        f"{_two(larger, '{:+.0%}')} larger at the same quality. At equal bytes LPIPS changed by "
+        f"{_two(larger, '{:.0%}')} larger at the same quality. At equal bytes LPIPS changed by "
         f"{_two(lpips, '{:+.0%}')}, and DISTS, which nothing is tuned to, by {_two(dists, '{:+.0%}')}: part of it is "
         "LPIPS's own taste."
     ]
@@ -185,18 +187,14 @@ def reduced(results: Results) -> list[str]:
 
 def reduction_helps(results: Results) -> dict[str, str]:
     """Up to which of the tables' rates a part of the size is better than all of it, by metric, in words."""
-    from mcmcodec.metrics.judge import METRICS
-
-    from .claims import RATES
-
     said = {}
     for metric, decoder in (("psnr", "fidelity"), ("msssim", "fidelity"), ("lpips", "perceptual")):
         whole = next(one for one in results.ours if one.name.split()[2] == decoder)
-        best = next((one for one in results.variants if one.name == whole.name), whole)
+        best = next((one for one in results.variants if one.name.startswith(whole.name)), whole)
         score = METRICS[metric].score
-        pairs = {rate: (whole.at(metric, rate), best.at(metric, rate)) for rate in RATES}
+        pairs = {rate: (whole.at(metric, rate), best.at(metric, rate)) for rate in SHOWN_RATES}
         won = [rate for rate, (a, b) in pairs.items() if a is not None and b is not None and score(b) > score(a)]
-        said[metric] = f"up to {won[-1]:g} bpp" if won else "at none"
+        said[metric] = f"up to {won[-1]:g} bpp" if won else "nowhere"
     return said
 
 
@@ -292,11 +290,11 @@ def at_once(results: Results) -> str:
 
 def smallest(results: Results) -> list[str]:
     """The smallest files of AVIF of small pictures."""
-    points = [one for one in results.need("small_peers")["points"] if one["curve"].startswith("AVIF")]
-    least = min(points, key=lambda one: float(one["bytes"]))
+    rows = [one for one in results.need("small_peers")["rows"] if one["curve"].startswith("AVIF")]
+    least = min(rows, key=lambda one: float(one["bytes"]))
     return [
-        "Most of the bytes of a small AVIF file are its container: the smallest files have "
-        f"{least['bytes']:.0f} bytes, {least['bpp']:.3f} bpp (means of {least['images']})."
+        "Most of the bytes of a small AVIF file are its container: the smallest file has "
+        f"{least['bytes']:.0f} bytes, {least['bpp']:.3f} bpp."
     ]
 
 

@@ -141,7 +141,7 @@ def _link(needed: int, size: int, spare: int, lost: int) -> dict[str, Any]:
 
 
 def installed_megabytes() -> dict[str, float]:
-    """Megabytes of the installed files with all that is required, and with what CPUs need, bytecode left out."""
+    """Megabytes of the installed files with all that is required, and, without bytecode, with what CPUs need."""
     own = sum(path.stat().st_size for path in _own_files())
     known: set[str] = set()
     wanted = [Requirement(text).name for text in importlib.metadata.requires("mcmcodec") or () if _needed(text)]
@@ -151,8 +151,9 @@ def installed_megabytes() -> dict[str, float]:
             continue
         known.add(name)
         wanted += [Requirement(text).name for text in importlib.metadata.requires(name) or () if _needed(text)]
-    few = sum(map(_size, WITHOUT_TORCH))
-    return {"all": round((own + sum(map(_size, known))) / 1e6), "without_torch": round((own + few) / 1e6)}
+    few = sum(_size(name, bytecode=False) for name in WITHOUT_TORCH)
+    every = sum(_size(name, bytecode=True) for name in known)
+    return {"all": round((own + every) / 1e6), "without_torch": round((own + few) / 1e6)}
 
 
 def _needed(text: str) -> bool:
@@ -160,10 +161,10 @@ def _needed(text: str) -> bool:
     return marker is None or marker.evaluate({"extra": ""})
 
 
-def _size(name: str) -> int:
+def _size(name: str, *, bytecode: bool) -> int:
     """Bytes of an installed distribution's files."""
     found = importlib.metadata.files(name) or ()
-    paths = [Path(str(one.locate())) for one in found if one.suffix != ".pyc"]
+    paths = [Path(str(one.locate())) for one in found if bytecode or one.suffix != ".pyc"]
     return sum(path.stat().st_size for path in paths if path.is_file())
 
 

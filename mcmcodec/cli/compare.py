@@ -36,7 +36,8 @@ def compare(original: str, picture: str, metrics: str, decoder: str | None, as_j
     Both may be pictures of any format, or .mcm files, which are decoded first. LPIPS and DISTS
     need their weights; without them a line says how to install these. CIEDE2000 and chroma are of
     the means of 16x16 pixels: how far areas are from their colour, and how much of it is left. FD is
-    the Frechet distance between patches, by VGG16's features: it is not FID.
+    the Frechet distance between patches, by VGG16's features: it is not FID. BRISQUE looks at the
+    picture alone: how natural it is, about 0 to 100, lower is better.
 
     \b
     Examples:
