@@ -200,8 +200,7 @@ def reduction_helps(results: Results) -> dict[str, str]:
 
 def files(results: Results) -> list[str]:
     """The files of the model, by their contents and sizes."""
-    name, folder = results.model["name"], ROOT / "weights"
-    card = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    name, folder, card = results.model["name"], ROOT / "weights", _card(results)
     first = card["default_decoder"]
     about = {
         "perceptual": "decoder for the best look: squared error, LPIPS and an adversary",
@@ -221,6 +220,13 @@ def files(results: Results) -> list[str]:
     return grid(["file", "parameters", "MB", "what"], rows)
 
 
+def _card(results: Results) -> dict[str, Any]:
+    """The card of the model that was measured, as it is in the tree."""
+    path = ROOT / f"weights/{results.model['name']}.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
 def _file(path: Path, what: str) -> list[str]:
     counts = {"integers": 0, "float16": 0}
     with safe_open(path, framework="numpy") as tensors:
@@ -238,7 +244,8 @@ def card_head(results: Results) -> list[str]:
     rows = results.need("operations")["rows"]
     found = ", ".join(f"`{row['what']}` {row['operations']:,.0f}" for row in rows if row["part"] == "decoder")
     return [
-        "The default model, number 6, variant 0. It is made for CPUs. Multiplications that decoders take for a pixel: "
+        f"The default model, number {_card(results)['id']}, variant 0. It is made for CPUs. Multiplications that "
+        "decoders take for a pixel: "
         f"{found} ([all parts](../docs/results.md#operations))."
     ]
 
@@ -250,14 +257,12 @@ def card_flat(results: Results) -> list[str]:
     means = " and ".join(f"{max(row['mean_off'].values()):.1f} at quality {row['quality']}" for row in flat)
     single = max(row["pixel_off"]["perceptual"] for row in flat)
     _, more = mask_worth(results)
-    name = results.model["name"]
-    history = json.loads((ROOT / f"weights/{name}.json").read_text(encoding="utf-8"))["training"]
+    seen = _card(results)["training"]["stream"]["seen"]
     return [
         f"- The mask is of little use: without hiding patches files take {change(more)} bytes at equal PSNR.",
         f"- Flat pictures: a mid grey of 768x512 takes {sizes}. Its mean is off by up to {means}, of 255 levels, "
         f"single pixels of `perceptual` by up to {single}.",
-        f"- The stream model has seen {history['stream']['seen']:,} crops. A larger model, trained longer, is the next "
-        "step.",
+        f"- The stream model has seen {seen:,} crops. A larger model, trained longer, is the next step.",
     ]
 
 
@@ -358,8 +363,7 @@ def link_times(results: Results) -> list[str]:
 def viewer_bytes(results: Results) -> list[str]:
     """What the viewer's page takes up and loads."""
     sizes, name = results.need("facts")["viewer_bytes"], results.model["name"]
-    decoder = json.loads((ROOT / f"weights/{name}.json").read_text(encoding="utf-8"))["default_decoder"]
-    parts = [f"weights/{name}.js", f"weights/{name}-{decoder}.js"]
+    parts = [f"weights/{name}.js", f"weights/{name}-{_card(results)['default_decoder']}.js"]
     first = sum(sizes[part] for part in parts)
     return [
         f"The page with `{name}` has {sum(sizes.values()) / 1e6:.0f} MB, of which a visitor loads what the files need: "
