@@ -379,7 +379,10 @@ def seconds(results: Results) -> list[str]:
     lines = []
     for head, columns, rows in processes.texts(content):
         lines += [f"**{head}**", "", *grid(columns, rows), ""]
-    return [*lines, "; ".join(f"{name}: {version}" for name, version in content["programs"].items()) + "."]
+    programs = "; ".join(f"{name}: {version}" for name, version in content["programs"].items())
+    most, warm = (content.get(key) for key in ("patience_s", "warm_patience_s"))
+    said = f" Other codecs are left out where they would take {most:g} s of CPU time, {warm:g} s warm." if most else ""
+    return [*lines, f"Programs: {programs}.{said}"]
 
 
 def parts(results: Results) -> list[str]:

@@ -40,9 +40,9 @@ OURS, LIGHT = "mcmcodec", "light"
 OURS_LIGHT = f"{OURS}, `{LIGHT}`"
 ROUNDS = ((0.5, 3), (2.0, 2))
 """Up to so many megapixels, so many turns; one above."""
-PATIENCE = 12.0
-"""Seconds that one run of another codec may take: one that would take longer, by its rate at the size before, is left
-out, and so is what is larger."""
+PATIENCE, WARM_PATIENCE = 25.0, 5.0
+"""CPU seconds that another codec may take for a picture, as processes and warm: one that would take longer, by its rate
+at the size before, is left out, and so is what is larger."""
 
 # A small process that starts another, so that the memory of this one does not count as the other's peak.
 _LAUNCHER = """
@@ -219,6 +219,7 @@ def measure(
     facts, path = work.facts(), work.pictures(folder)[0]
     found = programs(work.codec.weights)
     content: dict[str, Any] = {"picture": path.name, "quality": speed.QUALITY}
+    content |= {"patience_s": PATIENCE, "warm_patience_s": WARM_PATIENCE}
     content["programs"] = {one.name: one.version for one in found if one.version}
     content["processes"] = whole(path, found, megapixels, threads, one_core_up_to, work.watch)
     content["warm"] = loaded(path, work.codec, warm, threads, work.watch)
@@ -270,12 +271,12 @@ def _rounds(size: float) -> int:
 
 
 def _predicted(rows: Sequence[Row], name: str, size: float) -> float:
-    """Seconds that a codec would take at most, by what it took at the size before; endless where it stopped there."""
+    """CPU seconds that a codec would take, by what it took at the size before; endless where it stopped there."""
     smaller = {row["megapixels"] for row in rows if row["megapixels"] < size}
     last = [row for row in rows if row["codec"] == name and row["megapixels"] == max(smaller, default=0)]
     if not last:
         return float("inf") if smaller else 0.0
-    return max((row["encode_wall"] + row["decode_wall"]) * size / row["megapixels"] for row in last)
+    return max((row.get("encode_cpu", 0.0) + row["decode_cpu"]) * size / row["megapixels"] for row in last)
 
 
 def _once(one: Program, source: Path, coded: Path, threads: int) -> Row | None:
@@ -318,7 +319,7 @@ def loaded(path: Path, codec: Codec, megapixels: Sequence[float], threads: Seque
             doers: dict[str, speed.Doer] = {OURS: ours}
             if LIGHT in codec.weights.decoders:
                 doers[OURS_LIGHT] = (ours[0], partial(codec.decode, decoder=LIGHT))
-            few = [one for one in found if _predicted(rows, one.name, size) <= PATIENCE]
+            few = [one for one in found if _predicted(rows, one.name, size) <= WARM_PATIENCE]
             doers |= {one.name: speed.peer_doer(one, n) for one in few}
             times: dict[str, list[Row]] = {name: [] for name in doers}
             for encode, decode in doers.values():
