@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
-from mcmcodec.cli.bench import curves, speed
+from mcmcodec.cli.bench import curves
 from mcmcodec.cli.bench.curves import Curve
 from mcmcodec.cli.bench.table import CONSISTENCY, PERCEPTION, markdown
 from mcmcodec.metrics.judge import METRICS, QUICK, RECOGNITION
 from mcmcodec.options import EncodeOptions
 
-from . import claims, paired, plots
+from . import answers, claims, paired, plots, processes
 from .cells import MCM, grid, number, title, triple
 from .intervals import Bootstrap
 
@@ -252,15 +251,8 @@ def effort(results: Results) -> list[str]:
 
 def _bytes_beside(curve: Sequence[Mapping[str, Any]], row: Mapping[str, Any], metric: str) -> str:
     """How many more bytes a row takes than a curve where it is as good by a metric; a dash where that is unknown."""
-    if row[metric] is None:
-        return "–"
-    ordered = sorted(curve, key=lambda one: one[metric])
-    values = [one[metric] for one in ordered]
-    if not values[0] <= row[metric] <= values[-1]:
-        return "–"
-    log = np.interp(row[metric], values, [math.log(one["bpp"]) for one in ordered])
-    more = 100 * (row["bpp"] / math.exp(float(log)) - 1)
-    return f"{round(more, 1) + 0.0:+.1f} %"
+    more = answers.bytes_beside(curve, row, metric)
+    return "–" if more is None else f"{round(100 * more, 1) + 0.0:+.1f} %"
 
 
 def messages(results: Results) -> list[str]:
@@ -313,7 +305,14 @@ def modes(results: Results) -> list[str]:
             quality = "–" if mode in ("caption", "sketch") else f"{point['setting']:g}"
             row = [words, decoder, quality, f"{point['bytes']:.0f}", f"{point['bpp']:.4f}"]
             rows.append(row + [number(name, point.get(name)) for _, name in shown])
-    return [*grid(head, rows), "", f"Means over {content['images']} pictures that people described."]
+    said = f"Means over {content['images']} pictures that people described.{_originals(content)}"
+    return [*grid(head, rows), "", said]
+
+
+def _originals(content: Mapping[str, Any]) -> str:
+    """A sentence about what metrics without an original say of the originals; nothing where none was measured."""
+    found = content.get("originals", {}).items()
+    return "".join(f" {METRICS[m].title.partition(' (')[0]} of the originals is {number(m, v)}." for m, v in found)
 
 
 def rows_of(name: str, part: str) -> Callable[[Results], list[str]]:
@@ -328,16 +327,24 @@ def rows_of(name: str, part: str) -> Callable[[Results], list[str]]:
 
 
 def recognition(results: Results) -> list[str]:
-    """A row per codec and setting, by rising rate."""
+    """A row per codec and setting, by rising rate, and how far pictures of the kind would move the first column."""
     content = results.need("recognition")
-    names = [name for name in RECOGNITION if name in content["metrics"]]
+    names = [name for name in (*RECOGNITION, "brisque") if any(p.get(name) is not None for p in content["points"])]
     rows = [
         [point["curve"], f"{point['setting']:g}", f"{point['bytes']:.0f}", f"{point['bpp']:.4f}"]
         + [number(name, point.get(name)) for name in names]
         for point in sorted(content["points"], key=lambda one: float(one["bpp"]))
     ]
     head = ["codec", "setting", "bytes", "bpp", *(METRICS[name].title for name in names)]
-    return [*grid(head, rows), "", f"Means over {content['images']} pictures."]
+    images = content["images"]
+    shares = [point["top1"] for point in content["points"]]
+    # the standard error of a mean of zeros and ones
+    widest = 1.96 * max(math.sqrt(share * (1 - share) / images) for share in shares)
+    return [
+        *grid(head, rows), "",
+        f"Means over {images} pictures: one picture is {1 / images:.3f}, and with other pictures of the kind shares of "
+        f"the same class would move by up to {widest:.3f} (95 %).{_originals(content)}",
+    ]  # fmt: skip
 
 
 def edge_maps(results: Results) -> list[str]:
@@ -370,9 +377,25 @@ def seconds(results: Results) -> list[str]:
     """All tables of the benchmark of speed, under headings."""
     content = results.need("speed")
     lines = []
-    for head, columns, rows in speed.texts(content):
+    for head, columns, rows in processes.texts(content):
         lines += [f"**{head}**", "", *grid(columns, rows), ""]
-    return lines[:-1]
+    programs = "; ".join(f"{name}: {version}" for name, version in content["programs"].items())
+    most, warm = (content.get(key) for key in ("patience_s", "warm_patience_s"))
+    said = f" Other codecs are left out where they would take {most:g} s of CPU time, {warm:g} s warm." if most else ""
+    return [*lines, f"Programs: {programs}.{said}"]
+
+
+def parts(results: Results) -> list[str]:
+    """Operations of every part."""
+    rows = results.need("operations")["rows"]
+    sums = {part: sum(row["operations"] for row in rows if row["part"] == part) for part in ("analysis", "entropy")}
+    lines = [[row["part"], row["what"], row["side"], f"{row['operations']:,.0f}"] for row in rows]
+    for row in rows:
+        if row["part"] == "decoder":
+            both = sums["entropy"] + row["operations"]
+            lines.append(["all", f"decoding by `{row['what']}`", "decoder", f"{both:,.0f}"])
+    lines.append(["all", "encoding, without choices", "encoder", f"{sum(sums.values()):,.0f}"])
+    return grid(["part", "what", "who needs it", "multiplications per pixel"], lines)
 
 
 def exactness(results: Results) -> list[str]:
@@ -417,7 +440,7 @@ def sources(results: Results) -> list[str]:
 
 
 BLOCKS: dict[str, Callable[[Results], list[str]]] = {
-    "line": line, "limits": claims.limits, "card": claims.card, "card_limits": claims.card_limits,
+    **answers.BLOCKS, "line": line, "limits": claims.limits, "card": claims.card, "card_limits": claims.card_limits,
     "model": model, "reach": reach, "rates": paired.rates, "points": points,
     "differences": paired.differences, "pictures": paired.pictures, "published": paired.published,
     **{f"{metric}_figure": paired.figure(metric) for metric in QUICK},
@@ -427,7 +450,8 @@ BLOCKS: dict[str, Callable[[Results], list[str]]] = {
     "messages": messages, "link": link, "armour": armour, "edge_maps": edge_maps,
     "captions": rows_of("captions", "coders"), "languages": rows_of("captions", "languages"),
     "search_words": rows_of("search", "words"), "search_likeness": rows_of("search", "likeness"),
-    "search_speed": search_speed, "speed": seconds, "exactness": exactness, "fuzz": fuzz, "sources": sources,
+    "search_speed": search_speed, "speed": seconds, "operations": parts, "exactness": exactness, "fuzz": fuzz,
+    "sources": sources,
 }  # fmt: skip
 
 
@@ -446,7 +470,8 @@ def rendered(text: str, results: Results) -> str:
 
 def pages(results: Results, root: Path = ROOT) -> list[Path]:
     """The pages that hold blocks."""
-    names = ("README.md", "docs/results.md", "docs/messages.md", f"weights/{results.model['name']}.md")
+    docs = ("generate", "messages", "questions", "results", "viewer")
+    names = ("README.md", *(f"docs/{name}.md" for name in docs), f"weights/{results.model['name']}.md")
     return [path for path in (root / name for name in names) if path.exists()]
 
 

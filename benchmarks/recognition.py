@@ -1,4 +1,7 @@
-"""Does a classifier still see the same? Ours beside other codecs at nearly equal rates."""
+"""Does a classifier still see the same, and are pictures natural? Ours beside other codecs at nearly equal rates.
+
+BRISQUE, which knows nothing of the original, is left out where it is not installed.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,8 @@ def measure(
     rates: Sequence[float],
 ) -> dict[str, Any]:  # fmt: skip
     """Ours at ``qualities``, and the codecs of ``names`` at about ``rates`` bits per pixel by ``small_peers``."""
-    facts, judge = work.facts(), work.judge(RECOGNITION)
-    if judge.notes:
+    facts, judge = work.facts(), work.judge((*RECOGNITION, "brisque"))
+    if judge.recognition is None:
         raise click.ClickException(judge.notes[0])
     mine = ours.candidate(work.codec, work.codec.weights.name, decoders, qualities)
     measured = json.loads((work.results / "small_peers.json").read_text(encoding="utf-8"))

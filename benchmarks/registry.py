@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mcmcodec.cli.bench import speed
-
 from . import (
     ablations,
     choices,
@@ -18,10 +16,13 @@ from . import (
     edge_maps,
     effort,
     exactness,
+    facts,
     fuzz,
     messages,
     modes,
+    operations,
     perception,
+    processes,
     rate_distortion,
     recognition,
     search,
@@ -74,18 +75,6 @@ class Benchmark:
         if path.with_suffix(".partial").exists():
             return "stopped"
         return "outdated" if path.exists() else "missing"
-
-
-def measure_speed(work: Work, *, folder: str, count: int, threads: int) -> dict[str, Any]:
-    """Seconds and memory of ours and the other codecs, as ``codec bench --speed`` measures them."""
-    from mcmcodec.cli.bench import peers
-
-    work.threads = threads
-    facts = work.facts()
-    settings = {"model": work.model, "device": work.device, "threads": threads}
-    content = speed.measure(work.pictures(folder)[:count], peers.find()[0], settings, work.watch)
-    work.threads = 1
-    return facts | content
 
 
 def measure_captions(work: Work, **settings: Any) -> dict[str, Any]:
@@ -144,6 +133,10 @@ BENCHMARKS = (
         decoders.measure,
     ),
     Benchmark(
+        "operations", "Multiplications per pixel of each part, computed from the networks", 1, (), {},
+        operations.measure,
+    ),
+    Benchmark(
         "effort", "What the encoder's effort buys", 10, ("val",),
         {"folder": "val", "count": 3, "qualities": (20, 25, 30, 35, 40, 50), "quality": 30, "levels": (1, 2, 3, 4, 5),
          "tunes": ("fidelity", "perceptual")},
@@ -156,12 +149,13 @@ BENCHMARKS = (
     Benchmark(
         "modes", "Caption only, caption and edges, base layer only, whole files", 2, ("val", "pairs.csv"),
         {"folder": "val", "captions": "pairs.csv", "count": 16, "qualities": (30, 50),
-         "decoders": ("perceptual", "fidelity"), "metrics": ("psnr", "lpips", "dists", "ciede", "chroma", "fd")},
+         "decoders": ("perceptual", "fidelity"),
+         "metrics": ("psnr", "lpips", "dists", "ciede", "chroma", "fd", "brisque")},
         modes.measure,
     ),
     Benchmark(
-        "recognition", "Does a classifier see the same in decoded pictures?", 5, ("val",),
-        {"folder": "val", "count": 24, "qualities": (10, 30, 50), "decoders": ("perceptual", "fidelity"),
+        "recognition", "Does a classifier see the same in decoded pictures, and are they natural?", 8, ("val",),
+        {"folder": "val", "count": 200, "qualities": (10, 30, 50), "decoders": ("perceptual", "fidelity"),
          "names": ("AVIF", "WebP", "VVC"), "rates": (0.05, 0.15)},
         recognition.measure,
     ),
@@ -191,8 +185,17 @@ BENCHMARKS = (
         search.measure, decoders=False,
     ),
     Benchmark(
+        "facts", "Flat pictures, bytes of modes, colours after painting, messages, sizes of what is installed", 2,
+        ("kodak",),
+        {"folder": "kodak", "every": 3, "painted": 6, "caption": "two parrots in front of green leaves",
+         "flat": (20, 50), "links": ((16, 200, 8, 8), (128, 200, 100, 100))},
+        facts.measure,
+    ),
+    Benchmark(
         "speed", "Seconds and memory, beside other codecs", 8, ("kodak",),
-        {"folder": "kodak", "count": 1, "threads": 2}, measure_speed,
+        {"folder": "kodak", "megapixels": (0.1, 0.4, 1.5, 12.0, 50.0), "warm": (0.1, 0.4, 1.5), "threads": (1, 2),
+         "one_core_up_to": 12.0, "counts": (1, 4, 16)},
+        processes.measure,
     ),
     Benchmark(
         "exactness", "The same symbols in every environment of this machine", 10, ("kodak",),

@@ -1,7 +1,7 @@
-"""A page to publish: pictures at three rates, original or AVIF on the left of a line, ours on its right.
+"""A page to publish: pictures at three rates, original, AVIF or WebP on the left of a line, ours on its right.
 
-One HTML file that needs nothing else. Ours is encoded to the rate, AVIF to ours in bytes, at full, half or quarter
-size, whichever has the best PSNR there.
+One HTML file that needs nothing else. Ours is encoded to the rate, the others to ours in bytes, at full, half or
+quarter size, whichever has the best PSNR there.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ TEMPLATE = Path(__file__).with_name("sliders.html")
 RATES = (0.01, 0.03, 0.07)
 COUNT = 10
 SHOWN = ("psnr", "lpips")
+OTHERS = (peers.avif, peers.webp)
+"""Their names begin with different letters, which are keys of the page."""
 QUALITY, SIDE, THUMBNAIL = 90, 1600, 112
 """Of the copies for the screen, as WebP; their largest side, and the height of small ones, in pixels."""
 KODAK = "The pictures are from the Kodak Lossless True Color Image Suite, which Kodak released for unrestricted use."
@@ -56,22 +58,27 @@ def item(title: str, image: Image.Image, size: int, reference: Reference, values
 
 
 def picture(
-    codec: Codec, decoder: str | None, reference: Reference, avif: Sequence[run.Candidate], rows: Sequence[Row],
-    rates: Sequence[float],
+    codec: Codec, decoder: str | None, reference: Reference, others: Mapping[str, Sequence[run.Candidate]],
+    rows: Sequence[Row], rates: Sequence[float],
 ) -> dict[str, Any]:  # fmt: skip
-    """One picture as the page takes it; `rows` are known points of AVIF, measured here where there are none of it."""
-    image = reference.image
-    if not any(row["image"] == reference.name for row in rows):
-        rows, _ = run.sweep(avif, [reference], run.Journal(None, {}))
+    """One picture as the page takes it; `rows` are known points of the others, measured here where there are none."""
+    image, known = reference.image, list(rows)
+    for some in others.values():
+        names = {name for candidate in some for name in candidate.decoders}
+        if not any(row["image"] == reference.name and row["curve"] in names for row in rows):
+            known += run.sweep(some, [reference], run.Journal(None, {}))[0]
     title = f"original, {image.width} x {image.height}"
     found: list[dict[str, Any]] = []
     for rate in rates:
         data = fit(codec, prepare(image), Goal("bpp", rate)).data
         decoded = codec.decode(data, decoder=decoder)
         ours = item("mcmcodec", decoded, len(data), reference, reference.judge(decoded)[0])
-        other = equal_bytes.closest(avif, rows, reference, len(data))
-        theirs = item(other.title, other.image, other.size, reference, other.values) if other else None
-        found.append({"ours": ours, "avif": theirs})
+        theirs = {
+            name: item(other.title, other.image, other.size, reference, other.values)
+            for name, some in others.items()
+            if (other := equal_bytes.closest(some, known, reference, len(data)))
+        }
+        found.append({"ours": ours, "others": theirs})
     reference.release()
     return {
         "name": reference.name, "width": image.width, "height": image.height,
@@ -80,9 +87,9 @@ def picture(
     }  # fmt: skip
 
 
-def render(pictures: Sequence[dict[str, Any]], rates: Sequence[float], about: str) -> str:
+def render(pictures: Sequence[dict[str, Any]], rates: Sequence[float], others: Sequence[str], about: str) -> str:
     """The page."""
-    data = {"rates": [f"{rate:g}" for rate in rates], "pictures": pictures, "about": about}
+    data = {"rates": [f"{rate:g}" for rate in rates], "others": others, "pictures": pictures, "about": about}
     # "</" would end the element that holds the data
     return TEMPLATE.read_text(encoding="utf-8").replace("/*DATA*/", json.dumps(data).replace("</", "<\\/"), 1)
 
@@ -117,39 +124,45 @@ class Kept:
 def command(
     data: Path, out: Path, folder: str, count: int, decoder: str | None, model: str | None, results: Path
 ) -> None:
-    """Write a page of pictures to compare, original or AVIF against ours, that can be published as it is.
+    """Write a page of pictures to compare, original, AVIF or WebP against ours, that can be published as it is.
 
     About 25 seconds a picture on one core. A stopped run goes on where it was.
     """
-    encoder = peers.avif()
-    if isinstance(encoder, peers.Missing):
-        raise UsageError("the page needs AVIF", encoder.remedy)
+    encoders = []
+    for make in OTHERS:
+        encoder = make()
+        if isinstance(encoder, peers.Missing):
+            raise UsageError(f"the page needs {encoder.name}", encoder.remedy)
+        encoders.append(encoder)
     work = Work(data, model, results=results)
-    avif, judge = suite.peer_candidates([encoder], peers.SCALES), work.judge(SHOWN)
+    others, judge = {one.name: suite.peer_candidates([one], peers.SCALES) for one in encoders}, work.judge(SHOWN)
     measured = results / "kodak_peers.json"
     known = json.loads(measured.read_text(encoding="utf-8"))["rows"] if measured.exists() else []
-    names = {name for candidate in avif for name in candidate.decoders}
+    names = {name for some in others.values() for candidate in some for name in candidate.decoders}
     rows = [row for row in known if row["curve"] in names]
     out.mkdir(parents=True, exist_ok=True)
-    kept = Kept(out, [identity(work.codec.weights), decoder, RATES, encoder.version])
+    kept = Kept(out, [identity(work.codec.weights), decoder, RATES, [one.version for one in encoders]])
     paths, pictures = work.pictures(folder, count), []
     for number, path in enumerate(paths, 1):
         found = kept.get(path.stem)
         if found is None:
             (reference,) = run.references([path], judge)
-            found = picture(work.codec, decoder, reference, avif, rows, RATES)
+            found = picture(work.codec, decoder, reference, others, rows, RATES)
             provenance.write_json(kept.path(path.stem), found)
         pictures.append(found)
         click.echo(f"{number} of {len(paths)}: {path.stem}", err=True)
     weights = work.codec.weights
     about = (
         f"mcmcodec: model {weights.name}, fingerprint {weights.fingerprint.hex()[:16]}, decoder "
-        f"{decoder or weights.decoders[0]}. AVIF: {encoder.about}, {encoder.version}, at full, half or quarter size, "
-        "whichever has the best PSNR. Bytes are those of whole files. LPIPS (AlexNet) is lower where pictures look "
+        f"{decoder or weights.decoders[0]}. "
+        + " ".join(f"{one.name}: {one.about}, {one.version}." for one in encoders)
+        + " Both at full, half or quarter size, whichever has the best PSNR; where their bytes differ "
+        "from ours, no setting of that size comes nearer. Bytes are those of whole files. LPIPS "
+        "(AlexNet) is lower where pictures look "
         "more alike; what was decoded is shown in copies for the screen (WebP, quality 90)."
     ) + (f" {KODAK}" if folder == "kodak" else "")
     target = out / "index.html"
-    target.write_text(render(pictures, RATES, about), encoding="utf-8")
+    target.write_text(render(pictures, RATES, list(others), about), encoding="utf-8")
     for path in paths:
         kept.path(path.stem).unlink()
     click.echo(f"{target}: {len(pictures)} pictures, {target.stat().st_size / 1e6:.1f} MB", err=True)

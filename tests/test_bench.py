@@ -185,6 +185,18 @@ def test_painted_modes(folder, tiny, capsys, monkeypatch):
     assert points["mcm tiny fidelity, base, painted"] > points["mcm tiny fidelity, sketch, painted"]
 
 
+def test_modes_beside_a_metric_without_the_original(folder, tiny, capsys):
+    pytest.importorskip("plotly", reason="needs the bench extra")
+    pytest.importorskip("brisque")
+    arguments = ["bench", folder, "--peers", "none", "--qualities", "60", "--decoder", "fidelity", "--metrics"]
+    arguments += ["psnr,brisque", "--modes", "full,base", "--model", "tiny", "--pictures", 0]
+    code, out, _ = codec(capsys, *arguments)
+    assert code == 0 and "perception" in out and "BRISQUE" in out
+    content = json.loads(Path("bench-set/results.json").read_text())
+    assert all(point["brisque"] > 0 for point in content["points"])
+    assert f"BRISQUE of the originals: {content['originals']['brisque']:.1f}" in out
+
+
 def test_recognition(folder, tiny, capsys):
     pytest.importorskip("plotly", reason="needs the bench extra")
     pytest.importorskip("efficientnet_lite_pytorch")

@@ -380,3 +380,28 @@ def test_recognition_of_a_photograph():
 
     scores, _ = Recognition().look(judge.Judge(()).tensor(np.asarray(cup)))
     assert int(scores.argmax()) == 967  # of ImageNet's classes, espresso
+
+
+def test_brisque_knows_distortion_without_the_original():
+    pytest.importorskip("brisque")
+    from mcmcodec.metrics.brisque import Brisque
+
+    with Image.open(Path(__file__).parents[1] / "docs" / "demo.png") as opened:
+        cup = opened.convert("RGB")
+    blurred = cup.resize((cup.width // 4, cup.height // 4)).resize(cup.size)
+    scorer = Brisque()
+    good, bad = (scorer.score(np.asarray(one)) for one in (cup, blurred))
+    assert 0 <= good < 20 < bad, (good, bad)
+    assert scorer.score(np.full((64, 64, 3), 128, np.uint8)) is None, "nothing to be seen"
+    assert scorer.score(np.zeros((1, 1, 3), np.uint8)) is None
+    found, notes = judge.compare(np.asarray(cup), np.asarray(blurred), ("brisque",))
+    assert found == {"brisque": pytest.approx(bad)} and not notes
+
+
+def test_without_brisque_a_line_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "brisque", None)
+    x, y = pair(40, 50)
+    values, notes = judge.compare(x, y, ("psnr", "brisque"))
+    assert values["brisque"] is None and values["psnr"] > 5
+    (note,) = notes
+    assert note.startswith("without BRISQUE: the package brisque cannot be used (") and "pip install brisque" in note

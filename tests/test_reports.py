@@ -1,6 +1,7 @@
 """What is made of measurements, with a stand-in for the codec: curves, tables, plots, sheets, committed numbers."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -206,14 +207,48 @@ def test_unknown_blocks_are_refused(measured):
 def test_committed_pages_say_what_the_results_say():
     results = pages.Results(RESULTS)
     found = pages.pages(results)
-    assert {path.name for path in found} == {"README.md", "results.md", "messages.md", f"{results.model['name']}.md"}
+    docs = {f"{name}.md" for name in ("generate", "messages", "questions", "results", "viewer")}
+    assert {path.name for path in found} == docs | {"README.md", f"{results.model['name']}.md"}
     for path in found:
         text = path.read_text(encoding="utf-8")
         assert pages.BLOCK.search(text) and pages.rendered(text, results) == text, path
     text = (ROOT / "docs/results.md").read_text(encoding="utf-8")
-    elsewhere = {"line", "limits", "card", "card_limits", "messages", "link", "armour"}
+    elsewhere = {"line", "limits", "card", "card_limits", "messages", "link", "armour"} | set(pages.answers.BLOCKS)
+    elsewhere.remove("smallest")
     assert set(pages.BLOCKS) - {found[1] for found in pages.BLOCK.findall(text)} == elsewhere
-    assert "Not measured." not in text
+    for path in found:
+        assert "Not measured." not in path.read_text(encoding="utf-8"), path
+    everywhere = {name for path in found for _, name, _ in pages.BLOCK.findall(path.read_text(encoding="utf-8"))}
+    assert everywhere == set(pages.BLOCKS)
+
+
+def typed(text):
+    """Numbers with a unit that stand outside the blocks, outside code and outside tables of links' limits."""
+    text = pages.BLOCK.sub("", text)
+    text = re.sub(r"^```.*?^```|`[^`]*`|\]\([^)]*\)", "", text, flags=re.S | re.M)
+    return re.findall(r"\b\d[\d,.]*(?: %| dB| [kMG]B| bpp| ms| s\b| seconds| minutes| times\b| x\b)", text)
+
+
+# What is no measurement: limits that are promised, constants of the program, the range that the codec is made for, the
+# rates of the page of sliders, how intervals are computed.
+PROMISED = {
+    "questions.md": ["1 %", "1 %", "0.3 dB"],
+    "results.md": ["0.07 bpp", "95 %", "30 %"],
+    "card": ["0.25 bpp"],
+}
+
+
+def test_no_measured_number_is_typed_by_hand():
+    """Numbers on pages come from results files, by their blocks: whoever types one by hand is told."""
+    results = pages.Results(RESULTS)
+    for path in pages.pages(results):
+        name = "card" if path.parent.name == "weights" else path.name
+        found = typed(path.read_text(encoding="utf-8"))
+        if name == "card":  # the training that these weights had is no benchmark
+            found = [one for one in found if not one.endswith((" x", " s"))]
+        assert set(found) <= set(PROMISED.get(name, ())), f"{path}: {found}"
+    text = "a file takes 12 % fewer bytes in 3 s\n<!-- numbers: x -->\n5 %\n<!-- end -->\n`-q 3 s`"
+    assert typed(text) == ["12 %", "3 s"]
 
 
 @needs_avif

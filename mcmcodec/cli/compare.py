@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     metavar="LIST",
     default="all",
     show_default=True,
-    help="Of psnr, msssim, lpips, lpips_vgg, dists, ciede, chroma, fd, top1, top5, features; quick, colour, "
-    "recognition, all.",
+    help="Of psnr, msssim, lpips, lpips_vgg, dists, ciede, chroma, fd, brisque, top1, top5, features; quick, "
+    "colour, perception, recognition, all.",
 )
 @click.option("--decoder", metavar="NAME", help="For .mcm files.  [default: the model's first]")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
@@ -36,7 +36,8 @@ def compare(original: str, picture: str, metrics: str, decoder: str | None, as_j
     Both may be pictures of any format, or .mcm files, which are decoded first. LPIPS and DISTS
     need their weights; without them a line says how to install these. CIEDE2000 and chroma are of
     the means of 16x16 pixels: how far areas are from their colour, and how much of it is left. FD is
-    the Frechet distance between patches, by VGG16's features: it is not FID.
+    the Frechet distance between patches, by VGG16's features: it is not FID. BRISQUE looks at the
+    picture alone: how natural it is, about 0 to 100, lower is better.
 
     \b
     Examples:

@@ -17,6 +17,7 @@ from .psnr import Picture
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .brisque import Brisque
     from .dists import DISTS
     from .lpips import LPIPS
     from .recognition import Recognition
@@ -47,17 +48,20 @@ METRICS = {
     "ciede": Metric("CIEDE2000 (16x16 means)", "lower", 2),
     "chroma": Metric("chroma (of the original's)", "near 1", 3),
     "fd": Metric("Frechet distance of patches (VGG16 relu4_3, not FID)", "lower", 1),
+    "brisque": Metric("BRISQUE (without the original)", "lower", 1),
     "top1": Metric("same class (EfficientNet-Lite0)", "higher", 3),
     "top5": Metric("its class among five", "higher", 3),
     "features": Metric("cosine of its features", "higher", 3),
 }
 QUICK = ("psnr", "msssim", "lpips")
 COLOUR = ("ciede", "chroma")
+PERCEPTION = ("fd", "brisque")
+"""Those of the pictures by themselves: how natural they are, not how like their originals."""
 LPIPS_NETWORKS = {"lpips": "alex", "lpips_vgg": "vgg"}
 RECOGNITION = ("top1", "top5", "features")
 ALL = tuple(name for name in METRICS if name not in RECOGNITION)
 """Those that say how a picture looks. Whether a class is still seen says something of many pictures, little of one."""
-GROUPS = {"quick": QUICK, "colour": COLOUR, "recognition": RECOGNITION, "all": ALL}
+GROUPS = {"quick": QUICK, "colour": COLOUR, "perception": PERCEPTION, "recognition": RECOGNITION, "all": ALL}
 Row = dict[str, Any]
 
 
@@ -94,6 +98,7 @@ class Judge:
         self.wanted, self.device = tuple(wanted), device
         self.lpips: dict[str, LPIPS] = {}
         self.dists: DISTS | None = None
+        self.brisque: Brisque | None = None
         self.recognition: Recognition | None = None
         self.notes: list[str] = []
         for name, network in LPIPS_NETWORKS.items():
@@ -112,7 +117,13 @@ class Judge:
                 self.dists = DISTS(device)
             except ModelError as error:
                 self.notes.append(f"without DISTS and Frechet distance: {error}")
+        if "brisque" in self.wanted:
+            try:
+                from .brisque import Brisque
 
+                self.brisque = Brisque()
+            except ModelError as error:
+                self.notes.append(f"without BRISQUE: {error}")
         if set(RECOGNITION) & set(self.wanted):
             try:
                 from .recognition import Recognition
@@ -172,6 +183,8 @@ class Reference:
         if set(COLOUR) & set(wanted):
             found = dict(zip(COLOUR, colour(self.picture, picture), strict=True))
             row |= {name: value for name, value in found.items() if name in wanted}
+        if "brisque" in wanted:
+            row["brisque"] = self.judge_.brisque.score(picture) if self.judge_.brisque else None
         if set(RECOGNITION) & set(wanted):
             seen = dict.fromkeys(RECOGNITION) | self._recognised(picture)
             row |= {name: value for name, value in seen.items() if name in wanted}

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     metavar="LIST",
     default="quick,colour",
     show_default=True,
-    help="Of psnr, msssim, lpips, lpips_vgg, dists, ciede, chroma, fd, top1, top5, features; quick, colour, "
-    "recognition, all.",
+    help="Of psnr, msssim, lpips, lpips_vgg, dists, ciede, chroma, fd, brisque, top1, top5, features; quick, "
+    "colour, perception, recognition, all.",
 )
 @click.option("--pictures", type=click.IntRange(0), default=4, show_default=True, help="In the page, to compare.")
 @click.option("--recognition", is_flag=True, help="Does a classifier see the same? As --metrics recognition.")
@@ -121,6 +121,8 @@ def _quality(name: str, paths: list[Path], target: Path, settings: dict[str, Any
             click.echo(json.dumps(point))
         return OK
     _print(table(content["curves"], content["points"]))
+    for metric, value in content.get("originals", {}).items():
+        click.echo(f"{metric.upper()} of the originals: {value:.{judge.METRICS[metric].digits}f}")
     click.echo(printable(f"{len(paths)} pictures; {target / 'results.json'}, {target / 'report.html'}"), err=True)
     return OK
 

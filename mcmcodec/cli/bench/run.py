@@ -26,7 +26,8 @@ from .peers import Peer
 
 # Digits that are worth keeping; seconds are not more exact than this either.
 DIGITS = {"bytes": 1, "bpp": 6, "psnr": 4, "msssim": 6, "lpips": 5, "lpips_vgg": 5, "dists": 5, "ciede": 4,
-          "chroma": 4, "fd": 3, "top1": 4, "top5": 4, "features": 5, "encode_s": 4, "decode_s": 4}  # fmt: skip
+          "chroma": 4, "fd": 3, "brisque": 3, "top1": 4, "top5": 4, "features": 5, "encode_s": 4,
+          "decode_s": 4}  # fmt: skip
 LANCZOS = Image.Resampling.LANCZOS
 
 

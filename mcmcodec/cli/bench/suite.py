@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,21 @@ def rate_distortion(
     key |= {"metrics": judge.wanted, "versions": about["versions"], "model": about.get("model")}
     watch.start("files", len(paths) * sum(len(one.settings) for one in candidates))
     kept = run.Journal(journal, key)
-    rows, points = run.sweep(candidates, run.references(paths, judge, square), kept, watch.advance, watch.warn)
+    alone: list[float | None] = []
+
+    def originals() -> Iterator[Reference]:
+        for reference in run.references(paths, judge, square):
+            alone.append(judge.brisque.score(reference.picture) if judge.brisque else None)
+            yield reference
+
+    rows, points = run.sweep(candidates, originals(), kept, watch.advance, watch.warn)
     if not points:
         raise UsageError("nothing could be measured", "see the messages above")
-    content = {"set": title, "square": square, "images": len(paths), "metrics": judge.wanted} | about
+    content: dict[str, Any] = {"set": title, "square": square, "images": len(paths), "metrics": judge.wanted} | about
+    known = [value for value in alone if value is not None]
+    if known and len(known) == len(alone):
+        # a metric without the original says little until it is known of the original
+        content["originals"] = {"brisque": round(sum(known) / len(known), run.DIGITS["brisque"])}
     return content | {"curves": curves, "points": points, "rows": rows}
 
 

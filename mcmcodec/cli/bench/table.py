@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...metrics.judge import METRICS
+from ...metrics.judge import METRICS, PERCEPTION
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 # After the benchmarks of multi-modal compression: likeness to the original, and how natural the pictures are at all.
 CONSISTENCY = ("psnr", "msssim", "lpips", "lpips_vgg", "dists", "ciede", "chroma")
-PERCEPTION = ("fd",)
 
 
 def cells(curves: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
@@ -48,9 +47,9 @@ def table(curves: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> Tab
     out = Table()
     for index, name in enumerate(head):
         # the explanation in parentheses is in the page
-        title = name.partition(" (")[0]
+        title = "FD" if name == METRICS["fd"].title else name.partition(" (")[0]
         if name in groups:
-            title = f"{groups[name]}\n{'FD' if groups[name] == 'perception' else title}"
+            title = f"{groups[name]}\n{title}"
         out.add_column(title, justify="left" if index == 0 else "right", no_wrap=True)
     last = None
     for row in rows:

@@ -239,6 +239,16 @@ class Index:
             one = f"SELECT {_COLUMNS} FROM file WHERE id = ?"
             return [self._hit(self._db.execute(one, (rows[i][0],)).fetchone(), float(scores[i])) for i in best]
 
+    def models(self, kind: str, *, recursive: bool = True) -> dict[str, int]:
+        """How many files of each model have vectors of a kind; `recursive` as in :meth:`search`."""
+        query = "SELECT model, count(*) FROM vector JOIN file USING (id) WHERE kind = ? AND length(data) > 0"
+        query += f"{'' if recursive else _TOP_ONLY} GROUP BY model ORDER BY model"
+        with self._translated():
+            rows = self._db.execute(query, (kind,)).fetchall()
+            if any(tuple(map(type, row)) != (str, int) for row in rows):
+                raise DamagedIndex(f"the index {self._path} is damaged (values of a wrong type)", self._identity)
+            return dict(rows)
+
     def _hit(self, row: tuple[Any, ...], score: float) -> Hit:
         # SQLite stores values of any type in a column of any type.
         if tuple(map(type, row)) != _TYPES:

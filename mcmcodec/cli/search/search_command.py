@@ -112,8 +112,9 @@ def search(
     if not like and not words:
         raise UsageError("there is nothing to search for", "give words, or --like FILE.mcm")
     query, folders = ("", words) if like else (words[0], words[1:])
+    others: dict[str, dict[str, int]] = {}
     if like:
-        ask = _similar(like, limit, recursive=recursive)
+        ask = _similar(like, limit, others, recursive=recursive)
     elif semantic:
         ask = partial(_by_meaning, query=query, limit=limit, recursive=recursive)
     else:
@@ -122,6 +123,7 @@ def search(
     for folder in folders or (".",):
         found = _search(folder, ask, recursive=recursive, as_is=as_is, semantic=semantic, likeness=bool(like))
         hits += [(os.path.join(folder, hit.path), hit) for hit in found]
+    _name_others(others)
     hits = sorted(hits, key=lambda one: -one[1].score)[:limit]
     for path, hit in hits:
         if as_json:
@@ -144,7 +146,13 @@ def _by_meaning(index: "Index", query: str, limit: int, *, recursive: bool) -> "
     return search(index, query, limit, recursive=recursive)
 
 
-def _similar(like: str, limit: int, *, recursive: bool) -> "Callable[[Index], list[Hit]]":
+def _similar(
+    like: str, limit: int, others: dict[str, dict[str, int]], *, recursive: bool
+) -> "Callable[[Index], list[Hit]]":
+    """What asks an index for similar pictures, and adds to `others` how many it has of which other models.
+
+    Coded data of two models says the same in different numbers, so only files of one model are compared.
+    """
     from ...bitstream.file import open_file
     from .likeness import KIND, descriptor, similarity
 
@@ -152,7 +160,27 @@ def _similar(like: str, limit: int, *, recursive: bool) -> "Callable[[Index], li
     if file.header.caption_only:
         raise InputError(f"{like} holds words only, nothing to compare", "give a file with a picture")
     wanted, model = descriptor(file), file.weights.name
-    return lambda index: index.nearest(KIND, wanted, similarity, limit, recursive=recursive, model=model)
+
+    def ask(index: "Index") -> "list[Hit]":
+        found = index.nearest(KIND, wanted, similarity, limit, recursive=recursive, model=model)
+        counts = others.setdefault(model, {})
+        for name, count in index.models(KIND, recursive=recursive).items():
+            if name != model:
+                counts[name] = counts.get(name, 0) + count
+        return found
+
+    return ask
+
+
+def _name_others(others: dict[str, dict[str, int]]) -> None:
+    """A line about pictures that were left out because another model than that of ``--like`` coded them."""
+    for model, counts in others.items():
+        if counts:
+            total, names = sum(counts.values()), ", ".join(sorted(counts))
+            complain(
+                f"warning: {total} {'picture' if total == 1 else 'pictures'} of other models ({names}) cannot be "
+                f"compared with one of {model}; search with a file of that model, or encode all with one"
+            )
 
 
 def _search(
