@@ -117,6 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _skip_teardown(ended: list[int]) -> None:
     """End the process at once if the command came to its end: to free all objects one by one takes time."""
     if ended:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
         os._exit(ended[0])
 
 
