@@ -27,7 +27,7 @@ from .encoder.planning import Analysis, Plan, first_mask, plan_picture
 from .entropy.latent_coder import Decoded
 from .entropy.rangecoder import RangeEncoder
 from .errors import FormatError, McmError, UsageError
-from .image import lines, painting, resample, tiling
+from .image import resample, tiling
 from .image.bands import Bands
 from .image.io import from_rgb
 from .image.prepare import Source, prepare, restore
@@ -148,6 +148,16 @@ class Codec:
         """
         return self.decode_bands(data, options, **keywords).whole()
 
+    def open(self, options: DecodeOptions) -> None:
+        """Load what decodes a file of the codec's own model, which the first of them would have to wait for.
+
+        Raises:
+            ModelError: the weights are damaged, or the model has no such decoder.
+            UsageError: there is no such device.
+        """
+        self.transforms().open(_decoder(options, self.weights), options.factor)
+        _ = self.weights.entropy
+
     def decode_bands(
         self, data: bytes, options: DecodeOptions | None = None, **keywords: Unpack[DecodeKeywords]
     ) -> Bands:
@@ -170,7 +180,7 @@ class Codec:
         decoded, _ = file.symbols(self.max_pixels, coarse=factor >= COARSE_FROM)
         extras, _ = unpack_extras(header), structure_of(header)  # both checked, though only painters need edges
         transforms = self.transforms(file.weights)
-        decoder = settings.realism if settings.realism is not None else settings.decoder or file.weights.decoders[0]
+        decoder = _decoder(settings, file.weights)
         transforms.open(decoder, factor)  # raises now what is wrong with it
 
         def pieces() -> Iterator[tuple[tiling.View, Image]]:
@@ -187,6 +197,8 @@ class Codec:
 
     def _painted(self, data: bytes, file: OpenedFile, settings: DecodeOptions) -> tuple[Image, str]:
         """The whole picture, RGB, by a painter or, of a sketch without one, its lines; and what to know about it."""
+        from .image import lines, painting  # few files need them
+
         header, edges = file.header, structure_of(file.header)
         size = header.width, header.height
         check_pixels(*size, self.max_pixels)
@@ -286,11 +298,10 @@ class Codec:
         def paint_waiting() -> None:
             if waiting:
                 file = waiting[0][0]
-                decoder = settings.realism if settings.realism is not None else settings.decoder
                 transforms, decoded = self.transforms(file.weights), [one for _, one in waiting]
                 qualities = [one.header.quality for one, _ in waiting]
-                name = file.weights.decoders[0] if decoder is None else decoder
-                pictures.extend(batches.paint(transforms, decoded, qualities, name, file.header))
+                decoder = _decoder(settings, file.weights)
+                pictures.extend(batches.paint(transforms, decoded, qualities, decoder, file.header))
                 waiting.clear()
 
         for i, data in enumerate(files):
@@ -313,6 +324,11 @@ class Codec:
         from .model.transforms import load
 
         return load(weights or self.weights, self.device)
+
+
+def _decoder(options: DecodeOptions, weights: Weights) -> str | float:
+    """The decoder that is asked for, by its name or a realism of 0 to 1; the default one if none is."""
+    return options.realism if options.realism is not None else options.decoder or weights.decoders[0]
 
 
 def _code(header: Header, options: EncodeOptions, plan: Plan) -> bytes:

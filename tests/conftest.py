@@ -55,7 +55,8 @@ def run_codec(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixtu
 @pytest.fixture
 def codec(run_codec: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run ``codec ARGUMENTS`` in this process, with a codec that needs neither torch nor weights."""
-    monkeypatch.setitem(sys.modules, "mcmcodec.codec", stand_in.module())
+    for name, module in stand_in.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
     return run_codec
 
 

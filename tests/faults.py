@@ -19,9 +19,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from stand_in import module
+from stand_in import modules
 
-sys.modules["mcmcodec.codec"] = module()
+sys.modules.update(modules())
 
 import PIL.PngImagePlugin  # noqa: E402, F401
 

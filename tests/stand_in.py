@@ -48,6 +48,9 @@ class FakeCodec:
         roi_sum = None if options.roi is None else int(options.roi.sum())
         return json.dumps({"size": [width, height], **settings, "roi": roi_sum}).encode() + b" " * options.quality
 
+    def open(self, options: DecodeOptions) -> None:
+        pass
+
     def decode(self, data: bytes, options: DecodeOptions | None = None, **keywords: Any) -> Image.Image:
         return self.decode_bands(data, options, **keywords).whole()
 
@@ -95,8 +98,9 @@ def fake_info(data: bytes, max_pixels: int | None = None) -> FakeInfo:
     return FakeInfo()
 
 
-def module() -> ModuleType:
-    """What takes the place of mcmcodec.codec."""
-    stand_in = ModuleType("mcmcodec.codec")
-    stand_in.__dict__.update(Codec=FakeCodec, info=fake_info)
-    return stand_in
+def modules() -> dict[str, ModuleType]:
+    """What takes the place of modules of the package, by their names."""
+    codec, inspect = (ModuleType(f"mcmcodec.{name}") for name in ("codec", "bitstream.inspect"))
+    codec.__dict__.update(Codec=FakeCodec, info=fake_info)
+    inspect.__dict__.update(info=fake_info)
+    return {one.__name__: one for one in (codec, inspect)}

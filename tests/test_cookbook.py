@@ -17,7 +17,7 @@ RECIPES = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "cookbook.md").read_te
 STUBS = {
     "codec": f"""#!{sys.executable}
 import sys, stand_in, stand_in_ray
-sys.modules["mcmcodec.codec"], sys.modules["ray"] = stand_in.module(), stand_in_ray.module()
+sys.modules.update(stand_in.modules(), ray=stand_in_ray.module())
 from mcmcodec.cli.main import main
 main()
 """,

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import mcmcodec
+from mcmcodec.cli.main import MODULES
 
 ROOT = Path(mcmcodec.__file__).parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT.parent)}
@@ -227,6 +228,7 @@ def test_the_package_is_small_at_the_top() -> None:
     assert len(entries) <= 16, sorted(entries)
 
 
+COMMANDS = {f"mcmcodec.cli.{name}" for name in MODULES.values()}
 HEAVY = ("torch", "onnxruntime", "numpy", "PIL", "rich", "cv2", "constriction", "safetensors")
 
 
@@ -243,6 +245,23 @@ finally:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].strip() == "HEAVY"
+
+
+def test_a_command_loads_no_other() -> None:
+    program = """
+import sys
+from mcmcodec.cli.main import main
+sys.argv[1:] = ["info", "missing.mcm"]
+try:
+    main()
+finally:
+    print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=ENVIRONMENT)
+    assert (done.returncode, done.stderr) == (1, "codec: missing.mcm: no such file or directory; check the name\n")
+    loaded = {*done.stdout.split()}
+    assert "mcmcodec.bitstream.inspect" in loaded and loaded & COMMANDS == {"mcmcodec.cli.info"}
+    assert not loaded & {"PIL", "onnxruntime", "torch", "rich", "cv2", "mcmcodec.codec"}
 
 
 @pytest.mark.parametrize(("given", "used"), [(None, "1"), ("3", "3")])

@@ -17,7 +17,7 @@ def parameters(function: object) -> dict[str, tuple[object, object]]:
 @pytest.mark.parametrize(
     ("fake", "real"),
     [
-        *((getattr(FakeCodec, name), getattr(Codec, name)) for name in ("__init__", "encode_source", "decode")),
+        *((getattr(FakeCodec, name), getattr(Codec, name)) for name in ("__init__", "encode_source", "open", "decode")),
         (FakeCodec.decode_bands, Codec.decode_bands),
         (fake_info, info),
     ],

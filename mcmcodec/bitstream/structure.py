@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -72,7 +72,7 @@ def tables() -> Tables:
 
 def checked() -> bytes:
     """The frozen file. ModelError if it is another one."""
-    data = resources.files(__package__).joinpath(FILE).read_bytes()
+    data = Path(__file__).with_name(FILE).read_bytes()
     if hashlib.sha256(data).hexdigest() != SHA256:
         raise ModelError(f"{FILE} is damaged", "install mcmcodec again")
     return data

@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,7 +135,7 @@ def load() -> LanguageModel:
 def checked() -> bytes:
     """The frozen file. ModelError if it is missing or another one."""
     try:
-        data = resources.files(__package__).joinpath(FILE).read_bytes()
+        data = Path(__file__).with_name(FILE).read_bytes()
     except OSError:
         data = b""
     if hashlib.sha256(data).hexdigest() != SHA256:

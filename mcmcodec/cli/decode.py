@@ -3,17 +3,18 @@
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ..errors import UsageError
+from ..errors import McmError, UsageError
 from ..options import SCALES, DecodeOptions
 from . import shared_options
 from .batch import JobRunner, Result, run
-from .files import Job, is_written_through, plan, read
+from .files import STREAM, Job, is_written_through, plan, read
 from .pipeline import in_this_process
 from .preview import preview as show_previews
 
@@ -87,7 +88,8 @@ def decode(inputs: tuple[str, ...], output: str | None, recursive: bool, preview
         return show_previews(inputs, recursive=recursive, load=lambda: _decoder(settings))
     planned = plan(inputs, output, recursive=recursive, accept=frozenset((".mcm",)), suffix=".png")
     formats = _formats(planned.jobs)
-    return run(planned, lambda show: _job_runner(settings, formats), policy, compressed="in")
+    waits = any(job.source == STREAM for job in planned.jobs)
+    return run(planned, lambda show: _job_runner(settings, formats, waits=waits), policy, compressed="in")
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,12 @@ def _formats(jobs: list[Job]) -> dict[str, str]:
     return {job.target: format_of(job.target) for job in jobs}
 
 
-def _decoder(settings: _DecodeSettings) -> Callable[[bytes], "Bands"]:
+def _decoder(settings: _DecodeSettings, *, ahead: bool = False) -> Callable[[bytes], "Bands"]:
     """Load the model once; return what decodes a file.
+
+    Args:
+        settings: what was asked for.
+        ahead: load the networks too, before the first file says which they are: the default ones, nearly always.
 
     Raises:
         UsageError: the painter cannot be used.
@@ -153,6 +159,9 @@ def _decoder(settings: _DecodeSettings) -> Callable[[bytes], "Bands"]:
 
         options = replace(options, painter=load_painter(settings.painter, settings.device, settings.controlnet))
     codec = Codec(device=settings.device, max_pixels=settings.max_pixels)
+    if ahead:
+        with suppress(McmError):  # it may be that no file needs them; a file that does raises the error again
+            codec.open(options)
 
     def decode(data: bytes) -> "Bands":
         bands = codec.decode_bands(unwrap(data, allow_truncated=options.allow_truncated), options)
@@ -163,13 +172,13 @@ def _decoder(settings: _DecodeSettings) -> Callable[[bytes], "Bands"]:
     return decode
 
 
-def _job_runner(settings: _DecodeSettings, formats: dict[str, str]) -> JobRunner:
-    """Load the model once; return what does the jobs."""
+def _job_runner(settings: _DecodeSettings, formats: dict[str, str], *, waits: bool) -> JobRunner:
+    """Load the model once; return what does the jobs. ``waits`` tells that input comes through a pipe."""
     from ..image.bands import write_png
     from ..image.io import holds_alpha, save_bytes
     from ..image.prepare import over
 
-    decode = _decoder(settings)
+    decode = _decoder(settings, ahead=waits)
 
     def work(job: Job, data: bytes) -> Result:
         name = formats[job.target]

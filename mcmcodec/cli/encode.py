@@ -21,7 +21,7 @@ from .encode_jobs import (
     RateTarget,
     worker,
 )
-from .files import STREAM, plan
+from .files import STREAM, is_tree, plan
 from .pipeline import in_this_process
 
 if TYPE_CHECKING:
@@ -184,14 +184,11 @@ def encode(
     \b
     Examples: codec encode -q 20 photo.png -o small.mcm
     """
-    from ..image.io import readable_extensions
-
     policy = shared_options.output_policy(given)
     settings = _settings(given)
     alphabet = links.LINKS[given["messages"].link].alphabet if given["messages"] else "base91"
     suffix = ".txt" if given["armor"] else ".mcm"
-    readable = readable_extensions()
-    unreadable = _picture_extensions() - readable
+    readable, unreadable = _extensions() if any(map(is_tree, inputs)) else (frozenset(), frozenset())
     planned = plan(
         inputs, output, recursive=recursive, accept=readable, suffix=suffix, full_name=full_name, unreadable=unreadable
     )
@@ -215,11 +212,16 @@ def encode(
     return run(planned, prepare, policy, compressed="out", text=given["armor"])
 
 
-def _picture_extensions() -> frozenset[str]:
-    """Extensions of pictures, whether they can be read here or not, beside those of Pillow's formats."""
+def _extensions() -> tuple[frozenset[str], frozenset[str]]:
+    """Extensions of pictures that can be read here, and of those that cannot.
+
+    They choose among the files of folders. Files that are named need none of it, nor wait until Pillow has loaded all.
+    """
+    from ..image.io import readable_extensions
     from ..image.optional_formats import PACKAGES
 
-    return _NEVER_READ.union(*(package.extensions for package in PACKAGES))
+    readable = readable_extensions()
+    return readable, _NEVER_READ.union(*(package.extensions for package in PACKAGES)) - readable
 
 
 def _settings(given: dict[str, Any]) -> EncodeSettings:

@@ -137,7 +137,7 @@ def plan(
     found = taken
     if not found:
         raise UsageError(*f"nothing to do: {left_out}".split("; ", 1))
-    several = len(found) > 1 or any(name != STREAM and name != found[0].path and _is_tree(name) for name in inputs)
+    several = len(found) > 1 or any(name != STREAM and name != found[0].path and is_tree(name) for name in inputs)
     if output == STREAM and len(found) > 1:
         raise UsageError(f"{len(found)} inputs cannot go to one stdout", "give one input, or a folder with -o")
     folder = output is not None and output != STREAM and _is_folder(output, several=several)
@@ -212,7 +212,8 @@ def find(inputs: Sequence[str], *, recursive: bool, accept: AbstractSet[str]) ->
     return list(found.values())
 
 
-def _is_tree(name: str) -> bool:
+def is_tree(name: str) -> bool:
+    """Whether an input may stand for several files: a folder or an address."""
     return is_address(name) or os.path.isdir(name)
 
 

@@ -12,7 +12,7 @@ from .console import complain, explain, printable, rate, size
 from .files import find, guard_stdin, read
 
 if TYPE_CHECKING:
-    from ..codec import Info
+    from ..bitstream.inspect import Info
 
 HOLDS = {"base": "the base layer only", "sketch": "caption and edges only", "caption": "the caption only"}
 
@@ -32,7 +32,7 @@ def info(inputs: tuple[str, ...], recursive: bool, as_json: bool, max_pixels: in
       codec info photo.mcm
       codec info --json -r packed | jq .bpp
     """
-    from ..codec import info as inspect
+    from ..bitstream.inspect import info as inspect
 
     code = OK
     first = True

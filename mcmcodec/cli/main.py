@@ -1,5 +1,6 @@
 """The ``codec`` command itself: the group, and the one place where errors become exit codes."""
 
+import atexit
 import contextlib
 import json
 import logging
@@ -7,35 +8,61 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 
 from .. import __version__
 from ..errors import UsageError
 from .batch import FAILED, INTERRUPTED, OK, USAGE
-from .bench.bench_command import bench
-from .caption import caption
-from .compare import compare
-from .completion import completion
 from .console import complain, explain
-from .decode import decode
-from .encode import encode
-from .export_onnx import export
 from .files import STREAM
-from .info import info
-from .join import join
-from .models import models
-from .search.search_command import index, search
-from .split import split
-from .thumbnail import thumbnail
-from .verify import verify
-from .viewer.viewer_command import viewer
+
+MODULES: Final = {
+    "bench": "bench.bench_command",
+    "caption": "caption",
+    "compare": "compare",
+    "completion": "completion",
+    "decode": "decode",
+    "encode": "encode",
+    "export": "export_onnx",
+    "index": "search.search_command",
+    "info": "info",
+    "join": "join",
+    "models": "models",
+    "search": "search.search_command",
+    "split": "split",
+    "thumbnail": "thumbnail",
+    "verify": "verify",
+    "viewer": "viewer.viewer_command",
+}
+"""Where each command stands, under its own name."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(Mapping[str, click.Command]):
+    """The commands by name, each imported when it is asked for: a process runs one of them."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        """Import a command; KeyError if there is none of this name."""
+        command: click.Command = getattr(import_module(f"..{MODULES[name]}", __name__), name)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names."""
+        return iter(MODULES)
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(MODULES)
+
+
+@click.group(
+    commands=_Commands(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, message="codec (mcmcodec) %(version)s")
 def cli() -> None:
     """An image codec for extremely low rates: pictures to .mcm files and back.
@@ -59,15 +86,12 @@ def cli() -> None:
     """
 
 
-for command in (
-    encode, decode, info, verify, split, join, caption, index, search, viewer, thumbnail, models, export, completion,
-    compare, bench,
-):  # fmt: skip
-    cli.add_command(command)
-
-
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit; no traceback gets out unless MCMCODEC_DEBUG is set."""
+    ended: list[int] = []
+    if arguments is None:  # the process is the command's own
+        # what is registered first is called last: threads have ended by then, and whoever has to tidy up has done so
+        atexit.register(_skip_teardown, ended)
     _replace_closed_streams()
     _silence_libraries()
     # The threads of OpenBLAS wait busily for work and slow those of torch down; small products do not need them.
@@ -86,7 +110,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except OSError:
         # The pipe is closed or the disk is full. This has been reported; Python would report it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    ended.append(code)
     sys.exit(code)
+
+
+def _skip_teardown(ended: list[int]) -> None:
+    """End the process at once if the command came to its end: to free all objects one by one takes time."""
+    if ended:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
+        os._exit(ended[0])
 
 
 def _replace_closed_streams() -> None:

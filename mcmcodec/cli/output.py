@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -110,7 +109,7 @@ def _write_file(
     target = os.path.realpath(target)
     folder = os.path.dirname(target)
     os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f".codec-{secrets.token_hex(6)}.tmp")
+    temporary = os.path.join(folder, f".codec-{os.urandom(6).hex()}.tmp")
     widest = reduce(and_, (stat.S_IMODE(facts.st_mode) for facts in made_of), 0o777)
     old = stat.S_IMODE(os.stat(target).st_mode) if replace and os.path.exists(target) else None
     # Not the tempfile module: its files are private, and an output has the permissions of any new file.

@@ -54,29 +54,32 @@ def layer(x: NDArray[Any], weight: Reals, bias: Ints, low: int, high: int) -> Re
 
     All are whole numbers. Weights are in the type that :func:`carried` chose, activations below 2**15 in any.
     """
-    total = _sums(x, weight, bias)
+    rows, cols = _wide(x, weight, bias)
+    again = np.count_nonzero(rows) * np.count_nonzero(cols)
+    if 2 * again > len(rows) * len(cols):
+        return _layer(x.astype(np.float64), weight.astype(np.float64), bias, low, high)
+    out = _layer(x.astype(np.float32, copy=False), weight, bias, low, high)
+    if again:  # what is clamped fits into float32
+        part = _layer(x[rows].astype(np.float64), weight[:, cols].astype(np.float64), bias[cols], low, high)
+        out[np.ix_(rows, cols)] = part
+    return out
+
+
+def _wide(x: NDArray[Any], weight: Reals, bias: Ints) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Positions (N,) and outputs (outputs,) of which a sum, or a part of it, may reach 2**24: float64 holds these."""
+    if weight.dtype == np.float64:
+        return np.ones(len(x), bool), np.ones(len(bias), bool)
+    wide = _largest(x) @ np.abs(weight) + np.abs(bias) >= EXACT_32
+    return np.repeat(wide.any(1), GROUP)[: len(x)], np.logical_or.reduce(wide)
+
+
+def _layer(x: Reals, weight: Reals, bias: Ints, low: int, high: int) -> Reals:
+    """As :func:`layer`, in the type of weights and activations; exact where no sum reaches what it can hold."""
+    total: Reals = x @ weight
+    total += bias.astype(total.dtype)
     total *= 1.0 / (1 << WEIGHT_BITS)  # exact: a power of two
     np.floor(total, out=total)
     return np.clip(total, low, high, out=total)
-
-
-def _sums(x: NDArray[Any], weight: Reals, bias: Ints) -> Reals:
-    """Sum x @ weight + bias exactly: in float32 where no partial sum of an output can reach 2**24, else in float64."""
-    if weight.dtype == np.float32:
-        small = (_largest(x) @ np.abs(weight)).max(0) + np.abs(bias) < EXACT_32
-        if small.all():
-            total: Reals = x.astype(np.float32, copy=False) @ weight
-            total += bias.astype(np.float32)
-            return total
-        if 2 * np.count_nonzero(small) > len(small):
-            total = np.empty((len(x), len(small)))
-            total[:, small] = x.astype(np.float32, copy=False) @ weight[:, small]
-            total[:, ~small] = x.astype(np.float64) @ weight[:, ~small].astype(np.float64)
-            total += bias
-            return total
-    total = x.astype(np.float64, copy=False) @ weight.astype(np.float64, copy=False)
-    total += bias
-    return total
 
 
 def _largest(x: NDArray[Any]) -> NDArray[np.float32]:

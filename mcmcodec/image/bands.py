@@ -83,8 +83,8 @@ def write_png(bands: Bands, file: IO[bytes]) -> None:
         if kind == b"IHDR":
             _write(file, kind, struct.pack(">II", *bands.size) + body[8:])
         elif kind == b"IDAT":
-            # as Pillow does it
-            packer = zlib.compressobj(-1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_FILTERED)
+            # as of a picture in one piece
+            packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
             for rows in _filtered(chain((first,), bands.bands)):
                 _write(file, kind, packer.compress(rows))
             _write(file, kind, packer.flush())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from shutil import which
 
 from ..errors import UsageError
 
@@ -42,5 +41,7 @@ def _may_have_gpu() -> bool:
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
         return False
     if sys.platform == "win32":
+        from shutil import which  # with archive formats, which nobody needs here
+
         return which("nvidia-smi") is not None
     return any(map(os.path.exists, ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")))
