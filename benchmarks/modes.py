@@ -30,7 +30,7 @@ def measure(
     facts, codec = work.facts(), work.codec
     name = codec.weights.name
     candidates = [ours.candidate(codec, name, decoders[:1], (0,), mode) for mode in ("caption", "sketch")]
-    candidates += [ours.candidate(codec, name, decoders, qualities, mode) for mode in ("base", "full")]
+    candidates += [one for mode in ("base", "full") for one in ours.candidates(codec, decoders, qualities, mode)]
     judge = work.judge(metrics)
     with tempfile.TemporaryDirectory() as beside:
         paths = captioned(work.pictures(folder), work.data / captions, count, Path(beside))

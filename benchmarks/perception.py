@@ -30,11 +30,11 @@ def measure(
 ) -> Content:  # fmt: skip
     """Ours at ``qualities``, and the codecs of ``names`` at about ``rates`` bits per pixel."""
     facts = work.facts()
-    mine = ours.candidate(work.codec, work.codec.weights.name, decoders, qualities)
+    mine = ours.candidates(work.codec, decoders, qualities)
     measured = json.loads((work.results / "kodak_peers.json").read_text(encoding="utf-8"))
     others = peers_at(measured, names, rates)
     paths, judge = work.pictures(folder, count), work.judge(metrics)
-    return suite.rate_distortion(folder, paths, [mine, *others], judge, facts, work.journal, work.watch)
+    return suite.rate_distortion(folder, paths, [*mine, *others], judge, facts, work.journal, work.watch)
 
 
 def nearest(measured: Content, family: str, rate: float) -> tuple[int, float]:

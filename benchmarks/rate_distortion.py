@@ -20,7 +20,7 @@ def measure_ours(
     work: Work, *, folder: str, qualities: Sequence[int], decoders: Sequence[str], metrics: Sequence[str],
     count: int | None = None, reduce: int = 1, square: int = 0,
 ) -> Content:  # fmt: skip
-    """A folder's pictures at several qualities, each file decoded by several decoders.
+    """A folder's pictures at several qualities, encoded for the decoders that read them.
 
     Args:
         work: the run.
@@ -36,9 +36,9 @@ def measure_ours(
         A results file's content: facts, curves, points, rows.
     """
     facts, options = work.facts(), {"reduce": reduce} if reduce > 1 else {}
-    candidate = ours.candidate(work.codec, work.codec.weights.name, decoders, qualities, **options)
+    mine = ours.candidates(work.codec, decoders, qualities, **options)
     paths, judge = work.pictures(folder, count), work.judge(metrics)
-    return suite.rate_distortion(folder, paths, [candidate], judge, facts, work.journal, work.watch, square)
+    return suite.rate_distortion(folder, paths, mine, judge, facts, work.journal, work.watch, square)
 
 
 def measure_peers(

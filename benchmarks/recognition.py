@@ -26,8 +26,8 @@ def measure(
     facts, judge = work.facts(), work.judge((*RECOGNITION, "brisque"))
     if judge.recognition is None:
         raise click.ClickException(judge.notes[0])
-    mine = ours.candidate(work.codec, work.codec.weights.name, decoders, qualities)
+    mine = ours.candidates(work.codec, decoders, qualities)
     measured = json.loads((work.results / "small_peers.json").read_text(encoding="utf-8"))
     others = peers_at(measured, names, rates)
     paths = work.pictures(folder, count)
-    return suite.rate_distortion(folder, paths, [mine, *others], judge, facts, work.journal, work.watch)
+    return suite.rate_distortion(folder, paths, [*mine, *others], judge, facts, work.journal, work.watch)

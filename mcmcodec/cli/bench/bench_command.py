@@ -99,9 +99,7 @@ def _quality(name: str, paths: list[Path], target: Path, settings: dict[str, Any
         for factor in _numbers(settings["factors"], "--reduce") if mode == "full" else [1]:
             reduced: dict[str, Any] = {"reduce": factor} if factor > 1 else {}
             ladder = qualities if mode in ("full", "base") else (0,)
-            mine.append(
-                ours.candidate(codec, codec.weights.name, decoders, ladder, mode, painter, **chosen, **reduced)
-            )
+            mine += ours.candidates(codec, decoders, ladder, mode, painter, **chosen, **reduced)
     about["model"] = {"name": codec.weights.name, "fingerprint": codec.weights.fingerprint.hex()}
     journal = target / "results.partial"
     with _Bars(quiet=settings["as_json"]) as bars:

@@ -11,6 +11,7 @@ from .run import Candidate, Decode
 
 if TYPE_CHECKING:
     from ...image.painting import Painter
+    from ...model.weights import Weights
 
 QUALITIES = (5, 15, 25, 35, 45, 55, 65, 75)
 
@@ -18,11 +19,30 @@ QUALITIES = (5, 15, 25, 35, 45, 55, 65, 75)
 class Coder(Protocol):
     """The part of mcmcodec.Codec that the benchmarks use."""
 
+    @property
+    def weights(self) -> Weights:
+        """The model."""
+
     def encode(self, image: Image.Image, *arguments: Any, **options: Any) -> bytes:
         """The .mcm file of the picture."""
 
     def decode(self, data: bytes, *arguments: Any, **options: Any) -> Image.Image:
         """The picture of the .mcm file."""
+
+
+def candidates(
+    coder: Coder, decoders: Sequence[str], qualities: Sequence[int], mode: str = "full", painter: Painter | None = None,
+    **options: Any,
+) -> list[Candidate]:  # fmt: skip
+    """As :func:`candidate`, with files that are encoded for the decoders that read them: one for each analysis."""
+    served: dict[str, list[str]] = {}
+    for decoder in decoders:
+        served.setdefault(coder.weights.analysis_for(decoder), []).append(decoder)
+    first, name = coder.weights.analysis_for(None), coder.weights.name
+    return [
+        candidate(coder, name, some, qualities, mode, painter, **({} if tune == first else {"tune": tune}), **options)
+        for tune, some in served.items()
+    ]
 
 
 def candidate(
