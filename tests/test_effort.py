@@ -93,7 +93,7 @@ def test_every_size_and_mask_can_be_refined(
 def test_a_picture_of_several_tiles(tiny_codec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from mcmcodec.encoder import refine
 
-    monkeypatch.setattr(options, "STEPS", {5: 16})
+    monkeypatch.setattr(options, "STEPS", {5: 28})
     monkeypatch.setattr(refine, "INTERIOR", 8)
     monkeypatch.setattr(refine.tiling, "HALO", 0)
     picture = smooth_noise(136, 136)
