@@ -79,20 +79,17 @@ def variants() -> list[Variant]:
     usual = sized(USUAL)
     coarse = replace(usual, coarse_slices=(2, 6, 16), expected_slices=3)
     kinds = {"a": "windowed attention", "c": "convolution bottlenecks", "d": "depthwise, channel attention",
-             "w": "Bi-RWKV", "da": "depthwise and windowed attention", "dw": "depthwise and Bi-RWKV"}  # fmt: skip
+             "w": "Bi-RWKV", "da": "depthwise and windowed attention"}  # fmt: skip
     return [
         Variant("bottlenecks and windowed attention, as it ships", usual),
         *(Variant(f"blocks: {said}", sized(kind)) for kind, said in kinds.items()),
-        Variant("coarse latents at 1/32 beside base slices", coarse),
         Variant("coarse latents at 1/32 for base slices", replace(coarse, base_slices=0)),
         Variant("a renderer", replace(usual, renderer=64)),
         Variant("a stem in the encoder", replace(usual, stem=48)),
         Variant("no colour term", usual, replace(Fidelity(), colour=0.0)),
-        Variant("no MS-SSIM term", usual, replace(Fidelity(), structure=0.0)),
         Variant("LPIPS in the stream, by a second decoder", usual, perceptual=True),
         Variant("AdamW for all", usual, matrices="adamw"),
         Variant("SOAP for matrices", usual, matrices="soap"),
-        Variant("SOAP for matrices, learning rate 3e-3", usual, matrices="soap", peak=3e-3),
         Variant("Muon, learning rate 3e-3", usual, peak=3e-3),
     ]
 

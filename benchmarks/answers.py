@@ -207,13 +207,15 @@ def files(results: Results) -> list[str]:
         "fidelity": "decoder for least squared error and best MS-SSIM",
         "light": "decoder of the fewest operations",
     }
-    stream = "the stream model: integer networks and tables (`entropy.*`), analysis transforms (`analysis.*`)"
-    rows = [_file(folder / f"{name}.safetensors", stream)]
+    rows = [_file(folder / f"{name}.safetensors", "the stream model: integer networks, tables, gains")]
+    for one in card["analyses"]:
+        text = f"analysis of pictures for `{one}`" + (" (default)" if one == first else "")
+        rows.append(_file(folder / f"{name}-for-{one}.safetensors", text))
     for one in card["decoders"]:
         text = about.get(one, "decoder") + (" (default)" if one == first else "")
         rows.append(_file(folder / f"{name}-{one}.safetensors", text))
     graphs = sum(path.stat().st_size for path in folder.glob(f"{name}*.onnx"))
-    rows.append([f"`{name}.onnx`, `{name}-{first}.onnx`, ...", "", f"{graphs / 1e6:.1f}",
+    rows.append([f"`{name}-for-{first}.onnx`, `{name}-{first}.onnx`, ...", "", f"{graphs / 1e6:.1f}",
                  "the networks as graphs without weights, by which they run without torch"])  # fmt: skip
     rows.append([f"`{name}.json`", "", "", "identity, sizes, hashes, the encoder's settings, the typical ladder of "
                  "qualities, the settings of every training run"])  # fmt: skip

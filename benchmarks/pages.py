@@ -179,9 +179,14 @@ def points(results: Results) -> list[str]:
     rows = []
     for setting in dict.fromkeys(row["setting"] for row in content["points"]):
         some = [next(r for r in content["points"] if (r["curve"], r["setting"]) == (name, setting)) for name in names]
-        cells = [triple([row[metric] for metric in QUICK]) for row in some]
-        rows.append([f"{setting:g}", f"{some[0]['bytes']:.0f}", f"{some[0]['bpp']:.4f}", *cells])
-    return grid(["quality", "bytes", "bpp", *(f"`{n.split()[2]}`: PSNR / MS-SSIM / LPIPS" for n in names)], rows)
+        cells = [
+            cell
+            for row in some
+            for cell in (f"{row['bytes']:.0f}", f"{row['bpp']:.4f}", triple([row[metric] for metric in QUICK]))
+        ]
+        rows.append([f"{setting:g}", *cells])
+    head = [part for n in names for part in (f"`{n.split()[2]}`: bytes", "bpp", "PSNR / MS-SSIM / LPIPS")]
+    return grid(["quality", *head], rows)
 
 
 def small(results: Results) -> list[str]:
