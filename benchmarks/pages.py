@@ -254,6 +254,44 @@ def effort(results: Results) -> list[str]:
     ]  # fmt: skip
 
 
+def choices(results: Results) -> list[str]:
+    """Bytes at equal quality of the encoder's choices, and the share of patches that its masks hide."""
+    content = results.need("choices")
+    titles = {"psnr": "PSNR of `fidelity`", "lpips": "LPIPS of `perceptual`", "dists": "DISTS of `perceptual`"}
+    known = [metric for metric in titles if metric in content["variants"][0]["bytes"]]
+    rows = [
+        [one["variant"], *(f"{part[at]:+.1f} %" for m in known for part in [one["bytes"][m]] for at in ("all", "low"))]
+        for one in content["variants"][1:]
+    ]
+    usual = content["variants"][0]["rows"]
+    hidden = ", ".join(f"{100 * (1 - row['visible']):.1f} % at {row['bpp']:.3f} bpp" for row in usual)
+    half = usual[len(usual) // 2]["bpp"]
+    head = [cell for m in known for cell in (f"bytes at equal {titles[m]}", f"up to {half:.2f} bpp")]
+    return [
+        *grid(["the encoder", *head], rows), "",
+        f"{content['pictures']} pictures; bytes against the usual choices. Masks chosen by rate and distortion hide "
+        f"{hidden} of the patches.",
+    ]  # fmt: skip
+
+
+def ablations(results: Results) -> list[str]:
+    """Short trainings, each with one part of the form changed."""
+    content = results.need("ablations")
+    metrics = {"psnr": "PSNR", "msssim": "MS-SSIM", "lpips": "LPIPS"}
+    head = ["what is different", "blocks", "thousand multiplications a pixel: encoder", "decoder", "crops seen"]
+    head += [f"bytes at equal {title}" for title in metrics.values()]
+    rows = []
+    for at, row in enumerate(content["rows"]):
+        more = [f"{row[f'bytes_{metric}']:+.1f} %" if at else "–" for metric in metrics]
+        plan = f"`{row['plan']}`"
+        rows.append([row["variant"], plan, f"{row['encoder']:.1f}", f"{row['decoder']:.1f}", f"{row['seen']:,}", *more])
+    return [
+        *grid(head, rows), "",
+        f"Each: {content['minutes']:g} minutes of CPU time from a PCA start, judged on {content['pictures']} validation "
+        "pictures, every patch visible, bits estimated. They say what learns most in a short time.",
+    ]  # fmt: skip
+
+
 def _bytes_beside(curve: Sequence[Mapping[str, Any]], row: Mapping[str, Any], metric: str) -> str:
     """How many more bytes a row takes than a curve where it is as good by a metric; a dash where that is unknown."""
     more = answers.bytes_beside(curve, row, metric)
@@ -451,7 +489,7 @@ BLOCKS: dict[str, Callable[[Results], list[str]]] = {
     **{f"{metric}_figure": paired.figure(metric) for metric in QUICK},
     **{metric: on_kodak(metric) for metric in QUICK},
     "small": small, **{f"small_{metric}": on_small(metric) for metric in QUICK},
-    "perception": perception, "decoders": decoders, "effort": effort, "modes": modes, "recognition": recognition,
+    "perception": perception, "decoders": decoders, "effort": effort, "choices": choices, "ablations": ablations, "modes": modes, "recognition": recognition,
     "messages": messages, "link": link, "armour": armour, "edge_maps": edge_maps,
     "captions": rows_of("captions", "coders"), "languages": rows_of("captions", "languages"),
     "search_words": rows_of("search", "words"), "search_likeness": rows_of("search", "likeness"),
@@ -475,7 +513,7 @@ def rendered(text: str, results: Results) -> str:
 
 def pages(results: Results, root: Path = ROOT) -> list[Path]:
     """The pages that hold blocks."""
-    docs = ("generate", "messages", "questions", "results", "viewer")
+    docs = ("generate", "messages", "questions", "results", "training", "viewer")
     names = ("README.md", *(f"docs/{name}.md" for name in docs), f"weights/{results.model['name']}.md")
     return [path for path in (root / name for name in names) if path.exists()]
 
