@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from mcmcodec.cli.bench import curves
-from mcmcodec.cli.bench.curves import Curve
+from mcmcodec.cli.bench.curves import Curve, bd_rate
 from mcmcodec.cli.bench.table import CONSISTENCY, PERCEPTION, markdown
 from mcmcodec.metrics.judge import METRICS, QUICK, RECOGNITION
 from mcmcodec.options import EncodeOptions
@@ -287,9 +287,27 @@ def ablations(results: Results) -> list[str]:
         rows.append([row["variant"], plan, f"{row['encoder']:.1f}", f"{row['decoder']:.1f}", f"{row['seen']:,}", *more])
     return [
         *grid(head, rows), "",
-        f"Each: {content['minutes']:g} minutes of CPU time from a PCA start, judged on {content['pictures']} validation "
-        "pictures, every patch visible, bits estimated. They say what learns most in a short time.",
+        f"Each: {content['minutes']:g} minutes of CPU time from a PCA start, judged on {content['pictures']} pictures "
+        "not seen before, every patch visible, bits estimated. They say what learns most in a short time.",
     ]  # fmt: skip
+
+
+def looks(results: Results) -> list[str]:
+    """Bytes at equal quality of weights between those before and those after training for the best look."""
+    content = results.need("looks")
+    titles = {"lpips": "LPIPS (AlexNet)", "lpips_vgg": "LPIPS-VGG", "dists": "DISTS", "ciede": "CIEDE2000",
+              "psnr": "PSNR", "msssim": "MS-SSIM"}  # fmt: skip
+
+    def curve(share: str, metric: str) -> list[tuple[float, float]]:
+        sign = 1 if metric in ("psnr", "msssim") else -1
+        return [(row["bpp"], sign * row[metric]) for row in content["shares"][share]]
+
+    rows = [
+        [share, *(f"{bd_rate(curve('0', metric), curve(share, metric)):+.1f} %" for metric in titles)]
+        for share in content["shares"]
+        if share != "0"
+    ]
+    return [*grid(["share", *(f"bytes at equal {title}" for title in titles.values())], rows)]
 
 
 def _bytes_beside(curve: Sequence[Mapping[str, Any]], row: Mapping[str, Any], metric: str) -> str:
@@ -489,7 +507,8 @@ BLOCKS: dict[str, Callable[[Results], list[str]]] = {
     **{f"{metric}_figure": paired.figure(metric) for metric in QUICK},
     **{metric: on_kodak(metric) for metric in QUICK},
     "small": small, **{f"small_{metric}": on_small(metric) for metric in QUICK},
-    "perception": perception, "decoders": decoders, "effort": effort, "choices": choices, "ablations": ablations, "modes": modes, "recognition": recognition,
+    "perception": perception, "decoders": decoders, "effort": effort, "choices": choices, "ablations": ablations,
+    "looks": looks, "modes": modes, "recognition": recognition,
     "messages": messages, "link": link, "armour": armour, "edge_maps": edge_maps,
     "captions": rows_of("captions", "coders"), "languages": rows_of("captions", "languages"),
     "search_words": rows_of("search", "words"), "search_likeness": rows_of("search", "likeness"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from mcmcodec.model.weights import Weights
 from mcmcodec.training.cached import LatentCache
 from mcmcodec.training.data import Crops, jitter, plain
 from mcmcodec.training.export import load_frozen, put_analysis, put_decoder, write
-from mcmcodec.training.grow import add_task_vector, grow, replace_decoder, with_noise
+from mcmcodec.training.grow import add_task_vector, blend, grow, replace_decoder, with_noise
 from mcmcodec.training.light import Imitation, operations, replacements
 from mcmcodec.training.losses import Adversary, block_colour_loss, oklab, random_paired_crop
 from mcmcodec.training.network import Network
@@ -74,6 +75,22 @@ def test_the_grown_network_paints_what_the_shipped_one_does(quality: int, config
             painted = network.paint(seen, decoder)[0, :, 5::40, 7::60].flatten()
             np.testing.assert_allclose(painted[[3, 9, 15, 23, 29, 37, 45]], GREEN[number, quality], atol=2e-5)
     assert float(coded.bits["mask"]) == 0
+
+
+def test_a_blend_lies_between() -> None:
+    before = tiny_network(3)
+    after = grow(before, replace(PRESETS["tiny"], encoder_plan="dad"))
+    trained = copy.deepcopy(after)
+    with torch.no_grad():
+        for p in trained.parameters():
+            p.add_(1)
+    known = {name: p.clone() for name, p in trained.state_dict().items()}
+    for name, values in blend(before, trained, 0.75).state_dict().items():
+        # of the block that is new only what began as zeros is nearer to them
+        moves = not name.startswith("analysis.blocks.2.") or not after.state_dict()[name].any()
+        torch.testing.assert_close(values, known[name] - 0.25 * moves, atol=1e-5, rtol=0)
+    with pytest.raises(UsageError, match="has no place"):
+        blend(Network(replace(PRESETS["tiny"], width=48)), after, 0.5)
 
 
 def test_task_vectors_add_what_was_learnt() -> None:

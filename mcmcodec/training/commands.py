@@ -85,6 +85,21 @@ def graphs_(folder: Path, name: str) -> None:
         click.echo(path)
 
 
+@main.command("blend")
+@click.argument("card", type=click.Path(exists=True, path_type=Path))
+@click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
+@click.option("--share", type=click.FloatRange(0, 1), default=0.75, show_default=True, help="Of the checkpoint.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Another checkpoint.")
+def blend_(card: Path, checkpoint: Path, share: float, out: Path) -> None:
+    """Weights between a frozen model (its NAME.json) and a checkpoint that grew out of it."""
+    from .grow import blend
+    from .loop import load, save
+    from .timed import thawed
+
+    network, history = load(checkpoint)
+    save(out, blend(thawed(card)[0], network, share), history)
+
+
 @main.command("put-decoder")
 @click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
 @click.argument("card", type=click.Path(exists=True, path_type=Path))

@@ -135,6 +135,43 @@ def add_task_vector(decoder: Synthesis, before: Synthesis, after: Synthesis) -> 
     return decoder
 
 
+@torch.no_grad()
+def blend(before: Network, after: Network, share: float) -> Network:
+    """Weights on the line from a network to what training made of it; returns ``after``, changed.
+
+    Between the two, much of what was learned stays and little of what was forgotten is missing (WiSE-FT, Wortsman et
+    al. 2022).
+
+    Args:
+        before: where training began; it grows to the sizes of ``after``.
+        after: the trained network.
+        share: 0 for the one, 1 for the other.
+
+    Raises:
+        UsageError: ``after`` did not grow out of ``before``.
+    """
+    grown = grow(before, after.config)
+    start, old = grown.state_dict(), _names(before, grown)
+    for name, values in after.state_dict().items():
+        if name not in start or start[name].shape != values.shape:
+            raise UsageError(f"{name} did not grow out of the other network", "name the model that training began with")
+        if name in old or not start[name].any():  # what is new began as nothing: its last layers were zeros
+            values.copy_(start[name] + share * (values - start[name]))
+    return after
+
+
+def _names(trained: Network, grown: Network) -> set[str]:
+    """Names that the parameters of a network have in the one that grew out of it."""
+    rooms = {
+        "analysis": places(trained.config.encoder_plan, grown.config.encoder_plan),
+        "synthesis": places(trained.synthesis.config.plan, grown.synthesis.config.plan),
+    }
+    if trained.second_decoder is not None and grown.second_decoder is not None:
+        rooms["second_decoder"] = places(trained.second_decoder.config.plan, grown.second_decoder.config.plan)
+    names = (name.partition(".") for name in trained.state_dict())
+    return {f"{room}.{moved(rest, rooms[room]) if room in rooms else rest}" for room, _, rest in names}
+
+
 def replace_decoder(network: Network, synthesis: Synthesis) -> Network:
     """Give a network another model's first decoder as it is, to be trained on.
 

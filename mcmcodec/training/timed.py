@@ -99,8 +99,7 @@ def start(o: Options, crops: Crops) -> tuple[Network, dict[str, Any]]:
         network, history = Network(PRESETS[o.preset]), {"seen": 0}
         network.pca_start(crops.batch(400, o.device).cpu())
     elif o.init.suffix == ".json":
-        network, history = load_frozen(o.init)  # with the analysis for this decoder
-        network.second_decoder, network.synthesis = network.synthesis, load_frozen(o.init, "fidelity")[0].synthesis
+        network, history = thawed(o.init)
         if network.config != PRESETS[o.preset]:
             coarse = network.config.coarse
             network = grow(network, PRESETS[o.preset])
@@ -112,6 +111,13 @@ def start(o: Options, crops: Crops) -> tuple[Network, dict[str, Any]]:
         second = Synthesis(network.synthesis.config)
         second.load_state_dict(network.synthesis.state_dict())
         network.second_decoder = with_noise(second, NOISE_CHANNELS)
+    return network, history
+
+
+def thawed(card: Path) -> tuple[Network, dict[str, Any]]:
+    """A frozen model (NAME.json) as it is trained on: the default decoder, with its analysis, is the second one."""
+    network, history = load_frozen(card)
+    network.second_decoder, network.synthesis = network.synthesis, load_frozen(card, "fidelity")[0].synthesis
     return network, history
 
 
