@@ -85,12 +85,12 @@ def test_a_blend_lies_between() -> None:
         for p in trained.parameters():
             p.add_(1)
     known = {name: p.clone() for name, p in trained.state_dict().items()}
-    for name, values in blend(before, trained, 0.75).state_dict().items():
+    for name, values in blend(before, trained, 0.75, 0.75).state_dict().items():
         # of the block that is new only what began as zeros is nearer to them
         moves = not name.startswith("analysis.blocks.2.") or not after.state_dict()[name].any()
         torch.testing.assert_close(values, known[name] - 0.25 * moves, atol=1e-5, rtol=0)
     with pytest.raises(UsageError, match="has no place"):
-        blend(Network(replace(PRESETS["tiny"], width=48)), after, 0.5)
+        blend(Network(replace(PRESETS["tiny"], width=48)), after, 0.5, 0.5)
 
 
 def test_task_vectors_add_what_was_learnt() -> None:

@@ -89,15 +89,16 @@ def graphs_(folder: Path, name: str) -> None:
 @click.argument("card", type=click.Path(exists=True, path_type=Path))
 @click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
 @click.option("--share", type=click.FloatRange(0, 1), default=0.75, show_default=True, help="Of the checkpoint.")
+@click.option("--new", type=click.FloatRange(0, 1), default=0.65, show_default=True, help="Of parts that are new.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Another checkpoint.")
-def blend_(card: Path, checkpoint: Path, share: float, out: Path) -> None:
+def blend_(card: Path, checkpoint: Path, share: float, new: float, out: Path) -> None:
     """Weights between a frozen model (its NAME.json) and a checkpoint that grew out of it."""
     from .grow import blend
     from .loop import load, save
     from .timed import thawed
 
     network, history = load(checkpoint)
-    save(out, blend(thawed(card)[0], network, share), history)
+    save(out, blend(thawed(card)[0], network, share, new), history)
 
 
 @main.command("put-decoder")

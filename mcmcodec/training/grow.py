@@ -136,7 +136,7 @@ def add_task_vector(decoder: Synthesis, before: Synthesis, after: Synthesis) -> 
 
 
 @torch.no_grad()
-def blend(before: Network, after: Network, share: float) -> Network:
+def blend(before: Network, after: Network, share: float, new: float) -> Network:
     """Weights on the line from a network to what training made of it; returns ``after``, changed.
 
     Between the two, much of what was learned stays and little of what was forgotten is missing (WiSE-FT, Wortsman et
@@ -146,6 +146,7 @@ def blend(before: Network, after: Network, share: float) -> Network:
         before: where training began; it grows to the sizes of ``after``.
         after: the trained network.
         share: 0 for the one, 1 for the other.
+        new: the same for what ``before`` does not have, which began as nothing: its last layers were zeros.
 
     Raises:
         UsageError: ``after`` did not grow out of ``before``.
@@ -155,8 +156,10 @@ def blend(before: Network, after: Network, share: float) -> Network:
     for name, values in after.state_dict().items():
         if name not in start or start[name].shape != values.shape:
             raise UsageError(f"{name} did not grow out of the other network", "name the model that training began with")
-        if name in old or not start[name].any():  # what is new began as nothing: its last layers were zeros
+        if name in old:
             values.copy_(start[name] + share * (values - start[name]))
+        elif not start[name].any():
+            values.mul_(new)
     return after
 
 
