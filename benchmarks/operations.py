@@ -29,9 +29,12 @@ Row = dict[str, Any]
 
 
 def measure(work: Work) -> dict[str, Any]:
-    """A row per part: ``part``, ``what``, multiplications with additions per pixel, and who needs it."""
+    """A row per part: ``part``, ``what``, multiplications with additions per pixel, and who needs it.
+
+    The analysis is the one for the default decoder.
+    """
     weights = work.codec.weights
-    parts = [("encoder", "analysis", *one) for one in analysis(weights.config)]
+    parts = [("encoder", "analysis", *one) for one in analysis(weights.analysis_config(weights.analysis_for(None)))]
     parts += [("both", "entropy", *one) for one in entropy(weights.entropy)]
     parts += [
         ("decoder", "decoder", name, operations(Synthesis(weights.decoder_config(name)), weights.config))
@@ -50,7 +53,7 @@ def analysis(config: ModelConfig) -> list[tuple[str, float]]:
         "patches to tokens": lambda: network.tokens(pixels),
         "hyper-latent": lambda: network.hyper(tokens, weights),
         "coarse latents": lambda: network.coarse(tokens, weights),
-        "latents of visible patches": lambda: network.latents(tokens, None, weights),
+        "latents of visible patches": lambda: network.latents(pixels, tokens, None, weights),
     }
     found = []
     for name, run in runs.items():
