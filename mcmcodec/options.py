@@ -35,7 +35,7 @@ EFFORTS: Final = range(1, 6)
 STEPS: Final = {4: 30, 5: 240}
 """Steps of the refinement of latents, by effort."""
 TUNES: Final = ("perceptual", "fidelity")
-"""Decoders whose pictures latents can be refined for."""
+"""Decoders whose pictures a file can be encoded for."""
 REDUCTIONS: Final = (1, 2, 4, 8)
 SCALES: Final = (1.0, 1 / 2, 1 / 4, 1 / 8)
 

@@ -30,7 +30,7 @@ GRID = (2, 9, 13)
 
 
 class Encode(nn.Module):
-    """Pictures to gained latents: what the graph of a stream model computes."""
+    """Pictures to gained latents: what the graph of an analysis computes."""
 
     def __init__(self, analysis: Analysis) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Paint(nn.Module):
 
 @lru_cache(maxsize=8)
 def analysis_graph(config: ModelConfig) -> bytes:
-    """The graph of a stream model's analysis; its weights are named as in :class:`Analysis`, after ``network.``."""
+    """The graph of an analysis; its weights are named as in :class:`Analysis`, after ``network.``."""
     pixels = torch.zeros(GRID[0], GRID[1] * PATCH, GRID[2] * PATCH, 3, dtype=torch.uint8)
     outputs = ["fine", "hyper", *(["coarse"] if config.coarse else [])]
     given = {"pixels": pixels, "visible": torch.ones(GRID, dtype=torch.bool), "quality": torch.zeros(GRID[0])}

@@ -1,7 +1,7 @@
 """The files of the viewer: those of the package's folder ``page``, and the installed models as scripts.
 
 A page that was opened by a ``file:`` URL may load scripts and nothing else. So weights are scripts too: a zlib stream
-in base64, handed to a function. Of the stream model the encoder's networks are left out.
+in base64, handed to a function. The encoder's networks are left out.
 """
 
 from __future__ import annotations
