@@ -186,12 +186,19 @@ def test_card_that_is_no_json(folder: Path, text: bytes) -> None:
     refused(lambda: find_number(NUMBER, 0), "cannot be read")
 
 
-@pytest.mark.parametrize("missing", ["id", "config", "stream", "captions", "decoders", "default_decoder", "tuning"])
+@pytest.mark.parametrize(
+    "missing", ["id", "config", "stream", "captions", "analyses", "decoders", "default_decoder", "tuning"]
+)
 def test_card_without_an_entry(folder: Path, missing: str) -> None:
     card = json.loads((folder / "tiny.json").read_text())
     del card[missing]
     (folder / "tiny.json").write_text(json.dumps(card))
     refused(lambda: mcmcodec.decode(mcmcodec.encode(smooth_noise(20, 20), model="tiny")), "tiny.json")
+
+
+def test_card_without_any_analysis(folder: Path) -> None:
+    edit_card(folder, analyses={})
+    refused(lambda: find("tiny"), "model card .*tiny.json cannot be read; install mcmcodec again")
 
 
 @pytest.mark.parametrize("card", ["[]", "7", '"tiny"', "{}"])

@@ -59,8 +59,8 @@ class Weights:
     folder: Path
 
     def __post_init__(self) -> None:
-        """Check every entry that is used later. KeyError, TypeError or ValueError when the card lacks it."""
-        _ = self.number, self.fingerprint, self.config, self.decoders
+        """Check every entry that is used later. LookupError, TypeError or ValueError when the card lacks it."""
+        _ = self.number, self.fingerprint, self.config, self.decoders, self.analysis_for(None)
         entries = self.networks
         entries += [entry["graph"] for entry in entries if "graph" in entry]
         _ = [(entry["file"], bytes.fromhex(entry["sha256"])) for entry in (self.card["stream"], *entries)]
@@ -195,7 +195,7 @@ def find(name: str | None = None) -> Weights:
             try:
                 changed = path.stat()
                 return _kept(folder, name, (changed.st_mtime_ns, changed.st_size))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            except (OSError, ValueError, LookupError, TypeError, AttributeError):
                 raise ModelError(f"model card {path} cannot be read", "install mcmcodec again") from None
     raise ModelError(
         f"there is no model {name}", f"choose from {', '.join(available()) or 'none: weights are missing'}"
