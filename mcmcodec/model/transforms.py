@@ -33,7 +33,7 @@ LINEAR_FROM = 4
 
 KEPT, DECODERS_KEPT = 4, 4
 """Models that stay loaded, and decoders of each."""
-_loaded: dict[tuple[str, bytes, str], Transforms] = {}
+_loaded: dict[tuple[str | bytes, ...], Transforms] = {}
 _lock = Lock()
 
 
@@ -196,7 +196,9 @@ def _every(span: tuple[slice, slice]) -> tuple[slice, slice, slice]:
 
 def load(weights: Weights, device: str) -> Transforms:
     """The transforms of a model on a device, built once and kept."""
-    key = (weights.name, weights.fingerprint, device)
+    # the fingerprint leaves out analyses and decoders
+    networks = (entry["sha256"] for entry in weights.networks)
+    key = (weights.name, weights.fingerprint, device, *networks)
     with _lock:
         if key not in _loaded:
             while len(_loaded) >= KEPT:
