@@ -18,7 +18,7 @@ from .frozen import Frozen, Latents
 
 PREFIX = "network."
 """Stands before the names of weights in a graph."""
-KEPT = 4
+KEPT = 5
 """Networks of a model that stay open."""
 MOST_THREADS = 8
 """Threads that are started where nobody says how many: small products gain little from more."""

@@ -17,7 +17,7 @@ from .frozen import Frozen, Latents
 from .layers import frozen_module, full_precision, quality_weights
 from .synthesis import Synthesis
 
-KEPT = 4
+KEPT = 5
 """Networks of a model that stay loaded."""
 
 
