@@ -9,6 +9,7 @@ import click
 import torch
 
 from ..model.config import PRESETS
+from ..options import TUNES
 from .timed import STAGES, Options, run
 
 
@@ -119,7 +120,8 @@ def put_decoder_(checkpoint: Path, card: Path, decoder: str) -> None:
 @main.command("put-analysis")
 @click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
 @click.argument("card", type=click.Path(exists=True, path_type=Path))
-@click.option("--decoder", default="perceptual", show_default=True, help="Which decoder's pictures it is for.")
+@click.option("--decoder", type=click.Choice(TUNES), default=TUNES[0], show_default=True,
+              help="Which decoder's pictures it is for, among those that the encoder can be asked for.")  # fmt: skip
 def put_analysis_(checkpoint: Path, card: Path, decoder: str) -> None:
     """Put the analysis of a checkpoint into a frozen model (its NAME.json), whose stream stays as it is."""
     from .export import put_analysis
