@@ -95,9 +95,12 @@ class Work:
 
 
 def identity(weights: Weights) -> dict[str, Any]:
-    """A model by its content: name, fingerprint of the stream, hashes of the decoders."""
+    """A model by its content: name, fingerprint of the stream, hashes of decoders and analyses."""
     decoders = {name: weights.card["decoders"][name]["sha256"] for name in weights.decoders}
-    return {"name": weights.name, "fingerprint": weights.fingerprint.hex(), "decoders": decoders}
+    analyses = {name: weights.card["analyses"][name]["sha256"] for name in weights.analyses}
+    return {
+        "name": weights.name, "fingerprint": weights.fingerprint.hex(), "decoders": decoders, "analyses": analyses,
+    }  # fmt: skip
 
 
 def installed(model: str | None) -> dict[str, Any]:

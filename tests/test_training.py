@@ -328,7 +328,7 @@ def test_a_rehearsal_runs_to_the_last_line(
     run(options(pictures, tmp_path, resident=resident, large=pictures))
     network, history = load(tmp_path / "out" / "last.pt")
     names = [made["stage"] for made in history["runs"]]
-    assert names == ["entropy", "joint", "analysis", "perceptual", "adversarial", *["light"] * 3]
+    assert names == ["entropy", "joint", "perceptual", "adversarial", *["light"] * 3]
     log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["seen"] == history["seen"] > 0 and math.isfinite(log[0]["cost"])
     assert all(row["per_s"] > 0 and row["of_peak"] >= 0 for row in log)

@@ -265,8 +265,7 @@ class PictureEncoder:
         (reduce,) = self._settings.target.reductions or (1,)
         options = replace(picture.options, quality=quality, effort=effort, reduce=reduce)
         data = self._codec.encode_source(picture.source, options)
-        decoder = "fidelity" if "fidelity" in self._codec.weights.card["decoders"] else None
-        decoded = np.asarray(self._codec.decode(data, decoder=decoder).convert("RGB"), np.float64)
+        decoded = np.asarray(self._codec.decode(data, decoder=options.tune).convert("RGB"), np.float64)
         return Point(quality, len(data), float(((decoded - picture.source.rgb) ** 2).sum()), data, effort)
 
 

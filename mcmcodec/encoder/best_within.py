@@ -168,4 +168,5 @@ class _Search:
         return Best(found, options, self._score(data))
 
     def _score(self, data: bytes) -> float:
-        return float(psnr(self.source.rgb, np.asarray(self.codec.decode(data).convert("RGB"))))
+        decoded = self.codec.decode(data, decoder=self.options.tune)
+        return float(psnr(self.source.rgb, np.asarray(decoded.convert("RGB"))))

@@ -90,7 +90,7 @@ def fit(
         options: of the encoder, all but quality and reduction.
         reductions: sizes to try, the largest first; None tries smaller ones where the goal is bytes or bits per pixel
             and quality 0 at the whole size takes more, unless there are regions.
-        decoder: the decoder whose picture a metric judges; the model's default one if None.
+        decoder: the decoder whose picture a metric judges; if None, the one that the file is encoded for.
 
     Raises:
         InputError: quality 0 takes more bytes than allowed, or quality 100 is not as good as wanted.
@@ -103,7 +103,7 @@ def fit(
     most = {"bytes": goal.value, "bpp": NEAR * goal.value * height * width / 8}.get(goal.kind, math.inf)
     encodes = 0
     for reduce in reductions:
-        found = _fit(codec, source, goal, decoder, replace(options, reduce=reduce))
+        found = _fit(codec, source, goal, decoder or options.tune, replace(options, reduce=reduce))
         encodes += found.encodes
         if found.quality or len(found.data) <= most:
             break

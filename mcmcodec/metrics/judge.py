@@ -59,8 +59,8 @@ PERCEPTION = ("fd", "brisque")
 """Those of the pictures by themselves: how natural they are, not how like their originals."""
 LPIPS_NETWORKS = {"lpips": "alex", "lpips_vgg": "vgg"}
 RECOGNITION = ("top1", "top5", "features")
-ALL = tuple(name for name in METRICS if name not in RECOGNITION)
-"""Those that say how a picture looks. Whether a class is still seen says something of many pictures, little of one."""
+ALL = tuple(name for name in METRICS if name not in (*RECOGNITION, "brisque"))
+"""Those that compare looks. Whether a class is still seen says something of many pictures, little of one."""
 GROUPS = {"quick": QUICK, "colour": COLOUR, "perception": PERCEPTION, "recognition": RECOGNITION, "all": ALL}
 Row = dict[str, Any]
 

@@ -117,8 +117,8 @@ class Weights:
 
     def analysis_for(self, decoder: str | None) -> str:
         """Which analysis serves a decoder, or the default one."""
-        name = decoder or self.decoders[0]
-        return name if name in self.analyses else self.analyses[0]
+        wanted = (decoder, self.decoders[0])
+        return next((name for name in wanted if name in self.analyses), self.analyses[0])
 
     def analysis_config(self, name: str) -> ModelConfig:
         """Sizes of an analysis: the model's, but for those that its entry in the card names."""

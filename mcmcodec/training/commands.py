@@ -10,7 +10,7 @@ import torch
 
 from ..model.config import PRESETS
 from ..options import TUNES
-from .timed import STAGES, Options, run
+from .timed import USUAL, Options, run
 
 
 @click.group()
@@ -40,7 +40,7 @@ def main() -> None:
               help="bfloat16 in the float transforms, or not.  [default: what is faster here]")  # fmt: skip
 @click.option("--decoder-share", default=0.35, show_default=True,
               help="Share of the time for the perceptual and the light decoder alone, at the end.")  # fmt: skip
-@click.option("--stages", default=",".join(STAGES), show_default=True, help="Which stages, of these.",
+@click.option("--stages", default=",".join(USUAL), show_default=True, help="Which stages; analysis is another.",
               callback=lambda *given: tuple(given[2].split(",")))  # fmt: skip
 @click.option("--save-every", default=60.0, show_default=True, help="Seconds between checkpoints.")
 @click.option("--check-every", default=300.0, show_default=True, help="Seconds between looks at validation pictures.")

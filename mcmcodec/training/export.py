@@ -221,9 +221,8 @@ def put_analysis(folder: Path, name: str, decoder: str, analysis: Analysis, hist
     own, usual = analysis.config, ModelConfig.from_dict(card["config"])
     stream, state = Weights(name, card, folder).stream, analysis.state_dict()
     gains = [k for k in GAINS if k in stream]
-    if (own.slices, own.coarse_slices, own.hyper) != (usual.slices, usual.coarse_slices, usual.hyper) or any(
-        not np.array_equal(stream[k], state[k].cpu().numpy()) for k in gains
-    ):
+    fixed = [(one.slices, one.coarse_slices, one.hyper, one.head_dim) for one in (own, usual)]
+    if fixed[0] != fixed[1] or any(not np.array_equal(stream[k], state[k].cpu().numpy()) for k in gains):
         raise UsageError(f"the analysis gives other latents than {name} has", "train it from this model")
     theirs = usual.to_dict()
     entry: dict[str, Any] = _store(folder / f"{name}-for-{decoder}.safetensors", analysis_arrays(analysis))

@@ -26,7 +26,9 @@ NOISE_CHANNELS = 4
 LARGE_SHARE = 0.25
 """Of the crops of photographs, those of the large ones."""
 STAGES = ("entropy", "joint", "analysis", "perceptual", "adversarial", "light")
-DECODER_STAGES = {"analysis": (0.3, 0.6), "perceptual": (0.25, 0.75), "adversarial": (0.1, 0.3), "light": (0.35, 1.0)}
+USUAL = tuple(name for name in STAGES if name != "analysis")
+"""Of them, those of a whole training: with `analysis` the only analysis would no longer serve the first decoder."""
+DECODER_STAGES = {"analysis": (1.0, 0.6), "perceptual": (0.45, 0.75), "adversarial": (0.2, 0.3), "light": (0.35, 1.0)}
 """Share of the decoders' time, and of the highest learning rate, of each of their stages."""
 CACHE_SHARE, CACHE_MOST = 0.15, 20000
 """Of a decoder's stage, the time in which latents are cached; and how many crops at most."""
@@ -83,7 +85,7 @@ class Options:
     entropy_minutes: float = 0.0
     low_precision: bool | None = None
     decoder_share: float = 0.0
-    stages: tuple[str, ...] = STAGES
+    stages: tuple[str, ...] = USUAL
     save_every: float = 180.0
     check_every: float = 300.0
     check_pictures: int = 12

@@ -100,7 +100,10 @@ def _quality(name: str, paths: list[Path], target: Path, settings: dict[str, Any
             reduced: dict[str, Any] = {"reduce": factor} if factor > 1 else {}
             ladder = qualities if mode in ("full", "base") else (0,)
             mine += ours.candidates(codec, decoders, ladder, mode, painter, **chosen, **reduced)
-    about["model"] = {"name": codec.weights.name, "fingerprint": codec.weights.fingerprint.hex()}
+    about["model"] = {
+        "name": codec.weights.name, "fingerprint": codec.weights.fingerprint.hex(),
+        "networks": [entry["sha256"] for entry in codec.weights.networks],
+    }  # fmt: skip
     journal = target / "results.partial"
     with _Bars(quiet=settings["as_json"]) as bars:
         content = suite.rate_distortion(
