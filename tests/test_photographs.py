@@ -21,6 +21,7 @@ from mcmcodec.image.prepare import prepare
 from mcmcodec.metrics.colour_difference import colour
 from mcmcodec.metrics.psnr import psnr
 from mcmcodec.model.weights import FOLDER_VARIABLE, find
+from mcmcodec.options import EncodeOptions
 from mcmcodec.training.export import load_frozen
 
 data = pytest.importorskip("skimage.data", reason="needs scikit-image's photographs")
@@ -49,18 +50,20 @@ def codec() -> Iterator[Codec]:
 
 
 @pytest.fixture(scope="module")
-def coded(codec: Codec) -> Callable[[str, int], bytes]:
-    """The file of a photograph at a quality, made once."""
-    return lru_cache(maxsize=None)(lambda name, quality: codec.encode(getattr(data, name)(), quality=quality))
+def coded(codec: Codec) -> Callable[[str, int, str], bytes]:
+    """The file of a photograph at a quality for a decoder's pictures, made once."""
+    return lru_cache(maxsize=None)(
+        lambda name, quality, tune: codec.encode(getattr(data, name)(), quality=quality, tune=tune)
+    )
 
 
 @pytest.mark.parametrize("name", list(BOUNDS))
-def test_photograph(codec: Codec, coded: Callable[[str, int], bytes], tmp_path: Path, name: str) -> None:
+def test_photograph(codec: Codec, coded: Callable[[str, int, str], bytes], tmp_path: Path, name: str) -> None:
     photograph = getattr(data, name)()
     sizes, distances = [], []
     for quality in QUALITIES:
         path = tmp_path / f"{name}-{quality}.mcm"
-        path.write_bytes(coded(name, quality))
+        path.write_bytes(coded(name, quality, "fidelity"))
         decoded = codec.decode(path.read_bytes(), decoder="fidelity")
         assert (decoded.size, decoded.mode) == (photograph.shape[1::-1], "RGB")
         sizes.append(os.path.getsize(path))
@@ -79,12 +82,13 @@ def test_every_decoder_paints_the_picture(codec: Codec) -> None:
 
 
 @pytest.mark.parametrize("name", list(BOUNDS))
-def test_areas_keep_their_colour(codec: Codec, coded: Callable[[str, int], bytes], name: str) -> None:
+def test_areas_keep_their_colour(codec: Codec, coded: Callable[[str, int, str], bytes], name: str) -> None:
     """Mean CIEDE2000 of 16x16 means, and chroma within 3 per cent, by every decoder."""
     photograph = getattr(data, name)()
     for quality, most in zip(QUALITIES, (4.8, 2.0, 1.0), strict=True):
         for decoder in codec.weights.decoders:
-            difference, chroma = colour(photograph, np.asarray(codec.decode(coded(name, quality), decoder=decoder)))
+            file = coded(name, quality, "fidelity" if decoder == "fidelity" else "perceptual")
+            difference, chroma = colour(photograph, np.asarray(codec.decode(file, decoder=decoder)))
             assert difference < most and chroma == pytest.approx(1, abs=0.03), (decoder, quality, difference, chroma)
 
 
@@ -107,9 +111,9 @@ def test_at_the_lowest_rates_a_smaller_picture_comes_nearer(codec: Codec) -> Non
     gains = []
     for name in BOUNDS:
         photograph = getattr(data, name)()
-        whole = codec.encode(photograph, quality=0)
+        whole = codec.encode(photograph, quality=0, tune="fidelity")
         source = prepare(photograph)
-        half = fit(codec, source, Goal("bytes", len(whole)), reductions=(2,)).data
+        half = fit(codec, source, Goal("bytes", len(whole)), EncodeOptions(tune="fidelity"), reductions=(2,)).data
         near, nearer = (psnr(photograph, np.asarray(codec.decode(file, decoder="fidelity"))) for file in (whole, half))
         gains.append(nearer - near)
         assert len(half) <= len(whole)

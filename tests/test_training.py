@@ -385,10 +385,10 @@ def test_a_killed_run_goes_on(pictures: Path, tmp_path: Path, monkeypatch: pytes
 
 
 def test_large_files_are_cut_and_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "PIECE", 100_000)
+    monkeypatch.setattr(export, "PIECE", 20_000)
     network = pair()
     export.freeze_network(network, None, tmp_path, "cut", {"seen": 0})
-    assert max(path.stat().st_size for path in tmp_path.iterdir()) <= 100_000
+    assert max(path.stat().st_size for path in tmp_path.iterdir()) <= 20_000
     assert {path.name for path in export.join(tmp_path)} >= {"cut.safetensors", "cut-perceptual.safetensors"}
     loaded, _ = export.load_frozen(tmp_path / "cut.json", "fidelity")
     torch.testing.assert_close(loaded.synthesis.enter.weight, network.synthesis.enter.weight, atol=1e-3, rtol=1e-3)
