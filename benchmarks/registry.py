@@ -202,8 +202,8 @@ BENCHMARKS = (
         {"folder": "kodak", "count": 2, "qualities": (10, 50, 90)}, exactness.measure,
     ),
     Benchmark(
-        "ablations", "What each part of the form is worth in short trainings from the same start", 35, ("train", "val"),
-        {"train": "train", "val": "val", "minutes": 2, "pictures": 6}, ablations.measure, model=False,
+        "ablations", "What each part of the form is worth in short trainings from the same start", 16, ("train", "val"),
+        {"train": "train", "val": "val", "minutes": 1, "pictures": 6}, ablations.measure, model=False,
     ),
     Benchmark(
         "fuzz", "Hostile files, pictures and weights, with the tests' tiny model", 20, (),

@@ -94,6 +94,7 @@ def test_a_picture_of_several_tiles(tiny_codec: Any, monkeypatch: pytest.MonkeyP
     from mcmcodec.encoder import refine
 
     monkeypatch.setattr(options, "STEPS", {5: 28})
+    monkeypatch.setattr(refine, "FEW", 0)
     monkeypatch.setattr(refine, "INTERIOR", 8)
     monkeypatch.setattr(refine.tiling, "HALO", 0)
     picture = smooth_noise(136, 136)
