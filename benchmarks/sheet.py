@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mcmcodec import Codec
 from mcmcodec.cli.bench import equal_bytes, peers, run, suite
-from mcmcodec.cli.bench.ours import Coder, candidate
+from mcmcodec.cli.bench.ours import Coder, candidates
 from mcmcodec.encoder.best_within import best_within
 from mcmcodec.errors import UsageError
 from mcmcodec.image.prepare import prepare
@@ -37,9 +37,9 @@ class Cell:
 
 
 def row(coder: Coder, reference: Reference, quality: int, decoders: Sequence[str]) -> list[Cell]:
-    """The cells of one picture."""
-    mine = candidate(coder, "", decoders, (quality,))
-    shown = equal_bytes.ours(mine, reference, quality)
+    """The cells of one picture, each of a file that is encoded for its decoder."""
+    mine = candidates(coder, decoders, (quality,))
+    shown = [cell for one in mine for cell in equal_bytes.ours(one, reference, quality)]
     encoder = peers.avif()
     if isinstance(encoder, peers.Missing):
         raise UsageError("the sheet needs AVIF", encoder.remedy)
