@@ -13,8 +13,8 @@ from mcmcodec.metrics.judge import Reference
 
 from .work import Work
 
-JUDGED = {"psnr": "fidelity", "lpips": "perceptual", "dists": "perceptual"}
-"""Metrics, and the decoder whose pictures each judges."""
+JUDGED = {"psnr": "fidelity", "lpips": "perceptual"}
+"""Metrics, and the decoder whose pictures each judges; files are encoded for it."""
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "as it is": {},
     "no mask": {"mask": "none"},
@@ -42,11 +42,12 @@ def measure(work: Work, *, folder: str, count: int, qualities: Sequence[int]) ->
         for quality in qualities:
             found = []
             for original in originals:
-                data = codec.encode(original.picture, quality=quality, **options)
-                row: dict[str, Any] = {"bpp": 8 * len(data) / original.pixels, "visible": symbols(data).mask.mean()}
-                for decoder in dict.fromkeys(JUDGED.values()):
+                row: dict[str, Any] = {}
+                for metric, decoder in JUDGED.items():
+                    data = codec.encode(original.picture, quality=quality, tune=decoder, **options)
                     metrics, _ = original.judge(codec.decode(data, decoder=decoder))
-                    row |= {metric: metrics.get(metric) for metric, its in JUDGED.items() if its == decoder}
+                    row |= {f"bpp_{metric}": 8 * len(data) / original.pixels, metric: metrics.get(metric)}
+                    row["visible"] = symbols(data).mask.mean()
                 found.append(row)
             rows.append({"quality": quality} | {key: _mean([one[key] for one in found]) for key in found[0]})
             work.watch.advance(f"{name}, quality {quality}")
@@ -65,7 +66,7 @@ def compared(usual: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any
         if any(row[metric] is None for row in (*usual, *rows)):
             continue
         sign = 1 if metric == "psnr" else -1
-        anchor, test = ([(row["bpp"], sign * row[metric]) for row in every] for every in (usual, rows))
+        anchor, test = ([(row[f"bpp_{metric}"], sign * row[metric]) for row in every] for every in (usual, rows))
         low = len(anchor) // 2 + 1
         out[metric] = {"all": round(bd_rate(anchor, test), 2), "low": round(bd_rate(anchor[:low], test[:low]), 2)}
     return out

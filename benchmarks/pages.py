@@ -257,15 +257,15 @@ def effort(results: Results) -> list[str]:
 def choices(results: Results) -> list[str]:
     """Bytes at equal quality of the encoder's choices, and the share of patches that its masks hide."""
     content = results.need("choices")
-    titles = {"psnr": "PSNR of `fidelity`", "lpips": "LPIPS of `perceptual`", "dists": "DISTS of `perceptual`"}
+    titles = {"psnr": "PSNR of `fidelity`", "lpips": "LPIPS of `perceptual`"}
     known = [metric for metric in titles if metric in content["variants"][0]["bytes"]]
     rows = [
         [one["variant"], *(f"{part[at]:+.1f} %" for m in known for part in [one["bytes"][m]] for at in ("all", "low"))]
         for one in content["variants"][1:]
     ]
     usual = content["variants"][0]["rows"]
-    hidden = ", ".join(f"{100 * (1 - row['visible']):.1f} % at {row['bpp']:.3f} bpp" for row in usual)
-    half = usual[len(usual) // 2]["bpp"]
+    hidden = ", ".join(f"{100 * (1 - row['visible']):.1f} % at {row['bpp_lpips']:.3f} bpp" for row in usual)
+    half = usual[len(usual) // 2]["bpp_lpips"]
     head = [cell for m in known for cell in (f"bytes at equal {titles[m]}", f"up to {half:.2f} bpp")]
     return [
         *grid(["the encoder", *head], rows), "",

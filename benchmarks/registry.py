@@ -143,8 +143,8 @@ BENCHMARKS = (
         effort.measure,
     ),
     Benchmark(
-        "choices", "What masks and RDOQ are worth", 8, ("val",),
-        {"folder": "val", "count": 24, "qualities": (0, 5, 10, 20, 30, 45, 60)}, choices.measure,
+        "choices", "What masks and RDOQ are worth", 5, ("val",),
+        {"folder": "val", "count": 12, "qualities": (0, 5, 15, 30, 60)}, choices.measure,
     ),
     Benchmark(
         "modes", "Caption only, caption and edges, base layer only, whole files", 2, ("val", "pairs.csv"),
