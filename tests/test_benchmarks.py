@@ -242,7 +242,8 @@ def test_committed_results_are_of_the_model_and_the_settings():
             model = model | {"decoders": identity["decoders"]}
         assert model in (identity, identity["name"]), one.name
     names = {one.name for one in registry.BENCHMARKS}
-    assert {path.stem for path in RESULTS.glob("*.json")} == names | {"kodak_anchors", "looks", "published", "second_generation"}
+    others = {"kodak_anchors", "looks", "published", "second_generation"}
+    assert {path.stem for path in RESULTS.glob("*.json")} == names | others
     card = json.loads((ROOT / f"weights/{identity['name']}.json").read_text())
     for part in ("decoders", "analyses"):
         assert {name: entry["sha256"] for name, entry in card[part].items()} == identity[part]
