@@ -14,22 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from mcmcodec.cli.bench.curves import bd_rate
+from mcmcodec.cli.bench.curves import metric_bd_rate
 from mcmcodec.metrics.lpips import LPIPS
-from mcmcodec.model.analysis import Analysis
-from mcmcodec.model.config import PATCH, PRESETS, ModelConfig
-from mcmcodec.model.layers import quality_weights
+from mcmcodec.model.config import PRESETS, ModelConfig
 from mcmcodec.model.synthesis import Synthesis
 from mcmcodec.training.data import Crops
-from mcmcodec.training.grow import with_noise
 from mcmcodec.training.light import operations
 from mcmcodec.training.loop import LoopConfig, train
 from mcmcodec.training.network import Network
 from mcmcodec.training.stages import CHECK_QUALITIES, Check, Fidelity, Joint, Perceptual
-from mcmcodec.training.timed import NOISE_CHANNELS
+from mcmcodec.training.timed import give_second_decoder
 
+from . import operations as counted
 from .work import Work
 
 SMALL = replace(
@@ -77,13 +74,13 @@ def sized(kinds: str, config: ModelConfig = SMALL) -> ModelConfig:
 def variants() -> list[Variant]:
     """The usual one first."""
     usual = sized(USUAL)
-    coarse = replace(usual, coarse_slices=(2, 6, 16), expected_slices=3)
+    coarse = replace(usual, coarse_slices=(2, 6, 16), expected_slices=3, base_slices=0)
     kinds = {"a": "windowed attention", "c": "convolution bottlenecks", "d": "depthwise, channel attention",
              "w": "Bi-RWKV"}  # fmt: skip
     return [
         Variant("bottlenecks and windowed attention, as it ships", usual),
         *(Variant(f"blocks: {said}", sized(kind)) for kind, said in kinds.items()),
-        Variant("coarse latents at 1/32 for base slices", replace(coarse, base_slices=0)),
+        Variant("coarse latents at 1/32 for base slices", coarse),
         Variant("a renderer", replace(usual, renderer=64)),
         Variant("no colour term", usual, replace(Fidelity(), colour=0.0)),
         Variant("LPIPS in the stream, by a second decoder", usual, perceptual=True),
@@ -118,11 +115,8 @@ def compared(usual: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, floa
     """Bytes at equal quality against the usual variant, in per cent."""
     out = {}
     for metric in METRICS:
-        sign = -1 if metric == "lpips" else 1
-        anchor, test = (
-            [(one[f"bpp{q}"], sign * one[f"{metric}{q}"]) for q in CHECK_QUALITIES] for one in (usual, row)
-        )
-        out[f"bytes_{metric}"] = round(bd_rate(anchor, test), 2)
+        anchor, test = ([(one[f"bpp{q}"], one[f"{metric}{q}"]) for q in CHECK_QUALITIES] for one in (usual, row))
+        out[f"bytes_{metric}"] = round(metric_bd_rate(metric, anchor, test), 2)
     return out
 
 
@@ -135,9 +129,7 @@ def _one(variant: Variant, data: Path, val: Path, folder: Path, minutes: float, 
     perceptual = None
     if variant.perceptual:
         perceptual = Perceptual(lpips)
-        second = Synthesis(variant.config)
-        second.load_state_dict(network.synthesis.state_dict())
-        network.second_decoder = with_noise(second, NOISE_CHANNELS)
+        give_second_decoder(network)
     stage = Joint(crops, 8, "cpu", variant.fidelity, perceptual)
     settings = LoopConfig("joint", minutes, cpu_time=True, peak=PEAK, average=0.98, matrices=variant.matrices)
     settings.save_every = settings.check_every = 1e9
@@ -147,16 +139,7 @@ def _one(variant: Variant, data: Path, val: Path, folder: Path, minutes: float, 
     numbers = {f"{name}{q}": found[f"{name}{q}"] for q in CHECK_QUALITIES for name in ("bpp", *METRICS, "colour")}
     return {
         "plan": variant.config.plan,
-        "encoder": round(analysis_operations(trained.analysis) / 1000, 2),
+        "encoder": round(sum(n for _, n in counted.analysis(variant.config)) / 1000, 2),
         "decoder": round(operations(trained.synthesis, variant.config) / 1000, 2),
         "seen": history["seen"],
     } | numbers
-
-
-def analysis_operations(analysis: Analysis) -> float:
-    """Multiply-accumulate operations per pixel of an analysis, counted on a picture of 512 x 512."""
-    x, weights = torch.zeros(1, 3, 512, 512), quality_weights(torch.tensor([50]))
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        t = analysis.tokens(x)
-        analysis.latents(x, t, None, weights), analysis.hyper(t, weights), analysis.coarse(t, weights)
-    return float(counter.get_total_flops()) / 2 / (512 // PATCH * PATCH) ** 2

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mcmcodec.cli.bench.curves import bd_rate
+from mcmcodec.cli.bench import run
+from mcmcodec.cli.bench.curves import metric_bd_rate
 from mcmcodec.codec import symbols
-from mcmcodec.image.io import open_image, to_rgb
-from mcmcodec.metrics.judge import Reference
 
-from .work import Work
+from .work import Work, mean
 
 JUDGED = {"psnr": "fidelity", "lpips": "perceptual"}
 """Metrics, and the decoder whose pictures each judges; files are encoded for it."""
@@ -31,10 +29,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 def measure(work: Work, *, folder: str, count: int, qualities: Sequence[int]) -> dict[str, Any]:
     """Mean rate, metrics and share of visible patches of every variant and quality; bytes against the first one."""
     facts, codec, judge = work.facts(), work.codec, work.judge(tuple(JUDGED))
-    originals = []
-    for path in work.pictures(folder, count):
-        with open_image(path) as image:
-            originals.append(Reference("", to_rgb(image), judge))
+    originals = list(run.references(work.pictures(folder, count), judge))
     work.watch.start("choices", len(VARIANTS) * len(qualities))
     variants: list[dict[str, Any]] = []
     for name, options in VARIANTS.items():
@@ -49,7 +44,7 @@ def measure(work: Work, *, folder: str, count: int, qualities: Sequence[int]) ->
                     row |= {f"bpp_{metric}": 8 * len(data) / original.pixels, metric: metrics.get(metric)}
                     row["visible"] = symbols(data).mask.mean()
                 found.append(row)
-            rows.append({"quality": quality} | {key: _mean([one[key] for one in found]) for key in found[0]})
+            rows.append({"quality": quality} | {key: mean([one[key] for one in found]) for key in found[0]})
             work.watch.advance(f"{name}, quality {quality}")
         usual = variants[0]["rows"] if variants else rows
         variants.append({"variant": name, "options": dict(options), "bytes": compared(usual, rows), "rows": rows})
@@ -65,13 +60,7 @@ def compared(usual: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any
     for metric in JUDGED:
         if any(row[metric] is None for row in (*usual, *rows)):
             continue
-        sign = 1 if metric == "psnr" else -1
-        anchor, test = ([(row[f"bpp_{metric}"], sign * row[metric]) for row in every] for every in (usual, rows))
-        low = len(anchor) // 2 + 1
-        out[metric] = {"all": round(bd_rate(anchor, test), 2), "low": round(bd_rate(anchor[:low], test[:low]), 2)}
+        anchor, test = ([(row[f"bpp_{metric}"], row[metric]) for row in every] for every in (usual, rows))
+        parts = {"all": len(anchor), "low": len(anchor) // 2 + 1}
+        out[metric] = {part: round(metric_bd_rate(metric, anchor[:n], test[:n]), 2) for part, n in parts.items()}
     return out
-
-
-def _mean(values: Sequence[Any]) -> float | None:
-    known = [float(value) for value in values if value is not None]
-    return round(statistics.fmean(known), 6) if len(known) == len(values) else None

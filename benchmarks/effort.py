@@ -7,16 +7,14 @@ others, which are measured at one quality, because refining is slow.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from mcmcodec.image.io import open_image, to_rgb
-from mcmcodec.metrics.judge import Reference
+from mcmcodec.cli.bench import run
 from mcmcodec.options import EncodeOptions
 
-from .work import Work
+from .work import Work, mean
 
 USUAL = EncodeOptions.effort
 METRICS = ("psnr", "lpips", "dists")
@@ -28,10 +26,7 @@ def measure(
 ) -> dict[str, Any]:  # fmt: skip
     """Mean rate and metrics per level, decoder and quality, and CPU seconds of encoding per picture."""
     facts, codec, judge = work.facts(), work.codec, work.judge(METRICS)
-    originals = []
-    for path in work.pictures(folder, count):
-        with open_image(path) as image:
-            originals.append(Reference("", to_rgb(image), judge))
+    originals = list(run.references(work.pictures(folder, count), judge))
     codec.decode(codec.encode(originals[0].picture, effort=1))  # sets kernels and memory up
     runs = [
         (level, tune, q) for level in levels for tune in tunes for q in (qualities if level == USUAL else [quality])
@@ -46,14 +41,9 @@ def measure(
             seconds += time.process_time() - begin
             row, _ = original.judge(codec.decode(data, decoder=tune))
             found.append({"bpp": 8 * len(data) / original.pixels} | {name: row.get(name) for name in METRICS})
-        means = {key: _mean([one[key] for one in found]) for key in found[0]}
+        means = {key: mean([one[key] for one in found]) for key in found[0]}
         rows.append(
             {"effort": level, "decoder": tune, "quality": q} | means | {"seconds": round(seconds / len(originals), 3)}
         )
         work.watch.advance(f"effort {level}")
     return facts | {"pictures": len(originals), "quality": quality, "rows": rows}
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return round(statistics.fmean(known), 6) if len(known) == len(values) else None

@@ -78,13 +78,13 @@ def measure(
     for one in links:
         content["links"].append(_link(*one))
         work.watch.advance("messages")
-    content["viewer_bytes"] = {name: len(data) for name, data in page_files() if work_model(work, name)}
+    content["viewer_bytes"] = {name: len(data) for name, data in page_files() if _of_viewer(work, name)}
     content["installed_mb"] = installed_megabytes()
     work.watch.advance("sizes")
     return facts | content
 
 
-def work_model(work: Work, name: str) -> bool:
+def _of_viewer(work: Work, name: str) -> bool:
     """Whether a file of the viewer is one of the page, or of this model."""
     stem = name.removeprefix("weights/").removesuffix(".js")
     own = (work.codec.weights.name, *(f"{work.codec.weights.name}-{one}" for one in work.codec.weights.decoders))

@@ -19,7 +19,7 @@ from mcmcodec.image.prepare import prepare
 from mcmcodec.metrics.judge import Reference
 from mcmcodec.options import EncodeOptions
 
-from .work import Work
+from .work import Work, mean
 
 PROGRAM = Path(__file__).parents[1] / "tests/fuzz/radio.py"
 METRICS = ("lpips", "dists", "ciede", "chroma", "psnr")
@@ -55,7 +55,7 @@ def measure(
                 found.setdefault((one.name, 0), []).append(smallest(one, reference, scales))
             work.watch.advance(reference.name)
         for (name, size), values in found.items():
-            means = {key: _mean([value[key] for value in values]) for key in values[0]}
+            means = {key: mean([value[key] for value in values], 4) for key in values[0]}
             rows.append({"set": folder, "side": square, "codec": name, "limit": size or None} | means)
     return facts | {"pictures": count, "rows": rows}
 
@@ -80,11 +80,6 @@ def smallest(one: peers.Peer, reference: Reference, scales: Sequence[int]) -> di
     image = decode(data, reference.image.size)
     values = reference.judge(image)[0] if image else {}
     return {"bytes": size, "reduce": scale} | {name: values.get(name) for name in METRICS}
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return round(statistics.fmean(known), 4) if len(known) == len(values) else None
 
 
 def measure_link(work: Work, *, rounds: int, seed: int) -> dict[str, Any]:

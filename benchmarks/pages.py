@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from mcmcodec.cli.bench import curves
-from mcmcodec.cli.bench.curves import Curve, bd_rate
+from mcmcodec.cli.bench.curves import Curve, metric_bd_rate
 from mcmcodec.cli.bench.table import CONSISTENCY, PERCEPTION, markdown
 from mcmcodec.metrics.judge import METRICS, QUICK, RECOGNITION
 from mcmcodec.options import EncodeOptions
@@ -299,11 +299,10 @@ def looks(results: Results) -> list[str]:
               "psnr": "PSNR", "msssim": "MS-SSIM"}  # fmt: skip
 
     def curve(share: str, metric: str) -> list[tuple[float, float]]:
-        sign = 1 if metric in ("psnr", "msssim") else -1
-        return [(row["bpp"], sign * row[metric]) for row in content["shares"][share]]
+        return [(row["bpp"], row[metric]) for row in content["shares"][share]]
 
     rows = [
-        [share, *(f"{bd_rate(curve('0', metric), curve(share, metric)):+.1f} %" for metric in titles)]
+        [share, *(f"{metric_bd_rate(metric, curve('0', metric), curve(share, metric)):+.1f} %" for metric in titles)]
         for share in content["shares"]
         if share != "0"
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -92,6 +93,12 @@ class Work:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True)) as self._bars:
             yield
+
+
+def mean(values: Sequence[float | None], digits: int = 6) -> float | None:
+    """The mean, rounded to so many digits; None where a value is missing."""
+    known = [float(value) for value in values if value is not None]
+    return round(statistics.fmean(known), digits) if len(known) == len(values) else None
 
 
 def identity(weights: Weights) -> dict[str, Any]:

@@ -110,10 +110,15 @@ def start(o: Options, crops: Crops) -> tuple[Network, dict[str, Any]]:
     else:
         network, history = load(o.init)
     if network.second_decoder is None:
-        second = Synthesis(network.synthesis.config)
-        second.load_state_dict(network.synthesis.state_dict())
-        network.second_decoder = with_noise(second, NOISE_CHANNELS)
+        give_second_decoder(network)
     return network, history
+
+
+def give_second_decoder(network: Network) -> None:
+    """A second decoder that starts as the first one, with noise to shape beside it."""
+    second = Synthesis(network.synthesis.config)
+    second.load_state_dict(network.synthesis.state_dict())
+    network.second_decoder = with_noise(second, NOISE_CHANNELS)
 
 
 def thawed(card: Path) -> tuple[Network, dict[str, Any]]:

@@ -31,10 +31,8 @@ class Curve:
 
     def bd_rate(self, metric: str, anchor: Curve) -> float | None:
         """Per cent of rate needed beyond `anchor` at equal `metric`; None without a common range."""
-        score = METRICS[metric].score
-        both = [[(rate, score(value)) for rate, value in curve.points[metric]] for curve in (anchor, self)]
         try:
-            return bd_rate(*both)
+            return metric_bd_rate(metric, anchor.points[metric], self.points[metric])
         except ValueError:
             return None
 
@@ -52,6 +50,12 @@ def of(content: Mapping[str, Any]) -> dict[str, list[Curve]]:
 def best(family: str, parts: Sequence[Curve]) -> Curve:
     """The curve that is at every rate and for every metric by itself the best of its parts."""
     return Curve(f"{family}, best variant", {metric: [] for metric in METRICS}, tuple(parts))
+
+
+def metric_bd_rate(metric: str, anchor: Points, test: Points) -> float:
+    """As :func:`bd_rate`, of (rate, value) pairs of a metric, whichever way that one is better."""
+    score = METRICS[metric].score
+    return bd_rate(*([(rate, score(value)) for rate, value in points] for points in (anchor, test)))
 
 
 def bd_rate(anchor: Points, test: Points) -> float:
