@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -112,9 +113,10 @@ def search(
     if not like and not words:
         raise UsageError("there is nothing to search for", "give words, or --like FILE.mcm")
     query, folders = ("", words) if like else (words[0], words[1:])
-    others: dict[str, dict[str, int]] = {}
-    if like:
-        ask = _similar(like, limit, others, recursive=recursive)
+    similar = _Similar(like, limit, recursive=recursive) if like else None
+    ask: Callable[[Index], list[Hit]]
+    if similar:
+        ask = similar
     elif semantic:
         ask = partial(_by_meaning, query=query, limit=limit, recursive=recursive)
     else:
@@ -123,7 +125,8 @@ def search(
     for folder in folders or (".",):
         found = _search(folder, ask, recursive=recursive, as_is=as_is, semantic=semantic, likeness=bool(like))
         hits += [(os.path.join(folder, hit.path), hit) for hit in found]
-    _name_others(others)
+    if similar:
+        similar.name_others()
     hits = sorted(hits, key=lambda one: -one[1].score)[:limit]
     for path, hit in hits:
         if as_json:
@@ -146,40 +149,39 @@ def _by_meaning(index: "Index", query: str, limit: int, *, recursive: bool) -> "
     return search(index, query, limit, recursive=recursive)
 
 
-def _similar(
-    like: str, limit: int, others: dict[str, dict[str, int]], *, recursive: bool
-) -> "Callable[[Index], list[Hit]]":
-    """What asks an index for similar pictures, and adds to `others` how many it has of which other models.
+class _Similar:
+    """Asks indexes for pictures similar to a file, and counts those of other models that they have.
 
     Coded data of two models says the same in different numbers, so only files of one model are compared.
     """
-    from ...bitstream.file import open_file
-    from .likeness import KIND, descriptor, similarity
 
-    file = open_file(read(like))
-    if file.header.caption_only:
-        raise InputError(f"{like} holds words only, nothing to compare", "give a file with a picture")
-    wanted, model = descriptor(file), file.weights.name
+    def __init__(self, like: str, limit: int, *, recursive: bool) -> None:
+        from ...bitstream.file import open_file
+        from .likeness import descriptor
 
-    def ask(index: "Index") -> "list[Hit]":
-        found = index.nearest(KIND, wanted, similarity, limit, recursive=recursive, model=model)
-        counts = others.setdefault(model, {})
-        for name, count in index.models(KIND, recursive=recursive).items():
-            if name != model:
-                counts[name] = counts.get(name, 0) + count
+        file = open_file(read(like))
+        if file.header.caption_only:
+            raise InputError(f"{like} holds words only, nothing to compare", "give a file with a picture")
+        self.wanted, self.model = descriptor(file), file.weights.name
+        self.limit, self.recursive = limit, recursive
+        self.others: Counter[str] = Counter()
+
+    def __call__(self, index: "Index") -> "list[Hit]":
+        """The nearest pictures of one index."""
+        from .likeness import KIND, similarity
+
+        found = index.nearest(KIND, self.wanted, similarity, self.limit, recursive=self.recursive, model=self.model)
+        self.others.update(index.models(KIND, recursive=self.recursive))
+        del self.others[self.model]
         return found
 
-    return ask
-
-
-def _name_others(others: dict[str, dict[str, int]]) -> None:
-    """A line about pictures that were left out because another model than that of ``--like`` coded them."""
-    for model, counts in others.items():
-        if counts:
-            total, names = sum(counts.values()), ", ".join(sorted(counts))
+    def name_others(self) -> None:
+        """A line about pictures that were left out because another model coded them."""
+        if self.others:
+            total, names = self.others.total(), ", ".join(sorted(self.others))
             complain(
                 f"warning: {total} {'picture' if total == 1 else 'pictures'} of other models ({names}) cannot be "
-                f"compared with one of {model}; search with a file of that model, or encode all with one"
+                f"compared with one of {self.model}; search with a file of that model, or encode all with one"
             )
 
 
