@@ -23,6 +23,7 @@ from mcmcodec.training.data import Crops
 from mcmcodec.training.light import operations
 from mcmcodec.training.loop import LoopConfig, train
 from mcmcodec.training.network import Network
+from mcmcodec.training.optimizer import Matrices
 from mcmcodec.training.stages import CHECK_QUALITIES, Check, Fidelity, Joint, Perceptual
 from mcmcodec.training.timed import give_second_decoder
 
@@ -57,7 +58,7 @@ class Variant:
     config: ModelConfig
     fidelity: Fidelity = field(default_factory=Fidelity)
     perceptual: bool = False
-    matrices: str = "muon"
+    matrices: Matrices = "muon"
 
 
 def sized(kinds: str, config: ModelConfig = SMALL) -> ModelConfig:

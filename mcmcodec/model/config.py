@@ -119,9 +119,9 @@ class ModelConfig:
 
 PRESETS = {
     "tiny": ModelConfig(
-        "tiny", (1, 3), (1, 3, 8), base_slices=1, expected_slices=2, embed=32, encoder_plan="da",
-        coarse_width=32, coarse_blocks=1, low=4, hyper=4, features=8, context=16, coarse_context=16, width=32,
-        plan="ca", bottleneck=16, light=8, head=16, head_features=4, renderer=16,
+        "tiny", (1, 3), (1, 3, 8), base_slices=1, expected_slices=2, embed=32, encoder_plan="da", coarse_width=32,
+        coarse_blocks=1, low=4, hyper=4, features=8, context=16, coarse_context=16, width=32, plan="ca", bottleneck=16,
+        light=8, head=16, head_features=4, renderer=16,
     ),
     "medium": ModelConfig(
         "medium", (), base_slices=2, expected_slices=0, encoder_plan="adadadad", stem=64, plan="ccaccacca", renderer=0,

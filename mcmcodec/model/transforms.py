@@ -19,7 +19,7 @@ from ..entropy.fixed_point import ACT_BITS
 from ..entropy.latent_coder import Decoded
 from ..errors import ModelError
 from ..image import tiling
-from .config import COARSE, HYPER, KNOTS, QUALITY_MAX
+from .config import COARSE, HYPER
 from .devices import INSTALL_TORCH, device_of
 from .frozen import Frozen, analysis, decoder, linear_part, paint_reduced
 from .weights import Weights
@@ -64,12 +64,12 @@ class Transforms:
 
     def gains(self, quality: int) -> NDArray[np.float64]:
         """Gain per channel of the fine latents (channels,)."""
-        gains: NDArray[np.float64] = self._gains("log_gain", [quality])[0]
+        gains: NDArray[np.float64] = self.weights.gains("log_gain", [quality])[0]
         return gains
 
     def coarse_gains(self, quality: int) -> NDArray[np.float64]:
         """Gain per channel of the coarse latents (coarse,)."""
-        gains: NDArray[np.float64] = self._gains("coarse_log_gain", [quality])[0]
+        gains: NDArray[np.float64] = self.weights.gains("coarse_log_gain", [quality])[0]
         return gains
 
     def analyse(
@@ -134,7 +134,7 @@ class Transforms:
         """As :meth:`synthesise`, for B pictures of one shape at once: (B, height, width, 3)."""
         out = np.empty((len(decoded), *view.size, 3), np.uint8)
         rows, cols = decoded[0].mask.shape
-        network, gain = self.frozen_decoder(decoder), self._gains("log_gain", qualities).astype(np.float32)
+        network, gain = self.frozen_decoder(decoder), self.weights.gains("log_gain", qualities).astype(np.float32)
         unit = np.float32(1 << ACT_BITS)
         linear = view.factor >= LINEAR_FROM
         for tile in tiling.tiles(rows, cols, view.patches(), halo=0 if linear else None):
@@ -166,14 +166,6 @@ class Transforms:
             self.runtime.open(network)
         else:
             self._linear_part(network)
-
-    def _gains(self, name: str, qualities: Sequence[int]) -> NDArray[np.float64]:
-        """Gains (B, channels): those of the knots, whose logarithms are interpolated linearly."""
-        knots = self.weights.stream.get(name, np.zeros((KNOTS, 0)))
-        position = np.asarray(qualities)[:, None] * ((KNOTS - 1) / QUALITY_MAX)
-        share = np.maximum(1 - np.abs(position - np.arange(KNOTS)), 0)
-        gains: NDArray[np.float64] = np.exp(share @ knots.astype(np.float64))
-        return gains
 
 
 def _runtime(weights: Weights, device: str) -> OnnxRuntime | TorchRuntime:

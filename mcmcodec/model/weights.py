@@ -13,17 +13,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..caption import coder, language
 from ..entropy.latent_coder import EntropyModel
 from ..errors import ModelError
-from .config import ModelConfig
+from .config import KNOTS, QUALITY_MAX, ModelConfig
 
 DEFAULT = "medium-5"
 FOLDER_VARIABLE = "MCMCODEC_WEIGHTS"
@@ -99,6 +101,17 @@ class Weights:
         """All arrays of the stream model."""
         return self._read(self.card["stream"])
 
+    def gains(self, name: str, qualities: Sequence[int]) -> NDArray[np.float64]:
+        """Gains (B, channels) at B qualities: those of the knots, whose logarithms are interpolated linearly.
+
+        ``name`` is one of ``GAINS``; a model without coarse latents has none of them (B, 0).
+        """
+        knots = self.stream.get(name, np.zeros((KNOTS, 0)))
+        position = np.asarray(qualities)[:, None] * ((KNOTS - 1) / QUALITY_MAX)
+        share = np.maximum(1 - np.abs(position - np.arange(KNOTS)), 0)
+        found: NDArray[np.float64] = np.exp(share @ knots.astype(np.float64))
+        return found
+
     @cached_property
     def entropy(self) -> EntropyModel:
         """The frozen integers."""
@@ -107,7 +120,7 @@ class Weights:
 
     @property
     def analyses(self) -> list[str]:
-        """Names of the decoders that an analysis was trained for; one serves all others, the first."""
+        """Names of the decoders that an analysis was trained for, one at least; see :meth:`analysis_for`."""
         return list(self.card["analyses"])
 
     @property
@@ -116,7 +129,7 @@ class Weights:
         return [*self.card["analyses"].values(), *self.card["decoders"].values()]
 
     def analysis_for(self, decoder: str | None) -> str:
-        """Which analysis serves a decoder, or the default one."""
+        """Which analysis serves a decoder: its own, else the default decoder's (also for None), else the first."""
         wanted = (decoder, self.decoders[0])
         return next((name for name in wanted if name in self.analyses), self.analyses[0])
 

@@ -44,7 +44,7 @@ def load_frozen(card: Path, decoder: str | None = None) -> tuple[Network, dict[s
         card: NAME.json of a frozen model.
         decoder: which of its decoders is the first; the default one if None.
     """
-    weights = Weights(card.stem, json.loads(card.read_text(encoding="utf-8")), card.parent)
+    weights = _weights(card.parent, card.stem)
     decoder = decoder or weights.decoders[0]
     analysis = weights.analysis_for(decoder)
     network = Network(weights.analysis_config(analysis), weights.decoder_config(decoder))
@@ -160,8 +160,8 @@ def add_graphs(folder: Path, name: str) -> list[Path]:
         from . import graphs
     except ImportError as error:
         raise UsageError(f"graphs cannot be made without {error.name}", "pip install onnx onnxruntime") from None
-    card = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    weights = Weights(name, card, folder)
+    weights = _weights(folder, name)
+    card = weights.card
     made = [(card["analyses"][key], graphs.analysis_graph(weights.analysis_config(key))) for key in weights.analyses]
     made += [(card["decoders"][key], graphs.decoder_graph(weights.decoder_config(key))) for key in weights.decoders]
     for entry, graph in made:
@@ -189,18 +189,12 @@ def put_decoder(folder: Path, name: str, decoder: str, synthesis: Synthesis, his
     Raises:
         UsageError: the decoder reads other latents or features than the model has.
     """
-    path = folder / f"{name}.json"
-    card = json.loads(path.read_text(encoding="utf-8"))
-    own, usual = synthesis.config, ModelConfig.from_dict(card["config"])
-    if (own.slices, own.features) != (usual.slices, usual.features):
+    weights, own = _weights(folder, name), synthesis.config
+    if (own.slices, own.features) != (weights.config.slices, weights.config.features):
         raise UsageError(f"the decoder reads other latents than {name} has", "train it from this model")
     entry: dict[str, Any] = _store(folder / f"{name}-{decoder}.safetensors", decoder_arrays(synthesis))
-    entry["config"] = _differences(own, usual)
-    card["decoders"][decoder] = entry
-    card["training"][decoder] = beyond(history, card["training"]["stream"])
-    _write_card(folder / f"{name}.json", card)
-    if _has_graphs(card):
-        add_graphs(folder, name)
+    entry["config"] = _differences(own, weights.config)
+    _put(weights, "decoders", decoder, entry, decoder, history)
 
 
 def put_analysis(folder: Path, name: str, decoder: str, analysis: Analysis, history: dict[str, Any]) -> None:
@@ -216,28 +210,31 @@ def put_analysis(folder: Path, name: str, decoder: str, analysis: Analysis, hist
     Raises:
         UsageError: it gives other latents than the model has, or has other gains.
     """
-    path = folder / f"{name}.json"
-    card = json.loads(path.read_text(encoding="utf-8"))
-    own, usual = analysis.config, ModelConfig.from_dict(card["config"])
-    stream, state = Weights(name, card, folder).stream, analysis.state_dict()
+    weights, own, state = _weights(folder, name), analysis.config, analysis.state_dict()
+    stream, theirs = weights.stream, weights.config.to_dict()
     gains = [k for k in GAINS if k in stream]
-    fixed = [(one.slices, one.coarse_slices, one.hyper, one.head_dim) for one in (own, usual)]
+    fixed = [(one.slices, one.coarse_slices, one.hyper, one.head_dim) for one in (own, weights.config)]
     if fixed[0] != fixed[1] or any(not np.array_equal(stream[k], state[k].cpu().numpy()) for k in gains):
         raise UsageError(f"the analysis gives other latents than {name} has", "train it from this model")
-    theirs = usual.to_dict()
     entry: dict[str, Any] = _store(folder / f"{name}-for-{decoder}.safetensors", analysis_arrays(analysis))
     if differs := {k: v for k, v in own.to_dict().items() if k in OF_ANALYSIS and v != theirs[k]}:
         entry["config"] = differs
-    graphs = _has_graphs(card)
-    card["analyses"][decoder] = entry
-    card["training"][f"for {decoder}"] = beyond(history, card["training"]["stream"])
-    _write_card(path, card)
+    _put(weights, "analyses", decoder, entry, f"for {decoder}", history)
+
+
+def _put(weights: Weights, part: str, key: str, entry: dict[str, Any], runs: str, history: dict[str, Any]) -> None:
+    """Name a network in a model's card, and its history under ``runs``; and make its graph where the model has them."""
+    card, graphs = weights.card, weights.has_graphs
+    card[part][key] = entry
+    card["training"][runs] = beyond(history, card["training"]["stream"])
+    _write_card(weights.folder / f"{weights.name}.json", card)
     if graphs:
-        add_graphs(folder, name)
+        add_graphs(weights.folder, weights.name)
 
 
-def _has_graphs(card: dict[str, Any]) -> bool:
-    return all("graph" in entry for entry in card["analyses"].values())
+def _weights(folder: Path, name: str) -> Weights:
+    """A frozen model of its own card, which may be changed."""
+    return Weights(name, json.loads((folder / f"{name}.json").read_text(encoding="utf-8")), folder)
 
 
 OF_ANALYSIS = ("embed", "encoder_plan", "stem", "low", "coarse_width", "coarse_blocks")

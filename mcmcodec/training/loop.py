@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..model.config import ModelConfig
 from ..model.synthesis import Synthesis
 from .network import Network
-from .optimizer import optimizers
+from .optimizer import Matrices, optimizers
 from .stages import Numbers, Stage
 
 
@@ -35,7 +35,7 @@ class LoopConfig:
         peak: highest learning rate.
         batch: pictures per step.
         average: decay of the exponential moving average of the weights, which is what gets exported.
-        matrices: what moves matrices inside the networks, one of ``optimizer.MATRICES``; AdamW moves the rest.
+        matrices: what moves matrices inside the networks, and AdamW all the rest.
         clip: largest norm of a gradient.
         warm: share of the budget over which the learning rate rises.
         floor: share of the peak at which it ends.
@@ -51,7 +51,7 @@ class LoopConfig:
     peak: float = 1e-3
     batch: int = 8
     average: float = 0.998
-    matrices: str = "muon"
+    matrices: Matrices = "muon"
     clip: float = 1.0
     warm: float = 0.03
     floor: float = 0.02

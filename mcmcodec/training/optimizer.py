@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ BASIS = (
 """Orthonormal at the start, with entries far smaller than a fresh layer's: they learn more slowly."""
 
 
-MATRICES = ("muon", "soap", "adamw")
+Matrices = Literal["muon", "soap", "adamw"]
+"""What may move the matrices inside the networks."""
 INSIDE = (".weight", ".context", ".current", ".weight2", "hyper_weight1", "hyper_weight2", "hyper_weight3")
 """Ends of the names of matrices inside the networks."""
 
@@ -81,11 +82,11 @@ def is_matrix(name: str, p: nn.Parameter) -> bool:
 
 
 def optimizers(
-    module: nn.Module, trained: Sequence[nn.Parameter], peak: float, kind: str
+    module: nn.Module, trained: Sequence[nn.Parameter], peak: float, kind: Matrices
 ) -> list[torch.optim.Optimizer]:
     """What moves the trained parameters; every group's ``lr_scale`` is its share of the learning rate.
 
-    ``kind``, one of ``MATRICES``, moves the matrices; SOAP (Vyas et al. 2024) needs the package pytorch_optimizer.
+    ``kind`` moves the matrices; SOAP (Vyas et al. 2024) needs the package pytorch_optimizer.
     """
     named = {id(p): n for n, p in module.named_parameters()}
     matrices = [p for p in trained if kind != "adamw" and is_matrix(named[id(p)], p)]

@@ -16,7 +16,6 @@ import numpy as np
 from ...bitstream.file import OpenedFile, open_file
 from ...entropy.fixed_point import ACT_BITS
 from ...errors import McmError
-from ...model.weights import Weights
 from .index import Index, Vectors
 
 KIND: Final = "likeness"
@@ -35,7 +34,8 @@ def descriptor(file: OpenedFile) -> Vectors:
         return np.zeros(0, np.float32)
     decoded, _ = file.symbols(coarse=True)
     base = file.weights.config.low
-    y_hat = decoded.v_hat[..., :base] / (_gains(file.weights, file.header.quality)[:base] * (1 << ACT_BITS))
+    gain = file.weights.gains("log_gain", [file.header.quality])[0]
+    y_hat = decoded.v_hat[..., :base] / (gain[:base] * (1 << ACT_BITS))
     mask = decoded.mask[..., None] / max(float(decoded.mask.mean()), 1e-9)
     numbers = []
     for rows in _spans(y_hat.shape[0]):
@@ -51,15 +51,6 @@ def similarity(vectors: Vectors, wanted: Vectors) -> Vectors:
     every = (every - every.mean(0)) / (every.std(0) + 1e-6)
     every /= np.linalg.norm(every, axis=1, keepdims=True) + 1e-9
     found: Vectors = every[:-1] @ every[-1]
-    return found
-
-
-def _gains(weights: Weights, quality: int) -> Vectors:
-    """The gain of each latent (specification, section 5.7)."""
-    log_gains = weights.stream["log_gain"].astype(np.float64)
-    position = quality * (len(log_gains) - 1) / 100
-    left = min(int(position), len(log_gains) - 2)
-    found: Vectors = np.exp(log_gains[left] * (left + 1 - position) + log_gains[left + 1] * (position - left))
     return found
 
 
