@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .blocks import Depthwise, block
 from .config import COARSE, KNOTS, PATCH, SUB, ModelConfig
-from .layers import patchify, to_cells, zero
+from .layers import joined, patchify, repeated, to_cells, zero
 
 
 class Stem(nn.Module):
@@ -33,24 +33,13 @@ class Stem(nn.Module):
 
     def forward(self, x: Tensor, visible: Tensor | None) -> Tensor:
         """Pixels (B, 3, 16h, 16w) in [0, 1] and visible patches (B, h, w, 1), or None, to (B, h, w, D)."""
-        shown = [None if visible is None else _repeated(visible, n) for n in (4, 2)]
-        t = self.enter(_joined(x.permute(0, 2, 3, 1) - 0.5, SUB))
+        shown = [None if visible is None else repeated(visible, n) for n in (4, 2)]
+        t = self.enter(joined(x.permute(0, 2, 3, 1) - 0.5, SUB))
         t = self.fine(t if shown[0] is None else t * shown[0], shown[0])
-        t = self.join(_joined(t, 2))
+        t = self.join(joined(t, 2))
         t = self.middle(t if shown[1] is None else t * shown[1], shown[1])
-        out: Tensor = self.out(_joined(t, 2))
+        out: Tensor = self.out(joined(t, 2))
         return out
-
-
-def _joined(t: Tensor, side: int) -> Tensor:
-    """Squares of tokens (B, side h, side w, D) as one each, (B, h, w, side^2 D)."""
-    b, h, w, d = t.shape
-    t = t.reshape(b, h // side, side, w // side, side, d).permute(0, 1, 3, 2, 4, 5)
-    return t.reshape(b, h // side, w // side, side * side * d)
-
-
-def _repeated(visible: Tensor, times: int) -> Tensor:
-    return visible.repeat_interleave(times, 1).repeat_interleave(times, 2)
 
 
 class Analysis(nn.Module):

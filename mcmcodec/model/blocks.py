@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import WINDOW, ModelConfig
-from .layers import zero
+from .layers import repeated, zero
 
 HIDDEN = -3e4
 """Added to the attention logits of hidden keys; finite, so that a window without visible tokens stays finite."""
@@ -175,8 +175,7 @@ def window_gate(u: Tensor, layer: nn.Linear, visible: Tensor | None) -> Tensor:
         share = F.avg_pool2d(visible.permute(0, 3, 1, 2).to(mean.dtype), WINDOW, ceil_mode=True)
         mean = mean / share.clamp(min=1e-3)
     scale = 2 * torch.sigmoid(layer(mean.permute(0, 2, 3, 1)))
-    scale = scale.repeat_interleave(WINDOW, 1).repeat_interleave(WINDOW, 2)
-    return scale[:, :h, :w]
+    return repeated(scale, WINDOW)[:, :h, :w]
 
 
 def block(kind: str, config: ModelConfig, width: int) -> nn.Module:

@@ -48,8 +48,24 @@ def to_cells(t: Tensor) -> Tensor:
     h, w = t.shape[1:3]
     if h % COARSE or w % COARSE:
         t = F.pad(t.permute(0, 3, 1, 2), (0, w % COARSE, 0, h % COARSE), mode="replicate").permute(0, 2, 3, 1)
+    return squares(t, COARSE)
+
+
+def squares(t: Tensor, side: int) -> Tensor:
+    """A grid (B, side h, side w, D) cut into squares, (B, h, w, side, side, D)."""
     b, h, w, d = t.shape
-    return t.reshape(b, h // COARSE, COARSE, w // COARSE, COARSE, d).permute(0, 1, 3, 2, 4, 5)
+    return t.reshape(b, h // side, side, w // side, side, d).permute(0, 1, 3, 2, 4, 5)
+
+
+def joined(t: Tensor, side: int) -> Tensor:
+    """The same with a square's tokens as one, (B, h, w, side^2 D)."""
+    b, h, w, d = t.shape
+    return squares(t, side).reshape(b, h // side, w // side, side * side * d)
+
+
+def repeated(t: Tensor, times: int) -> Tensor:
+    """Every token of (B, h, w, D) as a square of so many a side, (B, times h, times w, D)."""
+    return t.repeat_interleave(times, 1).repeat_interleave(times, 2)
 
 
 def quality_weights(quality: Tensor) -> Tensor:
