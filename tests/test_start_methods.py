@@ -75,41 +75,31 @@ def test_others_work_after_use(tiny: Path, tmp_path: Path, method: str, graphs: 
     assert (done.returncode, done.stdout) == (0, "without torch\n" if graphs else "2\n"), done.stderr
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_lock_that_was_held_at_the_fork_is_no_matter(tiny: Path, tmp_path: Path) -> None:
-    """Another thread was loading a model when the process forked."""
-    done = run(
-        "import os, signal\n"
-        "from mcmcodec.codec import Codec\n"
-        "from mcmcodec.model import transforms\n"
-        "transforms._lock.acquire()\n"
-        "if child := os.fork():\n"
-        "    print(os.waitpid(child, 0)[1])\n"
-        "else:\n"
-        "    signal.alarm(30)\n"
-        "    Codec('tiny', 'cpu').transforms()\n",
-        tiny,
-        tmp_path,
-    )
-    assert done.stdout == "0\n", done.stderr
+FORK = """
+import os, signal
+import numpy as np
+from mcmcodec.codec import Codec
+from mcmcodec.model import transforms
+{before}
+if child := os.fork():
+    print(os.waitpid(child, 0)[1])
+else:
+    signal.alarm(30)
+    {inside}
+"""
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_child_may_drop_networks_that_its_parent_opened(tiny: Path, tmp_path: Path) -> None:
-    """Their threads stayed behind; closing a session would wait for them."""
-    done = run(
-        "import os, signal\n"
-        "import numpy as np\n"
-        "from mcmcodec.codec import Codec\n"
-        "from mcmcodec.model import transforms\n"
-        "Codec('tiny', 'cpu').encode(np.zeros((64, 64, 3), np.uint8))\n"
-        "if child := os.fork():\n"
-        "    print(os.waitpid(child, 0)[1])\n"
-        "else:\n"
-        "    signal.alarm(30)\n"
-        "    transforms._loaded.clear()\n"
-        "    os._exit(0)\n",
-        tiny,
-        tmp_path,
-    )
+@pytest.mark.parametrize(
+    ("before", "inside"),
+    [
+        # another thread was loading a model when the process forked
+        ("transforms._lock.acquire()", "Codec('tiny', 'cpu').transforms()"),
+        # threads of the networks that the parent opened stayed behind; closing a session would wait for them
+        ("Codec('tiny', 'cpu').encode(np.zeros((64, 64, 3), np.uint8))", "transforms._loaded.clear(); os._exit(0)"),
+    ],
+    ids=["a lock that was held", "networks that are dropped"],
+)
+def test_a_forked_child_ends(tiny: Path, tmp_path: Path, before: str, inside: str) -> None:
+    done = run(FORK.format(before=before, inside=inside), tiny, tmp_path)
     assert done.stdout == "0\n", done.stderr
