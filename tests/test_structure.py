@@ -143,7 +143,7 @@ def test_pictures_carry_them(tiny_codec: Codec) -> None:
         ({"structure": Structure(-1, np.zeros((512, 768), np.uint8))}, "a structure's scale is -1; give 0 to 5"),
         ({"structure": Structure(3, np.full((32, 48), 255, np.uint8))}, "a structure has other values than 0 and 1"),
         ({"structure": 100, "mode": "caption", "caption": "a"}, "mode caption keeps no structure"),
-        ({"mode": "sketch", "reduce": 2}, "mode sketch keeps no picture to reduce"),
+        ({"mode": "sketch", "reduce": 2}, "mode sketch keeps no picture, so reduce says nothing"),
         ({"mode": "sketch", "keep": 0.5}, "mode sketch shows no patch"),
     ],
 )
