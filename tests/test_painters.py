@@ -70,6 +70,22 @@ def test_painters_are_told_everything(tiny_codec: Codec, listener: Listener) -> 
     assert listener.asked[-1].picture is not None and listener.asked[-1].strength == 0.3
 
 
+def test_files_are_parsed_once(tiny_codec: Codec, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mcmcodec import codec
+
+    parsed = []
+
+    def counted(name: str) -> Callable[..., Any]:
+        real = getattr(codec, name)
+        return lambda *given, **more: (parsed.append(name), real(*given, **more))[1]
+
+    data = tiny_codec.encode(smooth_noise(*SIZE[::-1]), quality=60, structure=lines())
+    for name in ("open_file", "unpack_extras", "structure_of"):
+        monkeypatch.setattr(codec, name, counted(name))
+    tiny_codec.decode(data, painter=listener)
+    assert parsed == ["open_file", "unpack_extras", "structure_of"]
+
+
 def test_more_is_painted_anew_at_lower_rates() -> None:
     strengths = [painting.strength_of(bpp) for bpp in (1e-4, 0.005, 0.02, 0.05, 1)]
     assert strengths == sorted(strengths, reverse=True)
