@@ -42,6 +42,8 @@ REDUCTIONS: Final = (1, 2, 4, 8)
 SCALES: Final = (1.0, 1 / 2, 1 / 4, 1 / 8)
 _OF_A_PICTURE: Final = ("quality", "effort", "reduce", "rdoq_strength", "tune", "max_time", "extras")
 """Fields that say how a picture is coded and what goes along with it: nothing where a file holds no picture."""
+_OF_A_PAINTER: Final = ("strength", "seed", "correct_colours")
+"""Fields that are for painters."""
 
 O = TypeVar("O", "EncodeOptions", "DecodeOptions")  # noqa: E741
 
@@ -234,7 +236,7 @@ class DecodeOptions:
             elsewhere is then not always recognised as such.
 
     Raises:
-        UsageError: a value has another type or is out of range, or both a decoder and a realism are given.
+        UsageError: a value has another type or is out of range, or two contradict each other.
     """
 
     decoder: str | None = None
@@ -269,6 +271,9 @@ class DecodeOptions:
             object.__setattr__(self, "crop", _rectangle(self.crop))
         if isinstance(self.scale, bool) or not isinstance(self.scale, (int, float)) or self.scale not in SCALES:
             raise UsageError(f"scale {self.scale} is not 1, 1/2, 1/4 or 1/8", "choose one of them")
+        idle = [name for name in _OF_A_PAINTER if getattr(self, name) != getattr(DecodeOptions, name)]
+        if idle and self.painter is None:
+            raise UsageError(f"{idle[0]} is for painters, and there is none", "give a painter, or leave it out")
 
     @property
     def factor(self) -> int:
