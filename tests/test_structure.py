@@ -218,6 +218,20 @@ def test_commands_refuse(
     assert done.code == 2 and error in done.err
 
 
+def test_what_does_not_fit_names_the_edges(tiny: Path, run_codec: Command, here: Path) -> None:
+    Image.fromarray(scene()).save("house.png")
+    assert run_codec("encode", "-q", "0", "--reduce", "8", "--structure=150", "house.png").code == 0
+    found = info(Path("house.mcm").read_bytes())
+    edges = int(found.bytes["structure"])
+    for limit, remedy in ((found.total - 1, ", or give --structure fewer bytes"), (10, "")):
+        for options in (["--max-bytes", limit], ["--max-bytes", limit, "--reduce", "8"]):
+            done = run_codec("encode", "-f", *options, "--structure=150", "house.png")
+            assert done.code == 1 and done.err.splitlines()[0] == (
+                f"codec: house.png: quality 0 at 1/8 of the size takes {found.total} bytes, {edges} of them for the "
+                f"edge map, more than {limit}; allow more{remedy}"
+            )
+
+
 def test_verify_looks_at_the_edges(tiny: Path, run_codec: Command, here: Path) -> None:
     name = "structure-noise-at-end.mcm"
     Path(name).write_bytes((Path(__file__).parents[1] / "formats/vectors/invalid" / name).read_bytes())

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bitstream import container
 from ..bitstream.container import PATCH
+from ..bitstream.structure import STRUCTURE
 from ..errors import InputError, UsageError
 from ..options import REDUCTIONS, EncodeOptions
 
@@ -108,9 +110,17 @@ def fit(
         if found.quality or len(found.data) <= most:
             break
     if goal.kind == "bytes" and len(found.data) > most:
-        size = f" at 1/{reduce} of the size" if reduce > 1 else ""
-        raise InputError(f"quality 0{size} takes {len(found.data)} bytes, more than {most:.0f}", "allow more")
+        raise _too_large(found.data, most, replace(options, reduce=reduce))
     return replace(found, encodes=encodes, reduce=reduce)
+
+
+def _too_large(data: bytes, most: float, options: EncodeOptions) -> InputError:
+    """The error of a file of quality 0 that takes too many bytes: how many, and how many of them for an edge map."""
+    size = f" at 1/{options.reduce} of the size" if options.reduce > 1 else ""
+    edges = 0 if options.structure is None else len(dict(container.parse_header(data)[0].extensions)[STRUCTURE])
+    part = f", {edges} of them for the edge map" if edges else ""
+    remedy = ", or give --structure fewer bytes" if edges and len(data) - edges < most else ""
+    return InputError(f"quality 0{size} takes {len(data)} bytes{part}, more than {most:.0f}", f"allow more{remedy}")
 
 
 def sizes_to_try(source: Source, goal: Goal, options: EncodeOptions, reductions: Sequence[int] | None) -> Sequence[int]:
