@@ -105,7 +105,8 @@ class EncodeOptions:
             :data:`STRUCTURE_BYTES` in mode ``sketch``.
         tune: the decoder whose pictures the file is encoded for, one of :data:`TUNES`; None takes the model's default
             one. Any decoder reads it.
-        max_time: seconds that refining the latents, at efforts 4 and 5, may take; None takes as long as it takes.
+        max_time: seconds that refining the latents, at efforts 4 and 5, may take, and seeing whether it helped; None
+            takes as long as it takes. One step is always taken: seconds, of a large picture.
         extras: alpha, grey marker and metadata that go along; None takes those that the picture has, metadata apart.
 
     Raises:
