@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .bitstream import container
 from .bitstream.container import PATCH, REDUCED, Header, as_bytes
+from .bitstream.extras import Extras
 from .bitstream.extras import pack as pack_extras
 from .bitstream.extras import unpack as unpack_extras
 from .bitstream.file import OpenedFile, encode_caption_only, open_file
@@ -169,16 +169,20 @@ class Codec:
         file = open_file(as_bytes(data), allow_truncated=settings.allow_truncated)
         header = file.header
         view = tiling.View.of((header.height, header.width), settings.crop, settings.factor)
-        if header.caption_only or settings.painter is not None:
-            painted, note = self._painted(data, file, settings)
-            box = (view.cols.start, view.rows.start, view.cols.stop, view.rows.stop)
-            part = restore(painted.reduce(settings.factor).crop(box), unpack_extras(header), view)
-            return Bands.of(part, header.pixels, note)
+        check_pixels(header.width, header.height, self.max_pixels)
+        extras, edges = unpack_extras(header), structure_of(header)  # both checked, though only painters need edges
+        if not header.caption_only and settings.painter is None:
+            return self._synthesised(file, extras, settings, view)
+        painted, note = self._painted(file, 8 * len(data) / header.pixels, extras, edges, settings)
+        box = (view.cols.start, view.rows.start, view.cols.stop, view.rows.stop)
+        return Bands.of(restore(painted.reduce(settings.factor).crop(box), extras, view), header.pixels, note)
 
+    def _synthesised(self, file: OpenedFile, extras: Extras, settings: DecodeOptions, view: tiling.View) -> Bands:
+        """A view of the picture that a file holds, by a decoder."""
+        header = file.header
         # a picture that was coded smaller is painted no larger than need be, and then scaled
-        factor = max(1, settings.factor // header.reduction)
+        factor = max(1, view.factor // header.reduction)
         decoded, _ = file.symbols(self.max_pixels, coarse=factor >= COARSE_FROM)
-        extras, _ = unpack_extras(header), structure_of(header)  # both checked, though only painters need edges
         transforms = self.transforms(file.weights)
         decoder = _decoder(settings, file.weights)
         transforms.open(decoder, factor)  # raises now what is wrong with it
@@ -195,13 +199,13 @@ class Codec:
         bands = (restore(picture, extras, part) for part, picture in pieces())
         return Bands(view.size[::-1], bands, header.pixels)
 
-    def _painted(self, data: bytes, file: OpenedFile, settings: DecodeOptions) -> tuple[Image, str]:
+    def _painted(
+        self, file: OpenedFile, bpp: float, extras: Extras, edges: Structure | None, settings: DecodeOptions
+    ) -> tuple[Image, str]:
         """The whole picture, RGB, by a painter or, of a sketch without one, its lines; and what to know about it."""
         from .image import lines, painting  # few files need them
 
-        header, edges = file.header, structure_of(file.header)
-        size = header.width, header.height
-        check_pixels(*size, self.max_pixels)
+        header, size = file.header, (file.header.width, file.header.height)
         if settings.painter is None:
             if edges is None:
                 raise FormatError(
@@ -211,11 +215,8 @@ class Codec:
             return lines.draw(edges, size), lines.NOTE
         picture = None
         if not header.caption_only:
-            plain = replace(settings, painter=None, crop=None, scale=1.0)
-            picture = self.decode(data, plain).convert("RGB")
-        strength = settings.strength
-        if strength is None:
-            strength = painting.strength_of(8 * len(data) / header.pixels)
+            picture = self._synthesised(file, extras, settings, tiling.View.of(size[::-1])).whole().convert("RGB")
+        strength = painting.strength_of(bpp) if settings.strength is None else settings.strength
         request = painting.PaintRequest(
             file.caption, tuple((one.box(PATCH, size), one.text) for one in file.words.regions), picture,
             None if edges is None else lines.draw(edges, size, negative=True).convert("L"), size,

@@ -29,6 +29,8 @@ MASKS: Final = ("rd", "dual", "texture", "structure", "random", "none")
 """How visible patches are chosen: by rate and distortion, by a score of the picture, at random, or not at all."""
 MODES: Final = ("full", "base", "sketch", "caption")
 """What a file holds: everything; the base layer and the caption; caption and edges; the caption alone."""
+PICTURES: Final = ("full", "base")
+"""Modes whose files hold a picture, be it only its base layer."""
 STRUCTURE_BYTES: Final = 320
 """What the edge map of a sketch takes at most, unless told otherwise."""
 EFFORTS: Final = range(1, 6)
@@ -38,6 +40,10 @@ TUNES: Final = ("perceptual", "fidelity")
 """Decoders whose pictures a file can be encoded for."""
 REDUCTIONS: Final = (1, 2, 4, 8)
 SCALES: Final = (1.0, 1 / 2, 1 / 4, 1 / 8)
+_OF_A_PICTURE: Final = ("quality", "effort", "reduce", "rdoq_strength", "tune", "max_time", "extras")
+"""Fields that say how a picture is coded and what goes along with it: nothing where a file holds no picture."""
+_OF_A_PAINTER: Final = ("strength", "seed", "correct_colours")
+"""Fields that are for painters."""
 
 O = TypeVar("O", "EncodeOptions", "DecodeOptions")  # noqa: E741
 
@@ -99,7 +105,8 @@ class EncodeOptions:
             :data:`STRUCTURE_BYTES` in mode ``sketch``.
         tune: the decoder whose pictures the file is encoded for, one of :data:`TUNES`; None takes the model's default
             one. Any decoder reads it.
-        max_time: seconds that refining the latents may take; None takes as long as it takes.
+        max_time: seconds that refining the latents, at efforts 4 and 5, may take, and seeing whether it helped; None
+            takes as long as it takes. One step is always taken: seconds, of a large picture.
         extras: alpha, grey marker and metadata that go along; None takes those that the picture has, metadata apart.
 
     Raises:
@@ -172,8 +179,11 @@ class EncodeOptions:
             raise UsageError("mask none keeps every patch", "leave out keep and roi, or choose another mask")
         if self.reduce > 1 and self.regions:
             raise UsageError(f"reduce {self.reduce} is not possible with regions", "leave out the reduction")
-        if self.reduce > 1 and not self.keeps_picture:
-            raise UsageError(f"mode {self.mode} keeps no picture to reduce", "leave out the reduction")
+        idle = [name for name in _OF_A_PICTURE if getattr(self, name) != getattr(EncodeOptions, name)]
+        if idle and not self.keeps_picture:
+            raise UsageError(f"mode {self.mode} keeps no picture, so {idle[0]} says nothing", "leave one out")
+        if self.max_time is not None and not self.steps:
+            raise UsageError(f"max_time limits the refining of efforts 4 and 5, not of {self.effort}", "leave one out")
         if self.structure is not None and self.mode == "caption":
             raise UsageError("mode caption keeps no structure", "choose mode sketch")
 
@@ -183,7 +193,7 @@ class EncodeOptions:
     @property
     def keeps_picture(self) -> bool:
         """Whether the file holds a picture, be it only its base layer."""
-        return self.mode in ("full", "base")
+        return self.mode in PICTURES
 
     @property
     def words(self) -> Words:
@@ -227,7 +237,7 @@ class DecodeOptions:
             elsewhere is then not always recognised as such.
 
     Raises:
-        UsageError: a value has another type or is out of range, or both a decoder and a realism are given.
+        UsageError: a value has another type or is out of range, or two contradict each other.
     """
 
     decoder: str | None = None
@@ -262,6 +272,9 @@ class DecodeOptions:
             object.__setattr__(self, "crop", _rectangle(self.crop))
         if isinstance(self.scale, bool) or not isinstance(self.scale, (int, float)) or self.scale not in SCALES:
             raise UsageError(f"scale {self.scale} is not 1, 1/2, 1/4 or 1/8", "choose one of them")
+        idle = [name for name in _OF_A_PAINTER if getattr(self, name) != getattr(DecodeOptions, name)]
+        if idle and self.painter is None:
+            raise UsageError(f"{idle[0]} is for painters, and there is none", "give a painter, or leave it out")
 
     @property
     def factor(self) -> int:

@@ -156,8 +156,9 @@ def test_modes(folder, tiny, capsys):
     (folder / "one.txt").write_text("a red house", encoding="utf-8")
     arguments = ["bench", folder, "--peers", "none", "--qualities", 60, "--decoder", "fidelity", "--metrics", "psnr"]
     code, out, err = codec(
-        capsys, *arguments, "--modes", "full,base,sketch,caption", "--model", "tiny", "--pictures", 0, "--json"
-    )
+        capsys, *arguments, "--modes", "full,base,sketch,caption", "--effort", 2, "--model", "tiny", "--pictures", 0,
+        "--json",
+    )  # fmt: skip
     points = {point["curve"]: point for point in map(json.loads, out.splitlines())}
     full, base, words = (points[f"mcm tiny fidelity{tail}"] for tail in ("", ", base", ", caption"))
     assert code == 0 and full["bytes"] > base["bytes"] > words["bytes"] and full["psnr"] > base["psnr"]

@@ -410,3 +410,16 @@ def test_help_and_version(codec: Command) -> None:
     assert codec("--version").out.decode() == f"codec (mcmcodec) {mcmcodec.__version__}\n"
     nothing = codec()
     assert (nothing.code, nothing.out) == (2, b"") and nothing.err.startswith("Usage: codec")
+
+
+def test_a_command_that_cannot_be_imported_is_not_missing(run_codec: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str, package: str) -> None:
+        raise KeyError("HOME")
+
+    monkeypatch.setattr("mcmcodec.cli.main.import_module", broken)
+    done = run_codec("models")
+    assert (done.code, done.out) == (1, b"")
+    assert done.err == (
+        "codec: internal error (KeyError: 'HOME'); report it, MCMCODEC_DEBUG=1 shows where it happened\n"
+    )
+    assert run_codec("bogus").err == "codec: No such command 'bogus'; see codec --help\n"

@@ -45,7 +45,7 @@ def test_warnings_about_strangers_files_are_hidden(here: Path) -> None:
     Path("samples.tif").write_bytes(data)
     exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0e\x01\x02\0\xff\0\0\0\xff\xff\0\0\0\0\0\0"
     Image.new("RGB", (8, 6)).save("exif.jpg", exif=exif)
-    command = ["-m", "mcmcodec", "encode", "--mode", "caption", "--caption", "a", "--keep-metadata", "-f", "--quiet"]
+    command = ["-m", "mcmcodec", "encode", "--mode", "caption", "--caption", "a", "-f", "--quiet"]
     pipe = subprocess.PIPE
 
     def said(*flags: str) -> list[str]:

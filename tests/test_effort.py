@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,48 @@ def test_time_ends_the_refinement(
     monkeypatch.setattr(options, "STEPS", {4: 10**9})
     data = tiny_codec.encode(PICTURE, quality=QUALITY, effort=4, max_time=0.3)
     assert tiny_codec.decode(data).size == (144, 112) and 1 <= count_steps() < 10**6
+
+
+def ticking(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[float]:
+    """Let the refinement's clock stand still but for its steps; the seconds that have passed."""
+    import torch
+
+    from mcmcodec.encoder import refine
+
+    now = [0.0]
+
+    class Ticking(torch.optim.Adam):
+        def step(self, closure: Any = None) -> Any:
+            now[0] += seconds
+            return super().step(closure)
+
+    monkeypatch.setattr(torch.optim, "Adam", Ticking)
+    monkeypatch.setattr(refine, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(options, "STEPS", {4: 10**9})
+    return now
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(10.5, 9), (2.5, 1), (0.1, 1)])
+def test_no_step_is_begun_that_ends_too_late(
+    tiny_codec: Any, monkeypatch: pytest.MonkeyPatch, seconds: float, steps: int
+) -> None:
+    """A second is left to see whether the steps have helped, because that takes about as long as one."""
+    now = ticking(monkeypatch, 1.0)
+    tiny_codec.encode(PICTURE, quality=QUALITY, effort=4, max_time=seconds)
+    assert now == [steps]
+
+
+def test_tiles_that_time_does_not_suffice_for_stay_as_they_are(
+    tiny_codec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mcmcodec.encoder import refine
+
+    monkeypatch.setattr(refine, "INTERIOR", 8)
+    monkeypatch.setattr(refine.tiling, "HALO", 0)
+    for seconds, least, most in ((2.0, 1, 1), (60.0, 40, 60)):
+        now = ticking(monkeypatch, 1.0)
+        tiny_codec.encode(smooth_noise(136, 136), quality=QUALITY, effort=4, max_time=seconds)
+        assert least <= now[0] <= most
 
 
 @pytest.fixture

@@ -75,6 +75,24 @@ def test_wrong_decoding(name: str, value: Any) -> None:
     refused(lambda: DecodeOptions(**{name: value}))
 
 
+@pytest.mark.parametrize("mode", ["sketch", "caption"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("quality", 30), ("effort", 4), ("reduce", 2), ("rdoq_strength", 0.1), ("tune", "fidelity"), ("max_time", 9.0),
+     ("extras", mcmcodec.Extras(grey=True))],
+)  # fmt: skip
+def test_files_without_a_picture_have_nothing_to_set(mode: str, name: str, value: Any) -> None:
+    told = refused(lambda: EncodeOptions(mode=mode, caption="a dog", **{name: value}))
+    assert told == f"mode {mode} keeps no picture, so {name} says nothing; leave one out"
+    EncodeOptions(mode="base", **({"effort": 5} if name == "max_time" else {}), **{name: value})
+
+
+def test_time_is_for_refining() -> None:
+    assert refused(lambda: EncodeOptions(max_time=9)) == (
+        "max_time limits the refining of efforts 4 and 5, not of 3; leave one out"
+    )
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     assert EncodeOptions(quality=np.int64(30), keep=np.float32(0.5)) == EncodeOptions(quality=30, keep=0.5)
     assert type(EncodeOptions(quality=np.int64(30)).quality) is int

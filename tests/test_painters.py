@@ -22,6 +22,7 @@ from mcmcodec.errors import UsageError
 from mcmcodec.image import painting
 from mcmcodec.image.painting import PaintRequest
 from mcmcodec.metrics.colour_difference import colour
+from mcmcodec.options import DecodeOptions
 
 SIZE = (40, 30)
 REGION = Region(0, 0, 2, 1, "a dog")
@@ -68,6 +69,22 @@ def test_painters_are_told_everything(tiny_codec: Codec, listener: Listener) -> 
         assert (asked.picture, asked.strength, asked.edges is not None) == (None, 1.0, edges)
     tiny_codec.decode(tiny_codec.encode(picture, mode="base"), painter=listener, strength=0.3)
     assert listener.asked[-1].picture is not None and listener.asked[-1].strength == 0.3
+
+
+def test_files_are_parsed_once(tiny_codec: Codec, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mcmcodec import codec
+
+    parsed = []
+
+    def counted(name: str) -> Callable[..., Any]:
+        real = getattr(codec, name)
+        return lambda *given, **more: (parsed.append(name), real(*given, **more))[1]
+
+    data = tiny_codec.encode(smooth_noise(*SIZE[::-1]), quality=60, structure=lines())
+    for name in ("open_file", "unpack_extras", "structure_of"):
+        monkeypatch.setattr(codec, name, counted(name))
+    tiny_codec.decode(data, painter=listener)
+    assert parsed == ["open_file", "unpack_extras", "structure_of"]
 
 
 def test_more_is_painted_anew_at_lower_rates() -> None:
@@ -125,10 +142,34 @@ def test_options_are_checked(tiny_codec: Codec, keywords: dict[str, Any]) -> Non
         tiny_codec.decode(b"", **keywords)
 
 
-def test_commands_need_a_painter(tiny: Path, run_codec: Command, here: Path) -> None:
-    Path("a.mcm").write_bytes(b"")
-    done = run_codec("decode", "a.mcm", "--strength", "0.5")
-    assert done.code == 2 and "--controlnet and --strength are for painters; give --painter" in done.err
+@pytest.mark.parametrize(("name", "value"), [("strength", 0.0), ("seed", 3), ("correct_colours", False)])
+def test_options_need_a_painter(listener: Listener, name: str, value: Any) -> None:
+    with pytest.raises(UsageError) as caught:
+        DecodeOptions(**{name: value})
+    assert str(caught.value) == f"{name} is for painters, and there is none; give a painter, or leave it out"
+    assert getattr(DecodeOptions(painter=listener, **{name: value}), name) == value
+
+
+@pytest.mark.parametrize("option", ["--controlnet x", "--strength 0.0", "--seed 0", "--free-colours"])
+def test_commands_need_a_painter(run_codec: Command, here: Path, option: str) -> None:
+    done = run_codec("decode", "a.mcm", *option.split())
+    assert (done.code, done.out) == (2, b"")
+    name = option.partition(" ")[0]
+    assert done.err == f"codec: {name} is for painters, and there is none; give --painter, or leave it out\n"
+
+
+def test_commands_ask_the_painter(
+    tiny_codec: Codec, run_codec: Command, here: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugins, "load_painter", lambda *given: listener)
+    Path("a.mcm").write_bytes(tiny_codec.encode(smooth_noise(*SIZE[::-1]), quality=60))
+    painter = ("decode", "a.mcm", "-f", "--painter", "mine:folder")
+    for options in (["--strength", "0.4", "--seed", "7", "--free-colours"], []):
+        assert run_codec(*painter, *options).code == 0
+    assert [(asked.strength, asked.seed) for asked in listener.asked][0] == (0.4, 7)
+    assert listener.asked[1].seed == 0
+    done = run_codec(*painter, "--seed", "-1")
+    assert (done.code, done.err) == (2, "codec: --seed -1 is not 0 to 4294967295; 0 is the default\n")
 
 
 def test_encode_keeps_the_caption_that_paints_best(

@@ -2,6 +2,7 @@
 
 import math
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from models import smooth_noise
 
 from mcmcodec.bitstream.extras import Extras
-from mcmcodec.encoder.rate_control import Goal, crossing, fit, ladder, likeness, rungs
+from mcmcodec.encoder import rate_control
+from mcmcodec.encoder.rate_control import Goal, SharedTime, crossing, fit, ladder, likeness, rungs
 from mcmcodec.errors import InputError, UsageError
 from mcmcodec.image.prepare import Source
 from mcmcodec.options import EncodeOptions
@@ -53,6 +55,38 @@ def test_never_more_bytes_and_as_near_as_the_ladder_allows(codec: Any) -> None:
         assert found.encodes <= 9
     with pytest.raises(InputError, match=f"quality 0 takes {codec.size(0)} bytes, more than 3; allow more"):
         fit(codec, PICTURE, Goal("bytes", 3), reductions=(1,))
+
+
+@pytest.mark.parametrize("goal", [Goal("quality", 50), Goal("bpp", 0.2), Goal("psnr", 18)], ids=lambda goal: goal.kind)
+def test_files_of_a_search_share_the_time(codec: Any, monkeypatch: pytest.MonkeyPatch, goal: Goal) -> None:
+    """However many there are, and with what each takes beside the refining."""
+    now, beside, given = [0.0], 1.0, []
+    monkeypatch.setattr(rate_control, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    class Timed(Once):
+        def encode_source(self, source: Source, options: EncodeOptions) -> bytes:
+            assert options.max_time is not None
+            given.append(options.max_time)
+            now[0] += options.max_time + beside
+            return super().encode_source(source, options)
+
+    timed = Timed(codec)
+    timed.known = codec.known
+    found = fit(timed, PICTURE, goal, EncodeOptions(quality=50, effort=4, max_time=60), reductions=(1,))
+    assert len(given) == found.encodes and now[0] <= 60 + beside
+    assert given[0] == (60 if goal.kind == "quality" else 10)
+
+
+def test_time_suffices_for_more_files_than_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, given = [0.0], []
+    monkeypatch.setattr(rate_control, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    shared = SharedTime(60, 6, 2)
+    for _ in range(8):
+        given.append(shared.next())
+        now[0] += given[-1]
+    assert given == pytest.approx([10, 10, 10, 10, 10, 5, 2.5, 1.25])
+    now[0] = 61
+    assert shared.next() == rate_control.MOMENT and SharedTime(None, 6).next() is None
 
 
 def test_nearest_rate(codec: Any) -> None:

@@ -108,7 +108,7 @@ def test_enlarging_is_cubic_convolution() -> None:
 
 @pytest.mark.parametrize("more", [{"reduce": 3}, {"reduce": 0}, {"reduce": 2, "mode": "caption", "caption": "a"}])
 def test_nonsense_is_refused(tiny_codec: Codec, picture: Any, more: dict[str, Any]) -> None:
-    message = r"reduce \d is not 1, 2, 4 or 8; 2 codes at half the size|leave out the reduction"
+    message = r"reduce \d is not 1, 2, 4 or 8; 2 codes at half the size|so reduce says nothing; leave one out"
     with pytest.raises(UsageError, match=message):
         tiny_codec.encode(picture, **more)
 

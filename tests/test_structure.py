@@ -143,7 +143,7 @@ def test_pictures_carry_them(tiny_codec: Codec) -> None:
         ({"structure": Structure(-1, np.zeros((512, 768), np.uint8))}, "a structure's scale is -1; give 0 to 5"),
         ({"structure": Structure(3, np.full((32, 48), 255, np.uint8))}, "a structure has other values than 0 and 1"),
         ({"structure": 100, "mode": "caption", "caption": "a"}, "mode caption keeps no structure"),
-        ({"mode": "sketch", "reduce": 2}, "mode sketch keeps no picture to reduce"),
+        ({"mode": "sketch", "reduce": 2}, "mode sketch keeps no picture, so reduce says nothing"),
         ({"mode": "sketch", "keep": 0.5}, "mode sketch shows no patch"),
     ],
 )
@@ -216,6 +216,20 @@ def test_commands_refuse(
 ) -> None:
     done = run_codec("encode", picture("p.png"), *arguments)
     assert done.code == 2 and error in done.err
+
+
+def test_what_does_not_fit_names_the_edges(tiny: Path, run_codec: Command, here: Path) -> None:
+    Image.fromarray(scene()).save("house.png")
+    assert run_codec("encode", "-q", "0", "--reduce", "8", "--structure=150", "house.png").code == 0
+    found = info(Path("house.mcm").read_bytes())
+    edges = int(found.bytes["structure"])
+    for limit, remedy in ((found.total - 1, ", or give --structure fewer bytes"), (10, "")):
+        for options in (["--max-bytes", limit], ["--max-bytes", limit, "--reduce", "8"]):
+            done = run_codec("encode", "-f", *options, "--structure=150", "house.png")
+            assert done.code == 1 and done.err.splitlines()[0] == (
+                f"codec: house.png: quality 0 at 1/8 of the size takes {found.total} bytes, {edges} of them for the "
+                f"edge map, more than {limit}; allow more{remedy}"
+            )
 
 
 def test_verify_looks_at_the_edges(tiny: Path, run_codec: Command, here: Path) -> None:

@@ -19,11 +19,19 @@ from .pipeline import in_this_process
 from .preview import preview as show_previews
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from ..image.bands import Bands
+    from ..image.painting import PaintRequest
 
 LARGE: Final = 2**24
 """Pixels from which on a PNG is written while the picture is decoded."""
 _SCALE_NAMES: Final = {"1" if scale == 1 else f"1/{1 / scale:.0f}": scale for scale in SCALES}
+
+_OF_A_PAINTER: Final = {
+    "controlnet": "--controlnet", "strength": "--strength", "seed": "--seed", "free_colours": "--free-colours",
+}  # fmt: skip
+"""Options that say nothing without a painter, whatever their value."""
 
 
 def _crop(context: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...] | None:
@@ -57,7 +65,7 @@ def _scale(context: click.Context, option: click.Parameter, name: str) -> float:
 @click.option("--painter", metavar="NAME:FOLDER", help="Model that paints what the file says.")
 @click.option("--controlnet", metavar="FOLDER", help="ControlNet for it, to follow the file's edges.")
 @click.option("--strength", metavar="0..1", type=float, help="Share to paint anew.  [default: by rate]")
-@click.option("--seed", type=int, default=DecodeOptions.seed, show_default=True, help="Of the painter.")
+@click.option("--seed", type=int, help=f"Of the painter.  [default: {DecodeOptions.seed}]")
 @click.option("--free-colours", is_flag=True, help="Let the painter choose colours, not the file.")
 @click.option("--preview", is_flag=True, help="Show it in the terminal; write nothing.")
 @shared_options.device
@@ -97,7 +105,7 @@ class _DecodeSettings:
     """What ``codec decode`` was asked for, checked.
 
     Attributes:
-        options: of the decoder, all but the painter.
+        options: of the decoder; until the painter is loaded, :func:`_not_loaded` takes its place.
         painter: the model that paints, ``NAME:FOLDER``, or None.
         controlnet: folder of a ControlNet for it, or None.
         device: where to compute.
@@ -119,13 +127,23 @@ def _settings(given: dict[str, Any]) -> _DecodeSettings:
     Raises:
         UsageError: a value is out of range, or two options contradict each other.
     """
-    names = ("decoder", "realism", "crop", "scale", "allow_truncated", "strength", "seed")
-    if given["painter"] is None and (given["controlnet"] is not None or given["strength"] is not None):
-        raise UsageError("--controlnet and --strength are for painters", "give --painter, too")
+    idle = [option for name, option in _OF_A_PAINTER.items() if not (given[name] is None or given[name] is False)]
+    if idle and given["painter"] is None:
+        raise UsageError(f"{idle[0]} is for painters, and there is none", "give --painter, or leave it out")
+    names = ("decoder", "realism", "crop", "scale", "allow_truncated", "strength")
     with shared_options.naming_options():
-        options = DecodeOptions(**{name: given[name] for name in names}, correct_colours=not given["free_colours"])
+        options = DecodeOptions(
+            **{name: given[name] for name in names}, correct_colours=not given["free_colours"],
+            seed=DecodeOptions.seed if given["seed"] is None else given["seed"],
+            painter=None if given["painter"] is None else _not_loaded,
+        )  # fmt: skip
     rest = ("painter", "controlnet", "device", "max_pixels", "background")
     return _DecodeSettings(options, **{name: given[name] for name in rest})
+
+
+def _not_loaded(request: "PaintRequest") -> "Image":
+    """Take the place of a painter while options are checked."""
+    raise NotImplementedError
 
 
 def _formats(jobs: list[Job]) -> dict[str, str]:

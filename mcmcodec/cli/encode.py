@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..errors import McmError, UsageError
-from ..options import EFFORTS, MASKS, MODES, REDUCTIONS, STRUCTURE_BYTES, TUNES, EncodeOptions
+from ..options import EFFORTS, MASKS, MODES, PICTURES, REDUCTIONS, STRUCTURE_BYTES, TUNES, EncodeOptions
 from . import cluster, links, shared_options
 from .batch import JobRunner, run
 from .encode_jobs import (
@@ -36,6 +36,12 @@ _NEVER_READ: Final = frozenset((
 """Extensions of pictures that neither Pillow nor a package beside it reads safely."""
 METRICS: Final = ("psnr", "msssim", "lpips")
 """What ``--target`` takes: the metrics of :mod:`mcmcodec.encoder.rate_control`, which imports numpy."""
+_OF_A_PICTURE: Final = {
+    "quality": "-q", "bpp": "-b", "max_bytes": "--max-bytes", "messages": "--for", "metric": "--target",
+    "total_bytes": "--total-bytes", "max_time": "--max-time", "reduce": "--reduce", "effort": "-e", "tune": "--tune",
+    "keep_metadata": "--keep-metadata",
+}  # fmt: skip
+"""Options that say nothing of a file without a picture, whatever their value."""
 SECTIONS: Final = {
     "output": "Output and rate",
     "keep": "Patches, metadata and captions",
@@ -258,6 +264,9 @@ def _encode_options(given: dict[str, Any]) -> EncodeOptions:
     Raises:
         UsageError: a value is out of range, or two contradict each other.
     """
+    idle = [option for name, option in _OF_A_PICTURE.items() if given[name]]
+    if idle and given["mode"] not in PICTURES:
+        raise UsageError(f"--mode {given['mode']} keeps no picture, so {idle[0]} says nothing", "leave one out")
     seconds, effort = None if given["total_bytes"] else given["max_time"], given["effort"]
     if effort is None:
         # time that is not for a budget is for refining
@@ -313,10 +322,6 @@ def _rate_target(given: dict[str, Any], options: EncodeOptions) -> RateTarget:
     names = [name for name, value in targets.items() if value is not None]
     if len(names) > 1:
         raise UsageError(f"{names[0]} and {names[1]} both set the rate", "give one of them")
-    if names and not options.keeps_picture:
-        raise UsageError(f"--mode {options.mode} keeps no picture, so {names[0]} says nothing", "leave one out")
-    if options.max_time is not None and not options.steps:
-        raise UsageError(f"--max-time limits the refining of -e 4 and 5, not -e {options.effort}", "leave one out")
     if given["bpp"] is not None and not 0 < given["bpp"] <= 24:
         raise UsageError(f"-b {given['bpp']:g} is not above 0 and up to 24", "0.03 is a usual rate")
     reductions = None if given["reduce"] is None else (options.reduce,)

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -49,6 +49,10 @@ class _Commands(Mapping[str, click.Command]):
         """Import a command; KeyError if there is none of this name."""
         command: click.Command = getattr(import_module(f"..{MODULES[name]}", __name__), name)
         return command
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The command, or the default if there is none of this name: a KeyError of its module is not taken for that."""
+        return self[name] if name in MODULES else default
 
     def __iter__(self) -> Iterator[str]:
         """Go through the names."""

@@ -37,8 +37,9 @@ def naming_options() -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        if error.cause.partition(" ")[0] in _FIELDS:
-            raise UsageError(f"--{error.cause}", error.remedy) from None
+        name, _, rest = error.cause.partition(" ")
+        if name in _FIELDS:
+            raise UsageError(f"--{name.replace('_', '-')} {rest}", error.remedy) from None
         raise
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import InputError
 from ..metrics.psnr import psnr
 from ..options import EncodeOptions
-from .rate_control import TOP, Found, Goal, fit, sizes_to_try
+from .rate_control import TOP, Found, Goal, SharedTime, fit, sizes_to_try
 
 if TYPE_CHECKING:
     from ..codec import Codec
@@ -133,11 +133,12 @@ class _Search:
 
     def _refined(self, best: Best) -> Best:
         """Refined latents, which may take fewer bytes or more: at the highest quality that fits, if that is better."""
-        seconds, quality, step, kept = self.options.max_time, best.options.quality, 0, best
-        share = None if seconds is None else seconds / REFINED_FILES
+        quality, step, kept = best.options.quality, 0, best
+        shared = SharedTime(self.options.max_time, REFINED_FILES)
         least: float | None = None  # what the kept file loses
         for _ in range(REFINED_FILES):
-            one = self._encode(best, replace(best.options, quality=quality, effort=self.options.effort, max_time=share))
+            refined = replace(best.options, effort=self.options.effort, max_time=shared.next())
+            one = self._encode(best, replace(refined, quality=quality))
             if one is not None:
                 least = self._loss(kept.found.data, best) if least is None else least
                 loss = self._loss(one.found.data, best)

@@ -11,6 +11,7 @@ rungs is quantised with a stronger RDOQ, which saves bytes in steps of a symbol 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bitstream import container
 from ..bitstream.container import PATCH
+from ..bitstream.structure import STRUCTURE
 from ..errors import InputError, UsageError
 from ..options import REDUCTIONS, EncodeOptions
 
@@ -42,11 +45,14 @@ CLOSE = 0.01
 """Bits per pixel are met where the bytes are within this share of those wanted, or nearer than half a byte."""
 TRIES = 5
 """Encodes to spend between two rungs."""
-USUAL = 5
+USUAL = 6
 """Files that a search encodes, about: they share the time for refining latents."""
+MOMENT = 1e-3
+"""Seconds that a file may take where time is up."""
 STRONGEST = 20
 """RDOQ is strengthened up to so many times."""
 DEFAULTS = EncodeOptions()
+Encode = Callable[[EncodeOptions], bytes]
 METRICS = ("psnr", "msssim", "lpips")
 TYPICAL = {"bpp": (0.006, 0.6), "psnr": (17.5, 29.5), "msssim": (0.5, 0.965), "lpips": (0.5, 0.08)}
 """Rough values at both ends of a ladder that was never measured: they cost a search an encode or two, no more."""
@@ -77,6 +83,30 @@ class Found:
     reduce: int = 1
 
 
+class SharedTime:
+    """Seconds that several files share for refining their latents.
+
+    Args:
+        seconds: of all files together; None for as long as it takes.
+        files: how many files there will be, about.
+        least: what is left is divided by so many at least: 2 leaves some to files that nobody counted on.
+    """
+
+    def __init__(self, seconds: float | None, files: int, least: int = 1) -> None:
+        self._seconds, self._files, self._least = seconds, files, least
+        self._start, self._end = time.monotonic(), math.inf
+
+    def next(self) -> float | None:
+        """Seconds of the next file: its share of what is left, less what the last one took beyond its own."""
+        if self._seconds is None:
+            return None
+        now = time.monotonic()
+        left, over = self._seconds - (now - self._start), max(now - self._end, 0.0)
+        share = max(left / max(self._files, self._least) - over, MOMENT)
+        self._files, self._end = self._files - 1, now + share
+        return share
+
+
 def fit(
     codec: Codec, source: Source, goal: Goal, options: EncodeOptions = DEFAULTS, *,
     reductions: Sequence[int] | None = None, decoder: str | None = None,
@@ -98,19 +128,31 @@ def fit(
     """
     height, width = source.rgb.shape[:2]
     reductions = sizes_to_try(source, goal, options, reductions)
-    if options.max_time is not None and goal.kind != "quality":
-        options = replace(options, max_time=options.max_time / USUAL)
+    files, least = (1, 1) if goal.kind == "quality" else (USUAL, 2)
+    shared = SharedTime(options.max_time, files, least)
+
+    def encode(chosen: EncodeOptions) -> bytes:
+        return codec.encode_source(source, replace(chosen, max_time=shared.next()))
+
     most = {"bytes": goal.value, "bpp": NEAR * goal.value * height * width / 8}.get(goal.kind, math.inf)
     encodes = 0
     for reduce in reductions:
-        found = _fit(codec, source, goal, decoder or options.tune, replace(options, reduce=reduce))
+        found = _fit(codec, source, encode, goal, decoder or options.tune, replace(options, reduce=reduce))
         encodes += found.encodes
         if found.quality or len(found.data) <= most:
             break
     if goal.kind == "bytes" and len(found.data) > most:
-        size = f" at 1/{reduce} of the size" if reduce > 1 else ""
-        raise InputError(f"quality 0{size} takes {len(found.data)} bytes, more than {most:.0f}", "allow more")
+        raise _too_large(found.data, most, replace(options, reduce=reduce))
     return replace(found, encodes=encodes, reduce=reduce)
+
+
+def _too_large(data: bytes, most: float, options: EncodeOptions) -> InputError:
+    """The error of a file of quality 0 that takes too many bytes: how many, and how many of them for an edge map."""
+    size = f" at 1/{options.reduce} of the size" if options.reduce > 1 else ""
+    edges = 0 if options.structure is None else len(dict(container.parse_header(data)[0].extensions)[STRUCTURE])
+    part = f", {edges} of them for the edge map" if edges else ""
+    remedy = ", or give --structure fewer bytes" if edges and len(data) - edges < most else ""
+    return InputError(f"quality 0{size} takes {len(data)} bytes{part}, more than {most:.0f}", f"allow more{remedy}")
 
 
 def sizes_to_try(source: Source, goal: Goal, options: EncodeOptions, reductions: Sequence[int] | None) -> Sequence[int]:
@@ -121,15 +163,17 @@ def sizes_to_try(source: Source, goal: Goal, options: EncodeOptions, reductions:
     return [n for n in REDUCTIONS if n == 1 or (smaller and min(source.rgb.shape[:2]) >= PATCH * n)]
 
 
-def _fit(codec: Codec, source: Source, goal: Goal, decoder: str | None, options: EncodeOptions) -> Found:
+def _fit(
+    codec: Codec, source: Source, encode: Encode, goal: Goal, decoder: str | None, options: EncodeOptions
+) -> Found:
     """As :func:`fit`, at one size, and with the file of quality 0 where that takes too many bytes."""
     if goal.kind == "quality":
         quality = int(goal.value)
-        return Found(codec.encode_source(source, replace(options, quality=quality)), quality, 1)
+        return Found(encode(replace(options, quality=quality)), quality, 1)
     files: dict[int, bytes] = {}
 
     def size(quality: int) -> float:
-        files[quality] = codec.encode_source(source, replace(options, quality=quality))
+        files[quality] = encode(replace(options, quality=quality))
         return len(files[quality])
 
     card, pixels = codec.weights.card, source.rgb[..., 0].size
@@ -156,7 +200,8 @@ def _fit(codec: Codec, source: Source, goal: Goal, decoder: str | None, options:
     if goal.kind == "bpp":
         best = min((q for q in (low, low + 1) if q in values), key=lambda q: abs(math.log(values[q] / target)))
         if not _close(values[best], target) and low + 1 in values and values[low + 1] <= NEAR * target:
-            return _between(codec, source, replace(options, quality=low + 1), target, files, best)
+            weak = float(card["tuning"]["rdoq_strength"])
+            return _between(encode, replace(options, quality=low + 1), weak, target, files, best)
     return Found(files[best], best, len(files))
 
 
@@ -165,14 +210,14 @@ def _close(size: float, target: float) -> bool:
 
 
 def _between(
-    codec: Codec, source: Source, options: EncodeOptions, target: float, files: Mapping[int, bytes], best: int
+    encode: Encode, options: EncodeOptions, weak: float, target: float, files: Mapping[int, bytes], best: int
 ) -> Found:
     """Look for a size below that of a rung which takes more than is wanted, by stronger RDOQ.
 
     Args:
-        codec: the model.
-        source: the prepared picture.
+        encode: makes a file.
         options: of the encoder, with the rung's quality.
+        weak: the usual strength of RDOQ.
         target: bytes wanted.
         files: those of the rungs that were tried.
         best: the rung nearest to the target so far.
@@ -181,10 +226,7 @@ def _between(
         The file nearest to the target.
     """
     found = Found(files[best], best, len(files))
-    if options.effort == 1 or options.rdoq_strength is not None:
-        return found
-    weak = float(codec.weights.card["tuning"]["rdoq_strength"])
-    if not weak:
+    if options.effort == 1 or options.rdoq_strength is not None or not weak:
         return found
     strengths, logs = [weak], [math.log(len(files[options.quality]) / target)]
     slope = typical = -0.05 / weak  # of log bytes over strength; the secant corrects it
@@ -193,7 +235,7 @@ def _between(
         strength = min(max(strengths[-1] - logs[-1] / slope, low), high)
         if strength in strengths:
             strength = (low + high) / 2
-        data = codec.encode_source(source, replace(options, rdoq_strength=strength))
+        data = encode(replace(options, rdoq_strength=strength))
         excess = math.log(len(data) / target)
         if abs(excess) < abs(math.log(len(found.data) / target)):
             found = Found(data, options.quality, 0)

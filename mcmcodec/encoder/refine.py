@@ -47,6 +47,8 @@ SEED = 1
 OFFSETS = ((0, 0), (2, 1), (1, 3), (3, 2))
 REACH = 3
 """Rows and columns that LPIPS leaves out in turn."""
+AFTER = 1.0
+"""To see, after the steps, whether the file is better for them takes as long as so many of them, on a CPU."""
 NEAR = 10
 """Qualities on either side that tell what quality costs and gains."""
 ERROR_SHARE = 0.3
@@ -198,20 +200,25 @@ class Refiner:
             coarse_gains: per coarse channel (coarse,).
             quality: 0..100.
             steps: how many to take.
-            seconds: time for all of them; where it is short there are fewer, and the temperature falls sooner.
+            seconds: time for all of them and for what follows, see :data:`AFTER`; where it is short there are fewer,
+                and the temperature falls sooner. One step is taken in any case: it tells what others would take.
         """
         rows, cols = visible.shape
         v, c, z = (values.copy() for values in analysis)
         z = z.reshape(-(-rows // HYPER), -(-cols // HYPER), -1)
         gain, coarse_gain = (self._tensor(values)[None] for values in (gains, coarse_gains))
         start, done = time.monotonic(), 0
+        each, later = 0.0, 0.0  # seconds that a step takes for a patch, and those to leave for what follows
         for tile in tiling.tiles(rows, cols, halo=HALO, interior=INTERIOR):
             shown = visible[tile.outer]
             if min(shown.shape) < self.least:
                 continue
-            left = seconds - (time.monotonic() - start)
+            left = seconds - (time.monotonic() - start) - later
             area = (tile.inner[0].stop - tile.inner[0].start) * (tile.inner[1].stop - tile.inner[1].start)
             share, done = left * area / (rows * cols - done), done + area
+            if share < (1 + AFTER) * each * shown.size:
+                later += AFTER * each * area
+                continue
             given = [
                 self._tensor(whole[tiling.cells(tile.outer, side)])[None]
                 for whole, side in ((v, 1), (c, COARSE), (z, HYPER))
@@ -219,7 +226,8 @@ class Refiner:
             picture = self._tensor(padded[tiling.pixels(tile.outer)]).permute(2, 0, 1)[None] / 255
             mask = self._tensor(shown).bool()[None]
             with full_precision(self.device):
-                self._descend(given, picture, mask, gain, coarse_gain, quality, steps, share)
+                each = self._descend(given, picture, mask, gain, coarse_gain, quality, steps, share) / shown.size
+            later += AFTER * each * area
             for whole, part, side in zip((v, c, z), given, (1, COARSE, HYPER), strict=True):
                 whole[tiling.cells(tile.inner, side)] = part[0].detach().cpu().numpy()[tiling.cells(tile.local, side)]
         return v, c, z.reshape(-1, z.shape[-1])
@@ -227,8 +235,9 @@ class Refiner:
     def _descend(
         self, given: list[Tensor], picture: Tensor, mask: Tensor, gain: Tensor, coarse_gain: Tensor, quality: int,
         steps: int, seconds: float,
-    ) -> None:  # fmt: skip
-        """Change the latents ``given`` (fine, coarse, hyper) in place."""
+    ) -> float:  # fmt: skip
+        """Change the latents ``given`` (fine, coarse, hyper) in place; seconds that a step took."""
+        start = time.monotonic()
         v, c, z = given
         rows, cols = mask.shape[1:]
         weights = quality_weights(torch.tensor([quality], device=self.device))
@@ -238,7 +247,7 @@ class Refiner:
         loss, area = self.loss.of(picture), picture.shape[2] * picture.shape[3]
         rate, warmest = pace(steps)
         optimizer = torch.optim.Adam([one.requires_grad_() for one in given if one.numel()], lr=rate)
-        start, progress, step = time.monotonic(), 0.0, 0
+        begun, progress, step = time.monotonic(), 0.0, 0
         while progress < 1:
             rounding.temperature = warmest * (COLDEST / warmest) ** progress
             coarse = self.nets.code_coarse(c, z, coarse_gain, gain, weights, rows, cols)
@@ -249,7 +258,11 @@ class Refiner:
             torch.autograd.backward(cost)
             optimizer.step()
             step += 1
-            progress = max(step / steps, (time.monotonic() - start) / max(seconds, 1e-9))
+            now = time.monotonic()
+            each = (now - begun) / step
+            # a step that would end too late is not begun
+            progress = max(step / steps, (now - start + (1 + AFTER) * each) / max(seconds, 1e-9))
+        return each
 
     def _tensor(self, values: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(np.array(values, dtype=np.float32)).to(self.device)

@@ -18,6 +18,8 @@ Latents = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 """Fine, coarse and hyper-latents."""
 BLENDED = ("fidelity", "perceptual")
 """Decoders at realism 0 and 1."""
+KEPT = 5
+"""Networks of a model that a runtime keeps, ready to run: two analyses and three decoders, for instance."""
 
 
 @dataclass(frozen=True, eq=False)

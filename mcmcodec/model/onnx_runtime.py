@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError
 from .config import COARSE
-from .frozen import Frozen, Latents
+from .frozen import KEPT, Frozen, Latents
 
 PREFIX = "network."
 """Stands before the names of weights in a graph."""
-KEPT = 5
-"""Networks of a model that stay open."""
 MOST_THREADS = 8
 """Threads that are started where nobody says how many: small products gain little from more."""
 _FATAL = 4

@@ -13,12 +13,9 @@ from torch import Tensor, nn
 
 from .analysis import Analysis
 from .config import ModelConfig
-from .frozen import Frozen, Latents
+from .frozen import KEPT, Frozen, Latents
 from .layers import frozen_module, full_precision, quality_weights
 from .synthesis import Synthesis
-
-KEPT = 5
-"""Networks of a model that stay loaded."""
 
 
 class TorchRuntime:

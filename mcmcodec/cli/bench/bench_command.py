@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...errors import UsageError
+from ...options import PICTURES
 from .. import shared_options
 from ..batch import OK
 from ..console import complain, printable
@@ -88,7 +89,6 @@ def _quality(name: str, paths: list[Path], target: Path, settings: dict[str, Any
     codec = Codec(settings["model"], settings["device"])
     decoders = settings["decoders"].split(",") if settings["decoders"] else list(codec.weights.decoders)
     qualities = _numbers(settings["qualities"], "--qualities") if settings["qualities"] else ours.QUALITIES
-    chosen: dict[str, Any] = {} if settings["effort"] is None else {"effort": settings["effort"]}
     painter = None
     if settings["painter"]:
         from ...plugins import load_painter
@@ -97,9 +97,11 @@ def _quality(name: str, paths: list[Path], target: Path, settings: dict[str, Any
     mine = []
     for mode in settings["modes"].split(","):
         for factor in _numbers(settings["factors"], "--reduce") if mode == "full" else [1]:
-            reduced: dict[str, Any] = {"reduce": factor} if factor > 1 else {}
-            ladder = qualities if mode in ("full", "base") else (0,)
-            mine += ours.candidates(codec, decoders, ladder, mode, painter, **chosen, **reduced)
+            chosen: dict[str, Any] = {"reduce": factor} if factor > 1 else {}
+            if mode in PICTURES and settings["effort"] is not None:
+                chosen["effort"] = settings["effort"]
+            ladder = qualities if mode in PICTURES else (0,)
+            mine += ours.candidates(codec, decoders, ladder, mode, painter, **chosen)
     about["model"] = {
         "name": codec.weights.name, "fingerprint": codec.weights.fingerprint.hex(),
         "networks": [entry["sha256"] for entry in codec.weights.networks],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from PIL import Image
 
+from ...options import PICTURES
 from .run import Candidate, Decode
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def candidates(
     **options: Any,
 ) -> list[Candidate]:  # fmt: skip
     """As :func:`candidate`, with files that are encoded for the decoders that read them: one for each analysis."""
+    if mode not in PICTURES:
+        return [candidate(coder, coder.weights.name, decoders, qualities, mode, painter, **options)]
     served: dict[str, list[str]] = {}
     for decoder in decoders:
         served.setdefault(coder.weights.analysis_for(decoder), []).append(decoder)
@@ -58,8 +61,9 @@ def candidate(
     chosen = options if mode == "full" else options | {"mode": mode}
 
     def encode(image: Image.Image, setting: float) -> bytes:
-        words = {"caption": image.info.get("caption", "")} if mode in ("caption", "sketch") else {}
-        return coder.encode(image, quality=int(setting), **chosen, **words)
+        if mode not in PICTURES:
+            return coder.encode(image, caption=image.info.get("caption", ""), **chosen)
+        return coder.encode(image, quality=int(setting), **chosen)
 
     def reader(decoder: str) -> Decode:
         if mode == "caption" and painter is None:
