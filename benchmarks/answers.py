@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import safe_open
 
+from mcmcodec.encoder.hyper_latent import CHOSEN_UP_TO
 from mcmcodec.metrics.judge import METRICS
 from mcmcodec.options import EncodeOptions
 
@@ -83,8 +84,8 @@ def beside_at_equal_bytes(curve: Sequence[Row], row: Row, metric: str) -> float:
     return float(row[metric] / there - 1)
 
 
-def mask_worth(results: Results) -> tuple[float, float]:
-    """What the search for a mask costs in time and saves in bytes at equal PSNR, in parts of the usual effort's."""
+def hyper_worth(results: Results) -> tuple[float, float]:
+    """What choosing the hyper-latent costs in time and saves in bytes at equal PSNR, in parts of the usual effort's."""
     usual, without = (effort_row(results, level, "fidelity") for level in (EncodeOptions.effort, 2))
     more = bytes_beside(usual_effort(results, "fidelity"), without, "psnr")
     return 1 - without["seconds"] / usual["seconds"], more or 0.0
@@ -112,12 +113,14 @@ def _two(values: Sequence[float], form: str) -> str:
     return " and ".join(form.format(value).replace("%", " %") for value in values)
 
 
-def masks(results: Results) -> list[str]:
-    """What the mask is worth, as an answer."""
-    time, more = mask_worth(results)
+def hyper(results: Results) -> list[str]:
+    """What the choice of the hyper-latent is worth, as an answer."""
+    time, more = hyper_worth(results)
+    quality = results.need("effort")["quality"]
     return [
-        f"`-e 2` leaves out the search for a mask: {percent(max(time, 0))} of the time of encoding, for {change(more)} "
-        "bytes at equal PSNR ([measured](results.md#effort))."
+        f"`-e 2` rounds the hyper-latent: {percent(max(time, 0))} of the time of encoding at quality {quality}, for "
+        f"{change(more)} bytes at equal PSNR ([measured](results.md#effort)). Above quality {CHOSEN_UP_TO} it is the "
+        "same as `-e 3`."
     ]
 
 
@@ -259,10 +262,11 @@ def card_flat(results: Results) -> list[str]:
     sizes = " and ".join(f"{row['bytes']} bytes at quality {row['quality']}" for row in flat)
     means = " and ".join(f"{max(row['mean_off'].values()):.1f} at quality {row['quality']}" for row in flat)
     single = max(row["pixel_off"]["perceptual"] for row in flat)
-    _, more = mask_worth(results)
+    most = max(row["bits"] for row in results.need("choices")["empty"])
     seen = _card(results)["training"]["stream"]["seen"]
     return [
-        f"- The mask is of little use: without hiding patches files take {change(more)} bytes at equal PSNR.",
+        "- The mask is of little use: patches that could be hidden without any loss take at most "
+        f"{percent(most)} of the bits ([measured](../docs/results.md#masks-and-quantisation)).",
         f"- Flat pictures: a mid grey of 768x512 takes {sizes}. Its mean is off by up to {means}, of 255 levels, "
         f"single pixels of `perceptual` by up to {single}.",
         f"- The stream model has seen {seen:,} crops. A larger model, trained longer, is the next step.",
@@ -376,7 +380,7 @@ def viewer_bytes(results: Results) -> list[str]:
 
 
 BLOCKS = {
-    "refining": refining, "masks": masks, "speeds": speeds, "large": large, "light": light, "reduced": reduced,
+    "refining": refining, "hyper": hyper, "speeds": speeds, "large": large, "light": light, "reduced": reduced,
     "files": files, "card_head": card_head, "card_flat": card_flat, "card_reduced": card_reduced,
     "installing": installing, "smallest": smallest, "mode_bytes": mode_bytes, "edge_bytes": edge_bytes,
     "painted_colours": painted_colours, "link_times": link_times, "viewer_bytes": viewer_bytes,

@@ -1,13 +1,22 @@
-"""What the encoder's choices are worth: masks and quantisation, in bytes at equal quality, through real files."""
+"""What the encoder's choices are worth: masks and quantisation, in bytes at equal quality, through real files.
+
+And what masks could save at most: the bits of patches that have no symbol but zeros beyond the base, which could be
+hidden without loss if the mask cost nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from mcmcodec import Codec, EncodeOptions
 from mcmcodec.cli.bench import run
 from mcmcodec.cli.bench.curves import metric_bd_rate
 from mcmcodec.codec import symbols
+from mcmcodec.encoder.planning import first_mask, plan_picture
+from mcmcodec.image.tiling import pad
 
 from .work import Work, mean
 
@@ -15,7 +24,8 @@ JUDGED = {"psnr": "fidelity", "lpips": "perceptual"}
 """Metrics, and the decoder whose pictures each judges; files are encoded for it."""
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "as it is": {},
-    "no mask": {"mask": "none"},
+    "hiding patches weighed by rate and distortion": {"mask": "rd"},
+    "the hyper-latent rounded to nearest": {"effort": 2},
     "mask by both scores, 3/4 visible": {"mask": "dual", "keep": 0.75},
     "mask by texture, 3/4 visible": {"mask": "texture", "keep": 0.75},
     "mask by structure, 3/4 visible": {"mask": "structure", "keep": 0.75},
@@ -48,7 +58,24 @@ def measure(work: Work, *, folder: str, count: int, qualities: Sequence[int]) ->
             work.watch.advance(f"{name}, quality {quality}")
         usual = variants[0]["rows"] if variants else rows
         variants.append({"variant": name, "options": dict(options), "bytes": compared(usual, rows), "rows": rows})
-    return facts | {"pictures": len(originals), "variants": variants}
+    empty = [
+        {"quality": quality} | {key: mean([one[key] for one in found]) for key in found[0]}
+        for quality in qualities
+        for found in [[empty_patches(codec, original.picture, quality) for original in originals]]
+    ]
+    return facts | {"pictures": len(originals), "variants": variants, "empty": empty}
+
+
+def empty_patches(codec: Codec, picture: Any, quality: int) -> dict[str, float]:
+    """Share of patches without a symbol beyond the base, and of all bits that they take beyond the base."""
+    options, transforms = EncodeOptions(quality=quality, mask="none"), codec.transforms()
+    padded = pad(np.asarray(picture))
+    visible = first_mask(padded, options)
+    analysis = transforms.analyse(padded, visible, quality)
+    plan = plan_picture(transforms, padded, visible, analysis, options)
+    base = transforms.weights.config.base
+    empty = ~np.rint(plan.symbols.unsaid - plan.symbols.error)[..., base:].any(-1)
+    return {"patches": float(empty.mean()), "bits": float(plan.symbols.bits(base)[empty].sum() / plan.bits())}
 
 
 def compared(usual: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from models import smooth_noise
 
-from mcmcodec import options
+from mcmcodec import EncodeOptions, options
 from mcmcodec.codec import symbols
+from mcmcodec.encoder.hyper_latent import by_cell, cheapest_prices
 from mcmcodec.errors import UsageError
 
 QUALITY = 60
@@ -28,9 +31,35 @@ def test_every_level_decodes(tiny_codec: Any, level: int, few_steps: None) -> No
     assert tiny_codec.decode(data).size == (144, 112)
 
 
-def test_lowest_levels_show_every_patch_unless_asked_otherwise(tiny_codec: Any) -> None:
-    assert symbols(tiny_codec.encode(PICTURE, quality=QUALITY, effort=2)).mask.all()
-    assert not symbols(tiny_codec.encode(PICTURE, quality=QUALITY, effort=2, keep=0.5)).mask.all()
+def test_levels_without_refinement_show_every_patch_unless_asked_otherwise(tiny_codec: Any) -> None:
+    for effort, asked in ((2, {"keep": 0.5}), (3, {"keep": 0.5}), (3, {"roi": np.eye(112, 144)})):
+        assert symbols(tiny_codec.encode(PICTURE, quality=QUALITY, effort=effort)).mask.all()
+        assert not symbols(tiny_codec.encode(PICTURE, quality=QUALITY, effort=effort, **asked)).mask.all()
+
+
+@pytest.mark.parametrize(
+    ("given", "weighs"),
+    [({}, False), ({"effort": 4}, True), ({"mask": "rd", "effort": 1}, True), ({"keep": 0.3}, True),
+     ({"keep": 1, "effort": 5}, False), ({"mask": "none", "effort": 5}, False), ({"mask": "dual"}, False),
+     ({"mode": "base", "effort": 4}, False)],
+)  # fmt: skip
+def test_when_hiding_patches_is_weighed(given: dict[str, Any], weighs: bool) -> None:
+    assert EncodeOptions(**given).weighs_masks == weighs
+
+
+def test_every_cell_takes_the_price_that_is_cheapest_around_it() -> None:
+    costs = {0.0: np.full((3, 6), 10.0), 0.1: np.full((3, 6), 10.0), 0.2: np.full((3, 6), 11.0)}
+    costs[0.1][1, 0], costs[0.2][1, 5] = 8.0, 0.0
+    prices = cheapest_prices(costs.__getitem__, (0.1, 0.2))
+    np.testing.assert_array_equal(prices, [[0.1, 0.1, 0, 0, 0.2, 0.2]] * 3)
+
+
+@given(st.integers(1, 9), st.integers(1, 9))
+def test_costs_of_cells_are_those_of_their_patches(rows: int, cols: int) -> None:
+    patches = np.random.default_rng(rows * cols).random((rows, cols))
+    cells = by_cell(patches)
+    assert cells.shape == (-(-rows // 4), -(-cols // 4))
+    assert cells[0, 0] == pytest.approx(patches[:4, :4].sum()) and cells.sum() == pytest.approx(patches.sum())
 
 
 def test_rdoq_saves_bytes(tiny_codec: Any) -> None:

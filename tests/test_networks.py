@@ -26,7 +26,7 @@ CONFIG = PRESETS["tiny"]
 UNIT = 1 << ACT_BITS
 GRID = (11, 14)
 BIASES = ("bias1", "bias2", "bias3", "bias_pass", "hyper_loc", "hyper_index", "expect_bias")
-ZEROS = np.zeros(CONFIG.latents), np.zeros(CONFIG.coarse)
+ZEROS = np.zeros(CONFIG.latents), np.zeros(CONFIG.coarse), np.zeros((1, 1))
 
 
 @pytest.fixture(scope="module")

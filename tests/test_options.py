@@ -42,6 +42,8 @@ def test_wrong_whole_numbers(name: str, value: Any) -> None:
 @pytest.mark.parametrize("name", ["mask", "mode"])
 @pytest.mark.parametrize("value", [*WRONG, "", "RD"], ids=repr)
 def test_wrong_choices(name: str, value: Any) -> None:
+    if name == "mask" and value is None:
+        pytest.skip("None leaves it to the effort")
     assert name in refused(lambda: EncodeOptions(**{name: value}))
 
 

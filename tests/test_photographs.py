@@ -15,13 +15,16 @@ from PIL import Image
 
 from mcmcodec.bitstream.container import MAX_MODEL
 from mcmcodec.codec import Codec, info
+from mcmcodec.encoder.hyper_latent import CHOSEN_UP_TO
+from mcmcodec.encoder.planning import first_mask, plan_picture
 from mcmcodec.encoder.rate_control import Goal, fit
 from mcmcodec.errors import ModelError
 from mcmcodec.image.prepare import prepare
+from mcmcodec.image.tiling import pad
 from mcmcodec.metrics.colour_difference import colour
 from mcmcodec.metrics.psnr import psnr
 from mcmcodec.model.weights import FOLDER_VARIABLE, find
-from mcmcodec.options import EncodeOptions
+from mcmcodec.options import TUNES, EncodeOptions
 from mcmcodec.training.export import load_frozen
 
 data = pytest.importorskip("skimage.data", reason="needs scikit-image's photographs")
@@ -72,6 +75,24 @@ def test_photograph(codec: Codec, coded: Callable[[str, int, str], bytes], tmp_p
     assert distances == sorted(set(distances))
     for size, distance, (most, least) in zip(sizes, distances, BOUNDS[name], strict=True):
         assert size <= most and distance >= least, (name, sizes, distances)
+
+
+@pytest.mark.parametrize("tune", TUNES)
+def test_the_chosen_hyper_latent_costs_less(codec: Codec, tune: str) -> None:
+    """Fewer bits of its own, and in all: those of the files and those that the latents' error is worth."""
+    transforms, hyper, costs = codec.transforms(), [], []
+    for effort in (2, 3):
+        options, plans = EncodeOptions(quality=10, effort=effort, tune=tune), []
+        for name in BOUNDS:
+            padded = pad(getattr(data, name)()[:256, :320])
+            visible = first_mask(padded, options)
+            analysis = transforms.analyse(padded, visible, options.quality, tune)
+            plans.append(plan_picture(transforms, padded, visible, analysis, options))
+        hyper.append(sum(plan.symbols.hyper_bits.sum() for plan in plans))
+        costs.append(sum(plan.cost(1.0) for plan in plans))
+    assert hyper[1] < hyper[0] and costs[1] < costs[0]
+    files = [codec.encode(data.chelsea(), quality=CHOSEN_UP_TO + 1, effort=effort) for effort in (2, 3)]
+    assert files[0] == files[1], "where it pays less than its time, it is rounded"
 
 
 def test_every_decoder_paints_the_picture(codec: Codec) -> None:

@@ -155,7 +155,7 @@ class _RegionMap(click.Path):
 @click.option("--keep", metavar="SHARE", type=float, help="Share of patches to show, above 0 up to 1.")
 @click.option(
     "--mask", metavar="WAY", type=click.Choice(MASKS), default=EncodeOptions.mask,
-    help=f"{', '.join(MASKS[:-1])} or {MASKS[-1]}.",
+    help=f"{', '.join(MASKS[:-1])} or {MASKS[-1]}.  [default: rd from -e 4 on]",
 )
 @click.option(
     "--roi", metavar="PICTURE", type=_RegionMap(exists=True, dir_okay=False),

@@ -20,7 +20,7 @@ from ..errors import ModelError
 from ..image import tiling
 from ..image.tiling import PATCH
 from ..model.config import error_per_bit
-from . import da_mask
+from . import da_mask, hyper_latent
 from .rdoq import RdoqQuantizer
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def first_mask(padded: NDArray[np.uint8], options: EncodeOptions, roi: NDArray[n
     grid = padded.shape[0] // PATCH, padded.shape[1] // PATCH
     if options.mode == "base":
         return np.zeros(grid, bool)
-    if options.mask in ("rd", "none"):
+    if options.mask in (None, "rd", "none"):
         return np.ones(grid, bool)
     score = da_mask.scores(padded, options.mask)
     return da_mask.choose(score, SHARE if options.keep is None else options.keep, roi)
@@ -122,7 +122,7 @@ def _choose_patches(
     roi: NDArray[np.float64] | None = None,
 ) -> Plan:  # fmt: skip
     """Choose symbols, and with the mask ``rd`` the patches to hide: they are analysed again without the hidden ones."""
-    whole = _quantize(transforms, visible, analysis, options)
+    whole = _choose_symbols(transforms, visible, analysis, options)
     if not options.weighs_masks:
         return whole
     base, weight = transforms.weights.config.base, whole.distortion_weight
@@ -131,30 +131,62 @@ def _choose_patches(
     if roi is not None:
         gain = gain * roi
     mask_lambda = float(transforms.weights.card["tuning"]["mask_lambda"])
-    score = da_mask.rate_distortion_score(gain, whole.symbols.bits, mask_lambda)
+    score = da_mask.rate_distortion_score(gain, whole.symbols.bits(base), mask_lambda)
     shown = score > 0 if options.keep is None else da_mask.choose(score, options.keep)
     free = options.keep is None and roi is None
     if shown.all() or (free and -score[~shown].sum() < MASK_BITS * shown.size):
         return whole
     analysis = transforms.analyse(padded, shown, options.quality, options.tune)
-    masked = _quantize(transforms, shown, analysis, options, whole.symbols.v)
+    masked = _choose_symbols(transforms, shown, analysis, options, whole.symbols.v)
     return whole if free and whole.cost(mask_lambda) <= masked.cost(mask_lambda) else masked
 
 
-def _quantize(
+def _choose_symbols(
     transforms: Transforms, visible: Mask, analysis: Analysis, options: EncodeOptions, wanted: Reals | None = None
 ) -> Plan:
-    """The plan with these patches visible; ``wanted``, all patches' latents, tells what hiding some loses."""
+    """The plan with these patches visible, its hyper-latent by rate and distortion where the effort allows it."""
+    if options.effort < 3 or options.quality > hyper_latent.CHOSEN_UP_TO:
+        return _quantize(transforms, visible, analysis, options, wanted)
+    end = sum(transforms.weights.config.slices[: hyper_latent.TRIED_SLICES])
+
+    def cost_at(price: float) -> NDArray[np.float64]:
+        cells = np.full((len(analysis[2]), 1), price)
+        trial = _quantize(transforms, visible, analysis, options, None, cells, hyper_latent.TRIED_SLICES)
+        error = weighted(trial.symbols.error[..., :end], trial.distortion_weight[:end])
+        patches = hyper_latent.by_cell(trial.symbols.bits() + error)
+        return patches + trial.symbols.hyper_bits.reshape(patches.shape)
+
+    prices = hyper_latent.cheapest_prices(cost_at)
+    return _quantize(transforms, visible, analysis, options, wanted, prices.reshape(-1, 1))
+
+
+def _quantize(
+    transforms: Transforms, visible: Mask, analysis: Analysis, options: EncodeOptions, wanted: Reals | None = None,
+    hyper_lambda: NDArray[np.float64] | None = None, last: int | None = None,
+) -> Plan:  # fmt: skip
+    """The plan with these patches visible.
+
+    Args:
+        transforms: the model.
+        visible: patches (h, w).
+        analysis: their latents.
+        options: of the encoder.
+        wanted: all patches' latents, which tell what hiding some loses.
+        hyper_lambda: squared error of the hyper-latent that a bit is worth, per cell (cells, 1); None rounds it.
+        last: fine slices from this number on are left out, in trials.
+    """
     weights = transforms.weights
     error = error_per_bit(options.quality, transforms.gains(options.quality))
     strength = options.rdoq_strength
     if strength is None:
         strength = float(weights.card["tuning"]["rdoq_strength"]) if options.effort > 1 else 0.0
     coarse = error_per_bit(options.quality, transforms.coarse_gains(options.quality))
-    symbols = RdoqQuantizer(*analysis, visible, weights.entropy.tables, strength * error, strength * coarse)
+    prices = np.zeros((len(analysis[2]), 1)) if hyper_lambda is None else hyper_lambda
+    symbols = RdoqQuantizer(*analysis, visible, weights.entropy.tables, strength * error, strength * coarse, prices)
     every, none = bool(visible.all()), not visible.any()
     rows, cols = visible.shape
-    decoded = code_latents(weights.entropy, symbols, (rows, cols), options.quality, keep_of(visible), every, none)
+    keep = keep_of(visible)
+    decoded = code_latents(weights.entropy, symbols, (rows, cols), options.quality, keep, every, none, last)
     lost, base = 0.0, weights.config.base
     if wanted is not None:
         missed = wanted[~visible, base:] - decoded.v_hat[~visible, base:] / (1 << ACT_BITS)
@@ -175,7 +207,7 @@ def _refined(transforms: Transforms, padded: NDArray[np.uint8], plan: Plan, opti
     gains = transforms.gains(quality), transforms.coarse_gains(quality)
     seconds = math.inf if options.max_time is None else options.max_time
     found = refiner.refine(padded, plan.visible, start, *gains, quality, options.steps, seconds)
-    refined = _quantize(transforms, plan.visible, found, options)
+    refined = _choose_symbols(transforms, plan.visible, found, options)
     view = tiling.View.of((padded.shape[0], padded.shape[1]))
 
     def cost(one: Plan) -> float:

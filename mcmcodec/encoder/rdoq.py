@@ -50,35 +50,41 @@ class RdoqQuantizer:
         rdoq_lambda: squared error in the gained domain that one bit is worth, per fine channel (channels,); 0 rounds
             to nearest.
         coarse_lambda: the same per coarse channel (coarse,).
+        hyper_lambda: the same of the hyper-latent, per cell (cells, 1).
 
     Attributes:
-        bits: of each patch's fine latents beyond the base slices (h, w).
+        hyper_bits: of each cell's hyper-latent (cells,).
+        slice_bits: of each patch (h, w), by the first channel of the slice.
         error: latent minus what is decoded, in the gained domain (h, w, channels); zero where nothing was coded.
         unsaid: latent minus its predicted mean, likewise: the error if the patch were hidden.
     """
 
     def __init__(
         self, v: Reals, c: Reals, z: Reals, visible: Bools, tables: SymbolTables, rdoq_lambda: NDArray[np.float64],
-        coarse_lambda: NDArray[np.float64],
+        coarse_lambda: NDArray[np.float64], hyper_lambda: NDArray[np.float64],
     ) -> None:  # fmt: skip
         self.v, self.c, self.z, self.mask, self.tables = v, c, z, visible, tables
-        self.rdoq_lambda, self.coarse_lambda = rdoq_lambda, coarse_lambda
-        self.bits = np.zeros(visible.shape)
+        self.rdoq_lambda, self.coarse_lambda, self.hyper_lambda = rdoq_lambda, coarse_lambda, hyper_lambda
+        self.hyper_bits = np.zeros(len(z))
+        self.slice_bits: dict[int, NDArray[np.float64]] = {}
         self.error = np.zeros(v.shape, np.float32)
         self.unsaid = np.zeros(v.shape, np.float32)
         self._coded: list[_Symbols | _Flags] = []
-        self._beyond_base = False
 
     def begin(self, part: str) -> None:
-        """See ``SymbolIO``. The base is coded whatever is visible, so ``bits`` starts after it."""
-        self._beyond_base = part == "latents"
+        """See ``SymbolIO``."""
+
+    def bits(self, first: int = 0, end: int | None = None) -> NDArray[np.float64]:
+        """Of each patch's fine latents (h, w), those of the slices that start at channels ``first`` to ``end``."""
+        chosen = (bits for start, bits in self.slice_bits.items() if start >= first and (end is None or start < end))
+        return sum(chosen, np.zeros(self.mask.shape))
 
     def hyper(self, loc: Ints, index: Ints) -> Ints:
-        """See ``SymbolIO``: the hyper-latent, rounded around ``loc``."""
-        symbols = np.rint(self.z - loc / (1 << ACT_BITS)).astype(np.int64)
-        symbols = np.where(index == 0, 0, np.clip(symbols, -MAX_SYMBOL, MAX_SYMBOL))
-        self._keep(symbols, np.broadcast_to(index, symbols.shape))
-        return symbols
+        """See ``SymbolIO``: the chosen symbols of the hyper-latent, around ``loc``."""
+        every = np.broadcast_to(index, self.z.shape)
+        symbols, self.hyper_bits = self._choose(self.z - loc / (1 << ACT_BITS), every, self.hyper_lambda)
+        self._keep(symbols, every)
+        return symbols.astype(np.int64)
 
     def coarse(self, where: Positions, start: int, mu: Ints, index: Ints) -> Ints:
         """See ``SymbolIO``: the chosen symbols of the coarse latents."""
@@ -97,13 +103,12 @@ class RdoqQuantizer:
     def latents(self, where: Positions, start: int, mu: Ints, index: Ints) -> Ints:
         """See ``SymbolIO``: the chosen symbols."""
         symbols = np.empty(mu.shape, np.int32)
+        taken = self.slice_bits.setdefault(start, np.zeros(self.mask.shape))
         for first in range(0, len(mu), ROWS):
             part = slice(first, first + ROWS)
             at, channels = (where[0][part], where[1][part]), slice(start, start + mu.shape[1])
             r = self.v[at[0], at[1], channels] - mu[part] / (1 << ACT_BITS)
-            symbols[part], bits = self._choose(r, index[part], self.rdoq_lambda[channels])
-            if self._beyond_base:
-                self.bits[at] += bits
+            symbols[part], taken[at] = self._choose(r, index[part], self.rdoq_lambda[channels])
             self.error[at[0], at[1], channels] = r - symbols[part]
             self.unsaid[at[0], at[1], channels] = r
         self._keep(symbols, index)
@@ -128,7 +133,7 @@ class RdoqQuantizer:
     def _choose(
         self, r: Reals, index: Ints, rdoq_lambda: NDArray[np.float64]
     ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """Symbols (N, channels) of residuals r, and the bits (N,) that they take."""
+        """Symbols (N, channels) of residuals r, and the bits (N,) that they take; lambda is for each, or broadcast."""
         nearest = np.clip(np.rint(r), -MAX_SYMBOL, MAX_SYMBOL).astype(np.int32)
         nearest[index == 0] = 0
         lower = nearest - np.sign(nearest)
