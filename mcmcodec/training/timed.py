@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -219,7 +220,10 @@ class Run:
         stages = parts(o)
         names = [part.name for part in stages]
         if self.check is not None and self.left is None:
-            print("before", self.check(self.network), flush=True)
+            before = {"stage": names[0], "minutes": 0.0, "seen": self.history["seen"], **self.check(self.network)}
+            with (o.out / "log.jsonl").open("a") as log:
+                log.write(json.dumps(before) + "\n")
+            print("before", before, flush=True)
         first = names.index(self.left["stage"]) if self.left else 0
         for part in stages[first:]:
             began = time.monotonic()
