@@ -316,6 +316,15 @@ def looks(results: Results) -> list[str]:
     return [*grid(["share", *(f"bytes at equal {title}" for title in titles.values())], rows)]
 
 
+def learning(results: Results) -> list[str]:
+    """Where each training's checks ended."""
+    rows = []
+    for one in results.need("learning")["lines"]:
+        seen, more = one["points"][-1]
+        rows.append([one["name"], METRICS[one["metric"]].title, f"{seen:,}", f"{more:+.1f} %"])
+    return [*grid(["training", "metric", "crops", "bytes at equal quality"], rows)]
+
+
 def _bytes_beside(curve: Sequence[Mapping[str, Any]], row: Mapping[str, Any], metric: str) -> str:
     """How many more bytes a row takes than a curve where it is as good by a metric; a dash where that is unknown."""
     more = answers.bytes_beside(curve, row, metric)
@@ -514,7 +523,7 @@ BLOCKS: dict[str, Callable[[Results], list[str]]] = {
     **{metric: on_kodak(metric) for metric in QUICK},
     "small": small, **{f"small_{metric}": on_small(metric) for metric in QUICK},
     "perception": perception, "decoders": decoders, "effort": effort, "choices": choices, "ablations": ablations,
-    "looks": looks, "modes": modes, "recognition": recognition,
+    "looks": looks, "learning": learning, "modes": modes, "recognition": recognition,
     "messages": messages, "link": link, "armour": armour, "edge_maps": edge_maps,
     "captions": rows_of("captions", "coders"), "languages": rows_of("captions", "languages"),
     "search_words": rows_of("search", "words"), "search_likeness": rows_of("search", "likeness"),

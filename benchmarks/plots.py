@@ -6,7 +6,7 @@ Okabe and Ito ("Color Universal Design", 2008), which people with any colour vis
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,22 @@ def plot(
 ) -> None:
     """Write what :func:`draw` draws to a PNG."""
     figure, _ = draw(metric, ours, others, published)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def learning_curves(lines: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write lines of crops seen and bytes at equal quality, in per cent, to a PNG."""
+    figure, axes = plt.subplots(figsize=(10, 5), layout="constrained")
+    for index, one in enumerate(lines):
+        colour, marker, stroke = OTHERS[index % len(OTHERS)]
+        label = f"{one['name']}: {METRICS[one['metric']].title}"
+        _line(axes, one["points"], label=label, color=colour, marker=marker, linestyle=stroke, markersize=4)
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.set_xlabel("crops of 256x256 seen")
+    axes.set_ylabel("bytes at equal quality, % of those before")
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize=9, handlelength=4)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -23,6 +23,7 @@ from benchmarks import (  # noqa: E402
     decoders,
     effort,
     gpu,
+    learning,
     modes,
     pages,
     perception,
@@ -242,7 +243,7 @@ def test_committed_results_are_of_the_model_and_the_settings():
             model = model | {"decoders": identity["decoders"]}
         assert model in (identity, identity["name"]), one.name
     names = {one.name for one in registry.BENCHMARKS}
-    others = {"kodak_anchors", "looks", "published", "second_generation"}
+    others = {"kodak_anchors", "learning", "looks", "published", "second_generation"}
     assert {path.stem for path in RESULTS.glob("*.json")} == names | others
     card = json.loads((ROOT / f"weights/{identity['name']}.json").read_text())
     for part in ("decoders", "analyses"):
@@ -429,3 +430,18 @@ def test_the_gpu_script_is_rehearsed_on_a_cpu(tiny, monkeypatch):
     assert lines[0].startswith("cpu, torch ") and "pictures of 32 x 32" in lines[0]
     assert any(line.split() == ["pictures", "encoded", "to", "one", "file", "4", "of", "4"] for line in lines)
     assert [line.split()[-3] for line in lines[-6:]] == ["1", "2"] * 3
+
+
+def test_a_learning_curve_begins_where_its_logs_do(tmp_path):
+    rates = {5: 0.01, 20: 0.03, 40: 0.08, 60: 0.2}
+
+    def row(seen, factor):
+        found = {f"bpp{quality}": rate * factor for quality, rate in rates.items()}
+        found |= {f"psnr{quality}": 20.0 + quality / 8 for quality in rates}
+        return {"seen": seen, "loss": 1.0, **found}
+
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    rows = [row(1000, 1), {"seen": 1200, "loss": 0.5}, row(1500, 0.9)]
+    first.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    second.write_text(json.dumps(row(2500, 1.1)) + "\n")
+    assert learning.line([first, second], "psnr") == [(0, 0.0), (500, -10.0), (1500, 10.0)]

@@ -29,7 +29,7 @@ from mcmcodec.training.grow import with_noise
 from mcmcodec.training.loop import Average, LoopConfig, load, schedule
 from mcmcodec.training.losses import Adversary
 from mcmcodec.training.network import Network
-from mcmcodec.training.stages import Check, EntropyOnly, Fidelity, Joint, Looks, Perceptual, Stage
+from mcmcodec.training.stages import Check, EntropyOnly, Fidelity, ForOneDecoder, Joint, Perceptual, Stage
 from mcmcodec.training.timed import Options, run
 
 
@@ -121,10 +121,16 @@ def test_entropy_step_leaves_the_transforms_alone(crops: Crops) -> None:
     assert changed == wanted and all(name.startswith("entropy.") for name in wanted)
 
 
-def test_analysis_steps_leave_entropy_networks_and_gains_alone(crops: Crops) -> None:
-    changed, wanted = moved(Looks(crops, 6, "cpu", Perceptual(Blurred(), reach=1), 0.1))
+@pytest.mark.parametrize(
+    ("judge", "decoder"),
+    [(Perceptual(Blurred(), reach=1, features=Blurred()), "second_decoder"), (Fidelity(structure=0.0), "synthesis")],
+)
+def test_analysis_steps_leave_entropy_networks_and_gains_alone(
+    crops: Crops, judge: Fidelity | Perceptual, decoder: str
+) -> None:
+    changed, wanted = moved(ForOneDecoder(crops, 6, "cpu", judge, 0.1))
     assert {name for name in wanted - changed if "mask_token" not in name} == set()
-    assert {name.split(".")[0] for name in wanted} == {"analysis", "second_decoder"}
+    assert {name.split(".")[0] for name in wanted} == {"analysis", decoder}
     assert not any(name.endswith("log_gain") for name in wanted)
 
 
@@ -357,6 +363,18 @@ def test_only_the_stages_asked_for(pictures: Path, tmp_path: Path) -> None:
     assert changed and all(name.startswith("second_decoder.") for name in changed)
     with pytest.raises(UsageError, match="no time for perceptual"):
         run(replace(options(pictures, tmp_path, stages=("perceptual",), decoder_share=0.0), out=tmp_path / "none"))
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("tune", "decoder"), [("perceptual", "second_decoder"), ("fidelity", "synthesis")])
+def test_an_analysis_learns_with_its_decoder(pictures: Path, tmp_path: Path, tune: str, decoder: str) -> None:
+    run(options(pictures, tmp_path, entropy_minutes=0.0, decoder_share=0.0, stages=("joint",)))
+    begun, _ = load(tmp_path / "out" / "last.pt")
+    more = {"init": tmp_path / "out" / "last.pt", "decoder_share": 1.0, "entropy_minutes": 0.0, "tune": tune}
+    run(replace(options(pictures, tmp_path, stages=("analysis",), **more), out=tmp_path / "on"))
+    network, _ = load(tmp_path / "on" / "last.pt")
+    changed = {k for k, v in network.state_dict().items() if not torch.equal(v, begun.state_dict()[k])}
+    assert {name.split(".")[0] for name in changed} == {"analysis", decoder}
 
 
 @pytest.mark.usefixtures("quick")

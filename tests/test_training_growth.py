@@ -12,13 +12,14 @@ import pytest
 import torch
 from models import save_pictures, smooth_noise, tiny_network
 
-from mcmcodec.errors import UsageError
+from mcmcodec.errors import ModelError, UsageError
 from mcmcodec.model.config import PRESETS, ModelConfig
 from mcmcodec.model.transforms import Transforms
 from mcmcodec.model.weights import Weights
 from mcmcodec.training.cached import LatentCache
 from mcmcodec.training.data import Crops, jitter, plain
 from mcmcodec.training.export import load_frozen, put_analysis, put_decoder, write
+from mcmcodec.training.features import FeatureDistance
 from mcmcodec.training.grow import add_task_vector, blend, grow, replace_decoder, with_noise
 from mcmcodec.training.light import Imitation, operations, replacements
 from mcmcodec.training.losses import Adversary, block_colour_loss, oklab, random_paired_crop
@@ -243,6 +244,38 @@ def test_every_term_has_a_word() -> None:
     loss, numbers = Perceptual(Blurred(), adversary=Adversary(width=8))(x_hat, x, quality)
     loss.sum().backward()
     assert "adversary" in numbers and x_hat.grad is not None and x_hat.grad.isfinite().all()
+
+
+def test_half_of_a_batch_has_another_judge() -> None:
+    class Fixed(torch.nn.Module):
+        def __init__(self, value: float) -> None:
+            super().__init__()
+            self.value = value
+
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return torch.full((len(x),), self.value)
+
+    x, quality = torch.rand(3, 3, 64, 64), torch.tensor([10.0, 40.0, 60.0])
+    judge = Perceptual(Fixed(1.0), reach=1, features=Fixed(5.0), features_weight=0.5)
+    loss, numbers = judge(x, x, quality)
+    torch.testing.assert_close(loss, torch.tensor([1.0, 1.0, 2.5]))
+    assert (numbers["lpips2"], numbers["features2"]) == (1.0, 5.0)
+
+
+def test_features_tell_blur_and_noise_from_pictures() -> None:
+    try:
+        distance = FeatureDistance()
+    except ModelError as error:
+        pytest.skip(str(error))
+    x = torch.from_numpy(smooth_noise(64, 96, seed=3)).permute(2, 0, 1)[None].float() / 255
+    blurred = torch.nn.functional.avg_pool2d(x, 5, 1, 2, count_include_pad=False).requires_grad_()
+    flat = torch.full_like(x, 0.5).requires_grad_()
+    same, near, far = (float(distance(one, x).detach()) for one in (x, blurred, flat))
+    assert abs(same) < 1e-5 < near < far <= 1
+    for one in (blurred, flat):
+        distance(one, x).sum().backward()
+        assert one.grad is not None and one.grad.isfinite().all()
+    assert not any(p.requires_grad for p in distance.parameters())
 
 
 def test_oklab_of_known_colours() -> None:

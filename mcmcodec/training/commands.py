@@ -35,6 +35,11 @@ def main() -> None:
 @click.option("--peak", default=8e-4, show_default=True, help="Highest learning rate.")
 @click.option("--rdoq-strength", default=0.15, show_default=True, help="Of optimised quantisation in training.")
 @click.option("--perceptual-weight", default=0.04, show_default=True, help="Weight of the second decoder's loss.")
+@click.option("--structure", default=0.0, show_default=True, help="Weight of 1 - MS-SSIM in it.")
+@click.option("--features", is_flag=True,
+              help="Half of its pictures are judged by EfficientNet's features and not by LPIPS.")  # fmt: skip
+@click.option("--tune", type=click.Choice(TUNES), default=TUNES[0], show_default=True,
+              help="Which decoder the stage `analysis` is for.")  # fmt: skip
 @click.option("--entropy-minutes", default=0.0, help="Of them for the entropy networks alone, first.")
 @click.option("--low-precision/--full-precision", default=None,
               help="bfloat16 in the float transforms, or not.  [default: what is faster here]")  # fmt: skip
@@ -91,15 +96,17 @@ def graphs_(folder: Path, name: str) -> None:
 @click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
 @click.option("--share", type=click.FloatRange(0, 1), default=0.75, show_default=True, help="Of the checkpoint.")
 @click.option("--new", type=click.FloatRange(0, 1), default=0.65, show_default=True, help="Of parts that are new.")
+@click.option("--tune", type=click.Choice(TUNES), default=TUNES[0], show_default=True,
+              help="The decoder whose analysis the checkpoint has.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Another checkpoint.")
-def blend_(card: Path, checkpoint: Path, share: float, new: float, out: Path) -> None:
+def blend_(card: Path, checkpoint: Path, share: float, new: float, tune: str, out: Path) -> None:
     """Weights between a frozen model (its NAME.json) and a checkpoint that grew out of it."""
     from .grow import blend
     from .loop import load, save
     from .timed import thawed
 
     network, history = load(checkpoint)
-    save(out, blend(thawed(card)[0], network, share, new), history)
+    save(out, blend(thawed(card, tune)[0], network, share, new), history)
 
 
 @main.command("put-decoder")
@@ -107,14 +114,18 @@ def blend_(card: Path, checkpoint: Path, share: float, new: float, out: Path) ->
 @click.argument("card", type=click.Path(exists=True, path_type=Path))
 @click.option("--decoder", default="perceptual", show_default=True, help="What it is called.")
 def put_decoder_(checkpoint: Path, card: Path, decoder: str) -> None:
-    """Put the second decoder of a checkpoint into a frozen model (its NAME.json), whose stream stays as it is."""
+    """Put a decoder of a checkpoint into a frozen model (its NAME.json), whose stream stays as it is.
+
+    `fidelity` is the first decoder of the checkpoint, any other its second one.
+    """
     from .export import put_decoder
     from .loop import load
 
     network, history = load(checkpoint)
-    if network.second_decoder is None:
+    synthesis = network.synthesis if decoder == "fidelity" else network.second_decoder
+    if synthesis is None:
         raise click.UsageError(f"{checkpoint} has no second decoder")
-    put_decoder(card.parent, card.stem, decoder, network.second_decoder, history)
+    put_decoder(card.parent, card.stem, decoder, synthesis, history)
 
 
 @main.command("put-analysis")

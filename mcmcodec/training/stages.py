@@ -89,6 +89,9 @@ class Perceptual:
         periodic: weight of the error that repeats from patch to patch.
         colour: weight of :func:`.losses.block_colour_loss`.
         structure: weight of 1 - MS-SSIM.
+        features: another judge, :class:`.features.FeatureDistance`, or None: the latter half of a batch is judged by
+            it and not by LPIPS, so that nothing is learned that one network alone likes.
+        features_weight: its weight, at which its gradient is about as long as that of LPIPS.
         adversary: discriminator, or None.
         adversary_weight: how strongly it pulls, as a share of how LPIPS and squared error pull.
     """
@@ -99,6 +102,8 @@ class Perceptual:
     periodic: float = 60.0
     colour: float = 40.0
     structure: float = 0.0
+    features: nn.Module | None = None
+    features_weight: float = 0.4
     adversary: Adversary | None = None
     adversary_weight: float = 0.1
     low_precision: bool = False
@@ -113,8 +118,8 @@ class Perceptual:
         mine = self.balance.leading(x_hat) if self.adversary is not None else x_hat
         error = squared_error(x, mine)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.low_precision):
-            distance = self.lpips(*random_paired_crop(self.reach, mine, x))
-        loss, numbers = self.error * error + distance, {"psnr2": psnr(error), "lpips2": float(distance.detach().mean())}
+            distance, numbers = self._distance(*random_paired_crop(self.reach, mine, x))
+        loss, numbers = self.error * error + distance, {"psnr2": psnr(error), **numbers}
         if self.periodic:
             loss = loss + self.periodic * patch_periodic_loss(x_hat - x)
         if self.colour:
@@ -125,6 +130,16 @@ class Perceptual:
             numbers["adversary"] = self.adversary.discriminator_step(x, x_hat)
             loss = loss + self.adversary.generator_loss(self.balance.following(x_hat), x)
         return loss, numbers
+
+    def _distance(self, x_hat: Tensor, x: Tensor) -> tuple[Tensor, Numbers]:
+        """What networks see of a difference (B,), and numbers for the log."""
+        if self.features is None:
+            distance = self.lpips(x_hat, x)
+            return distance, {"lpips2": float(distance.detach().mean())}
+        n = -(-len(x) // 2)
+        first, second = self.lpips(x_hat[:n], x[:n]), self.features(x_hat[n:], x[n:])
+        numbers = {"lpips2": float(first.detach().mean()), "features2": float(second.detach().mean())}
+        return torch.cat([first, self.features_weight * second]), numbers
 
 
 class Stage:
@@ -212,22 +227,24 @@ class Joint(Stage):
         return loss, {"visible": float(seen.mask.float().mean()), **numbers, **sections}
 
 
-class Looks(Stage):
-    """The analysis and the second decoder for the best look at a rate; entropy networks and gains are frozen.
+class ForOneDecoder(Stage):
+    """The analysis and one decoder for the best pictures at a rate; entropy networks and gains are frozen.
 
     Files keep their meaning: whatever was written before stays readable.
     """
 
     name = "analysis"
 
-    def __init__(self, crops: Crops, batch: int, device: str, perceptual: Perceptual, weight: float) -> None:
-        """``weight``, times lambda^(1/4), weighs the second decoder's loss against bits."""
+    def __init__(
+        self, crops: Crops, batch: int, device: str, judge: Fidelity | Perceptual, perceptual_weight: float = 0.0
+    ) -> None:
+        """``Perceptual`` judges the second decoder; ``perceptual_weight``, times lambda^(1/4), weighs its loss."""
         super().__init__(crops, batch, device)
-        self.perceptual, self.weight = perceptual, weight
+        self.judge, self.perceptual_weight, self.second = judge, perceptual_weight, isinstance(judge, Perceptual)
 
     def trained(self, network: Network) -> dict[str, nn.Parameter]:
-        """The analysis but for its gains, and the second decoder."""
-        rooms = ("analysis.", "second_decoder.")
+        """The analysis but for its gains, and the decoder."""
+        rooms = ("analysis.", "second_decoder." if self.second else "synthesis.")
         return {k: p for k, p in network.named_parameters() if k.startswith(rooms) and not k.endswith("log_gain")}
 
     def __call__(self, network: Network) -> tuple[Tensor, Numbers]:
@@ -235,9 +252,11 @@ class Looks(Stage):
         x, quality = self.draw()
         seen, coded = network.code(x, quality)
         rate, sections = rate_loss(coded, x, quality)
-        dislike, numbers = self.perceptual(network.paint(seen, network.second_decoder), x, quality)
-        loss = rate + self.weight * lagrange_lambda(quality).sqrt().sqrt() * dislike
-        return loss.mean(), {"visible": float(seen.mask.float().mean()), **numbers, **sections}
+        painted = network.paint(seen, network.second_decoder if self.second else None)
+        lacking, numbers = self.judge(painted, x, quality)
+        if self.second:
+            lacking = self.perceptual_weight * lagrange_lambda(quality).sqrt().sqrt() * lacking
+        return (rate + lacking).mean(), {"visible": float(seen.mask.float().mean()), **numbers, **sections}
 
 
 class Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from .light import Imitation, replacements
 from .loop import LoopConfig, load, matmul_rate, save, train
 from .losses import Adversary
 from .network import Network
-from .stages import Check, EntropyOnly, Fidelity, Joint, Looks, Perceptual, Stage
+from .stages import Check, EntropyOnly, Fidelity, ForOneDecoder, Joint, Perceptual, Stage
 
 NOISE_CHANNELS = 4
 LARGE_SHARE = 0.25
@@ -54,6 +55,9 @@ class Options:
         peak: highest learning rate.
         rdoq_strength: of rate-distortion optimised quantisation in training.
         perceptual_weight: weight of the second decoder's loss.
+        structure: weight of 1 - MS-SSIM in it.
+        features: half of a batch is judged by EfficientNet's features there, not by LPIPS.
+        tune: the decoder that the stage ``analysis`` is for, one of ``mcmcodec.options.TUNES``.
         entropy_minutes: of them for the entropy networks alone, first.
         low_precision: bfloat16 in the float transforms; None where this device multiplies faster that way.
         decoder_share: share of the time, after the entropy networks', for the perceptual and the light decoder alone.
@@ -82,6 +86,9 @@ class Options:
     peak: float = 8e-4
     rdoq_strength: float = 0.15
     perceptual_weight: float = 0.04
+    structure: float = 0.0
+    features: bool = False
+    tune: str = "perceptual"
     entropy_minutes: float = 0.0
     low_precision: bool | None = None
     decoder_share: float = 0.0
@@ -101,7 +108,7 @@ def start(o: Options, crops: Crops) -> tuple[Network, dict[str, Any]]:
         network, history = Network(PRESETS[o.preset]), {"seen": 0}
         network.pca_start(crops.batch(400, o.device).cpu())
     elif o.init.suffix == ".json":
-        network, history = thawed(o.init)
+        network, history = thawed(o.init, o.tune)
         if network.config != PRESETS[o.preset]:
             coarse = network.config.coarse
             network = grow(network, PRESETS[o.preset])
@@ -121,10 +128,16 @@ def give_second_decoder(network: Network) -> None:
     network.second_decoder = with_noise(second, NOISE_CHANNELS)
 
 
-def thawed(card: Path) -> tuple[Network, dict[str, Any]]:
-    """A frozen model (NAME.json) as it is trained on: the default decoder, with its analysis, is the second one."""
-    network, history = load_frozen(card)
-    network.second_decoder, network.synthesis = network.synthesis, load_frozen(card, "fidelity")[0].synthesis
+def thawed(card: Path, tune: str = "perceptual") -> tuple[Network, dict[str, Any]]:
+    """A frozen model (NAME.json) as it is trained on, with the analysis for one of its decoders.
+
+    The decoder ``fidelity`` is the first one, the default decoder the second.
+    """
+    fidelity = tune == "fidelity"
+    network, history = load_frozen(card, "fidelity" if fidelity else None)
+    other, _ = load_frozen(card, None if fidelity else "fidelity")
+    first, second = (network, other) if fidelity else (other, network)
+    network.synthesis, network.second_decoder = first.synthesis, second.synthesis
     return network, history
 
 
@@ -159,6 +172,7 @@ class Run:
 
     def __init__(self, o: Options) -> None:
         from ..metrics.lpips import LPIPS
+        from .features import FeatureDistance
 
         if o.device == "cpu":
             torch.set_num_threads(1)
@@ -180,7 +194,8 @@ class Run:
             self._compile()
         lpips = LPIPS().to(o.device)
         self.check = Check(o.val, o.check_pictures, o.device, lpips) if o.val else None
-        self.perceptual = Perceptual(lpips, low_precision=low)
+        features = FeatureDistance().to(o.device) if o.features else None
+        self.perceptual = Perceptual(lpips, structure=o.structure, features=features, low_precision=low)
         self.light: Synthesis | None = None
         self.cache: LatentCache | None = None
 
@@ -205,7 +220,10 @@ class Run:
         stages = parts(o)
         names = [part.name for part in stages]
         if self.check is not None and self.left is None:
-            print("before", self.check(self.network), flush=True)
+            before = {"stage": names[0], "minutes": 0.0, "seen": self.history["seen"], **self.check(self.network)}
+            with (o.out / "log.jsonl").open("a") as log:
+                log.write(json.dumps(before) + "\n")
+            print("before", before, flush=True)
         first = names.index(self.left["stage"]) if self.left else 0
         for part in stages[first:]:
             began = time.monotonic()
@@ -235,9 +253,10 @@ class Run:
         self._train(stage, part, part.share * o.minutes)
 
     def _analysis(self, part: Part) -> None:
-        """The analysis and the second decoder, for the best look at a rate."""
+        """The analysis and the decoder that it is for, for the best pictures at a rate."""
         o = self.o
-        stage = Looks(self.crops, o.batch, o.device, self.perceptual, o.perceptual_weight)
+        judge = Fidelity() if o.tune == "fidelity" else self.perceptual
+        stage = ForOneDecoder(self.crops, o.batch, o.device, judge, o.perceptual_weight)
         self._train(stage, part, part.share * o.minutes)
 
     def _perceptual(self, part: Part) -> None:
