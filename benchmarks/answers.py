@@ -104,7 +104,7 @@ def refining(results: Results) -> list[str]:
     return [
         f"`-e 4` and `-e 5` took {_two(times, '{:.0f}')} times as long as `-e 3`. Refined for `perceptual`, files were "
         f"{_two(larger, '{:.0%}')} larger at the same quality. At equal bytes LPIPS changed by "
-        f"{_two(lpips, '{:+.0%}')}, and DISTS, which nothing is tuned to, by {_two(dists, '{:+.0%}')}: part of it is "
+        f"{_two(lpips, '{:+.0%}')}, and DISTS, which refining ignores, by {_two(dists, '{:+.0%}')}: part of it is "
         "LPIPS's own taste."
     ]
 

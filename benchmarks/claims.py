@@ -92,7 +92,10 @@ def _dists(results: Results) -> list[str]:
             said.append(f"{number('dists', point['dists'])} for {who} at {point['bpp']:.3f} bpp")
             # the last one, ours, is quoted where the others are
             rate = point["bpp"]
-    return [f"- DISTS, which nothing was trained for, is {_listed(said)}, on {content['images']} Kodak pictures."]
+    return [
+        "- DISTS, whose network nothing was trained for (another's features were compared in its way), is "
+        f"{_listed(said)}, on {content['images']} Kodak pictures."
+    ]
 
 
 def _small(results: Results) -> list[str]:

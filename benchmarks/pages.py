@@ -299,21 +299,35 @@ def ablations(results: Results) -> list[str]:
     ]  # fmt: skip
 
 
+LOOKS = {
+    "lpips": "LPIPS (AlexNet)", "lpips_vgg": "LPIPS-VGG", "dists": "DISTS", "ciede": "CIEDE2000", "psnr": "PSNR",
+    "msssim": "MS-SSIM",
+}  # fmt: skip
+
+
 def looks(results: Results) -> list[str]:
     """Bytes at equal quality of weights between those before and those after training for the best look."""
-    content = results.need("looks")
-    titles = {"lpips": "LPIPS (AlexNet)", "lpips_vgg": "LPIPS-VGG", "dists": "DISTS", "ciede": "CIEDE2000",
-              "psnr": "PSNR", "msssim": "MS-SSIM"}  # fmt: skip
+    shares = results.need("looks")["shares"]
+    lines = [[share, *_more_bytes(shares["0"], rows)] for share, rows in shares.items() if share != "0"]
+    return [*grid(["share", *(f"bytes at equal {title}" for title in LOOKS.values())], lines)]
 
-    def curve(share: str, metric: str) -> list[tuple[float, float]]:
-        return [(row["bpp"], row[metric]) for row in content["shares"][share]]
 
-    rows = [
-        [share, *(f"{metric_bd_rate(metric, curve('0', metric), curve(share, metric)):+.1f} %" for metric in titles)]
-        for share in content["shares"]
-        if share != "0"
-    ]
-    return [*grid(["share", *(f"bytes at equal {title}" for title in titles.values())], rows)]
+def trials(results: Results) -> list[str]:
+    """The same of trainings of an analysis and its decoder, each against where it began."""
+    lines = [[one["name"], *_more_bytes(one["before"], one["after"])] for one in results.need("looks")["trials"]]
+    return [*grid(["training", *(f"bytes at equal {title}" for title in LOOKS.values())], lines)]
+
+
+def _more_bytes(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> list[str | None]:
+    """Bytes at equal quality by every metric of ``LOOKS``; None where it was not measured."""
+    cells: list[str | None] = []
+    for metric in LOOKS:
+        if metric not in before[0]:
+            cells.append(None)
+            continue
+        curves = ([(row["bpp"], row[metric]) for row in rows] for rows in (before, after))
+        cells.append(f"{metric_bd_rate(metric, *curves):+.1f} %")
+    return cells
 
 
 def learning(results: Results) -> list[str]:
@@ -523,7 +537,7 @@ BLOCKS: dict[str, Callable[[Results], list[str]]] = {
     **{metric: on_kodak(metric) for metric in QUICK},
     "small": small, **{f"small_{metric}": on_small(metric) for metric in QUICK},
     "perception": perception, "decoders": decoders, "effort": effort, "choices": choices, "ablations": ablations,
-    "looks": looks, "learning": learning, "modes": modes, "recognition": recognition,
+    "looks": looks, "learning": learning, "trials": trials, "modes": modes, "recognition": recognition,
     "messages": messages, "link": link, "armour": armour, "edge_maps": edge_maps,
     "captions": rows_of("captions", "coders"), "languages": rows_of("captions", "languages"),
     "search_words": rows_of("search", "words"), "search_likeness": rows_of("search", "likeness"),

@@ -104,13 +104,13 @@ def test_every_decoder_paints_the_picture(codec: Codec) -> None:
 
 @pytest.mark.parametrize("name", list(BOUNDS))
 def test_areas_keep_their_colour(codec: Codec, coded: Callable[[str, int, str], bytes], name: str) -> None:
-    """Mean CIEDE2000 of 16x16 means, and chroma within 3 per cent, by every decoder."""
+    """Mean CIEDE2000 of 16x16 means, and chroma within 3.5 per cent, by every decoder."""
     photograph = getattr(data, name)()
     for quality, most in zip(QUALITIES, (4.8, 2.0, 1.0), strict=True):
         for decoder in codec.weights.decoders:
             file = coded(name, quality, "fidelity" if decoder == "fidelity" else "perceptual")
             difference, chroma = colour(photograph, np.asarray(codec.decode(file, decoder=decoder)))
-            assert difference < most and chroma == pytest.approx(1, abs=0.03), (decoder, quality, difference, chroma)
+            assert difference < most and chroma == pytest.approx(1, abs=0.035), (decoder, quality, difference, chroma)
 
 
 def test_no_decoder_paints_the_grid_of_patches(codec: Codec) -> None:

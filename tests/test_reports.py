@@ -215,7 +215,7 @@ def test_committed_pages_say_what_the_results_say():
         assert pages.BLOCK.search(text) and pages.rendered(text, results) == text, path
     text = (ROOT / "docs/results.md").read_text(encoding="utf-8")
     elsewhere = {"line", "limits", "card", "card_limits", "messages", "link", "armour"}
-    elsewhere |= {"ablations", "looks", "learning", *pages.answers.BLOCKS}
+    elsewhere |= {"ablations", "looks", "learning", "trials", *pages.answers.BLOCKS}
     elsewhere.remove("smallest")
     assert set(pages.BLOCKS) - {found[1] for found in pages.BLOCK.findall(text)} == elsewhere
     for path in found:
