@@ -128,7 +128,8 @@ def dice(width: int, height: int, quality: int, share: float, seed: int) -> Reci
         header = Header(width, height, codec.weights.number, 0, quality, keep, all_visible=everything)
         z = np.zeros((-(-rows // 4) * -(-cols // 4), len(entropy.hyper_index[0])))
         none = np.zeros(0)  # of real latents, which are not looked at
-        drawn, encoder = Dice(np.zeros((rows, cols, 0)), none, z, mask, entropy.tables, none, none), RangeEncoder()
+        drawn = Dice(np.zeros((rows, cols, 0)), none, z, mask, entropy.tables, none, none, none)
+        encoder = RangeEncoder()
         drawn.rng = rng
         code_latents(entropy, drawn, header.grid, quality, keep, everything)
         drawn.encode(encoder)
