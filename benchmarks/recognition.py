@@ -1,5 +1,6 @@
 """Does a classifier still see the same, and are pictures natural? Ours beside other codecs at nearly equal rates.
 
+The classifier is no stranger to the decoder ``perceptual``: earlier features of the same network were in its loss.
 BRISQUE, which knows nothing of the original, is left out where it is not installed.
 """
 

@@ -89,19 +89,19 @@ class EncodeOptions:
         quality: 0 (smallest) to 100 (best); one ladder for all rates.
         keep: share of visible patches, above 0 up to 1; None lets ``rd`` decide, keeps all patches with ``none``
             and half of them with other masks.
-        mask: how visible patches are chosen, one of :data:`MASKS`; None weighs hiding patches by rate and distortion
-            where ``keep`` or ``roi`` asks for it or from effort 4 on, for it saves less than 0.1 % of the bytes.
+        mask: how visible patches are chosen, one of :data:`MASKS`; None is ``rd`` where ``keep`` or ``roi`` is given
+            and from effort 4 on, and otherwise ``none``: hiding patches takes time and saves hardly any bytes.
         roi: region of interest, (H, W) of numbers of 0 and up that multiply the patches' scores, or None.
         caption: text to carry along, at most 4096 bytes of UTF-8.
         regions: phrases about boxes on the grid of 16x16 patches.
         effort: 1 rounds symbols to nearest, 2 quantises by rate and distortion (RDOQ), 3 also chooses the hyper-latent
-            by all that it predicts, 4 and 5 also weigh hiding patches and refine the latents by gradients, which takes
+            by what it predicts, 4 and 5 also weigh hiding patches and refine the latents by gradients, which takes
             a hundred times as long and more.
         mode: one of :data:`MODES`.
         reduce: 2, 4 or 8 code the picture at a half, a quarter or an eighth of its size, for the lowest rates; decoded,
             it has its size again.
-        rdoq_strength: share of the squared error that a bit is worth, which RDOQ spends to save one: 0 (rounds to
-            nearest) to 100; None takes the model's own. Somewhat more or less moves the bytes between two qualities.
+        rdoq_strength: share of the squared error that a bit is worth, which RDOQ spends to save one: 0 (rounds latents
+            to nearest) to 100; None takes the model's own. Somewhat more or less moves the bytes between two qualities.
         structure: bytes that an edge map for painters may take, or a map of the picture's own; None for none, and for
             :data:`STRUCTURE_BYTES` in mode ``sketch``.
         tune: the decoder whose pictures the file is encoded for, one of :data:`TUNES`; None takes the model's default

@@ -13,7 +13,8 @@ from models import smooth_noise
 
 from mcmcodec import EncodeOptions, options
 from mcmcodec.codec import symbols
-from mcmcodec.encoder.hyper_latent import by_cell, cheapest_prices
+from mcmcodec.encoder import hyper_latent
+from mcmcodec.encoder.hyper_latent import CHOSEN_UP_TO, by_cell, cheapest_prices
 from mcmcodec.errors import UsageError
 
 QUALITY = 60
@@ -60,6 +61,32 @@ def test_costs_of_cells_are_those_of_their_patches(rows: int, cols: int) -> None
     cells = by_cell(patches)
     assert cells.shape == (-(-rows // 4), -(-cols // 4))
     assert cells[0, 0] == pytest.approx(patches[:4, :4].sum()) and cells.sum() == pytest.approx(patches.sum())
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 200), (40, 24), (112, 144)])
+@pytest.mark.parametrize("choice", [{}, {"mask": "rd"}, {"keep": 0.4}, {"mode": "base"}, {"reduce": 2}], ids=str)
+def test_every_size_and_mask_has_its_hyper_latent_chosen(
+    tiny_codec: Any, monkeypatch: pytest.MonkeyPatch, height: int, width: int, choice: dict[str, Any]
+) -> None:
+    """Where rounding is the cheapest everywhere, files are those of effort 2."""
+    picture, shapes = smooth_noise(height, width, seed=3), set()
+
+    def encode(effort: int) -> bytes:
+        data: bytes = tiny_codec.encode(picture, quality=CHOSEN_UP_TO, effort=effort, **choice)
+        return data
+
+    def rounding(cost_at: Callable[[float], np.ndarray]) -> np.ndarray:
+        costs = cost_at(0.1)
+        assert np.isfinite(costs).all() and (costs > 0).all()
+        shapes.add(costs.shape)
+        return np.zeros_like(costs)
+
+    rounded = encode(2)
+    assert not shapes and tiny_codec.decode(encode(3)).size == (width, height)
+    monkeypatch.setattr(hyper_latent, "cheapest_prices", rounding)
+    assert encode(3) == rounded
+    cell = 64 * choice.get("reduce", 1)
+    assert shapes == {(-(-height // cell), -(-width // cell))}
 
 
 def test_rdoq_saves_bytes(tiny_codec: Any) -> None:
@@ -133,11 +160,12 @@ def test_a_picture_of_several_tiles(tiny_codec: Any, monkeypatch: pytest.MonkeyP
     assert data != plain and cost(tiny_codec, picture, data) < cost(tiny_codec, picture, plain)
 
 
+@pytest.mark.parametrize("seconds", [0.3, 1e-9])
 def test_time_ends_the_refinement(
-    tiny_codec: Any, count_steps: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+    tiny_codec: Any, count_steps: Callable[[], int], monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     monkeypatch.setattr(options, "STEPS", {4: 10**9})
-    data = tiny_codec.encode(PICTURE, quality=QUALITY, effort=4, max_time=0.3)
+    data = tiny_codec.encode(PICTURE, quality=QUALITY, effort=4, max_time=seconds)
     assert tiny_codec.decode(data).size == (144, 112) and 1 <= count_steps() < 10**6
 
 

@@ -1,8 +1,9 @@
-"""The hyper-latent by rate and distortion: which of its symbols are worth their bits, by all that they predict.
+"""The hyper-latent by rate and distortion: which of its symbols are worth their bits, by what they predict.
 
-What a symbol of the hyper-latent is worth shows in the bits and errors of the latents that it predicts. So the encoder
-codes the picture's first slices once for each of a few prices, at which the hyper-latent's symbols move a step towards
-zero, and takes in every cell the price that came out cheapest there. On validation pictures that saves what
+What a symbol of the hyper-latent is worth shows in the bits and errors of the fine latents that it predicts. So the
+encoder codes the picture's first slices once for each of a few prices, at which the hyper-latent's symbols move a step
+towards zero, and takes in every cell the price that came out cheapest there. Bits of coarse latents, which the default
+model does not have, are not counted. On validation pictures that saves what
 ``benchmarks/results/choices.json`` says, most at low qualities, where the hyper-latent is a tenth of a file.
 """
 

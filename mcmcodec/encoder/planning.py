@@ -121,7 +121,7 @@ def _choose_patches(
     transforms: Transforms, padded: NDArray[np.uint8], visible: Mask, analysis: Analysis, options: EncodeOptions,
     roi: NDArray[np.float64] | None = None,
 ) -> Plan:  # fmt: skip
-    """Choose symbols, and with the mask ``rd`` the patches to hide: they are analysed again without the hidden ones."""
+    """Choose symbols, and where hiding is weighed the patches to hide: the others are then analysed without them."""
     whole = _choose_symbols(transforms, visible, analysis, options)
     if not options.weighs_masks:
         return whole

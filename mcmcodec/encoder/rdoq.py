@@ -74,9 +74,9 @@ class RdoqQuantizer:
     def begin(self, part: str) -> None:
         """See ``SymbolIO``."""
 
-    def bits(self, first: int = 0, end: int | None = None) -> NDArray[np.float64]:
-        """Of each patch's fine latents (h, w), those of the slices that start at channels ``first`` to ``end``."""
-        chosen = (bits for start, bits in self.slice_bits.items() if start >= first and (end is None or start < end))
+    def bits(self, first: int = 0) -> NDArray[np.float64]:
+        """Bits of each patch's fine latents (h, w), from channel ``first`` on, where a slice starts."""
+        chosen = (bits for start, bits in self.slice_bits.items() if start >= first)
         return sum(chosen, np.zeros(self.mask.shape))
 
     def hyper(self, loc: Ints, index: Ints) -> Ints:

@@ -216,7 +216,7 @@ class Refiner:
             left = seconds - (time.monotonic() - start) - later
             area = (tile.inner[0].stop - tile.inner[0].start) * (tile.inner[1].stop - tile.inner[1].start)
             share, done = left * area / (rows * cols - done), done + area
-            if share < (1 + AFTER) * each * shown.size:
+            if each and share < (1 + AFTER) * each * shown.size:
                 later += AFTER * each * area
                 continue
             given = [

@@ -1,7 +1,7 @@
 """A second judge of looks beside LPIPS: features of EfficientNet-Lite0, compared as DISTS compares those of VGG16.
 
 Means and covariances of whole maps (Ding et al. 2022), every channel weighing the same. A decoder that LPIPS alone
-judges learns what AlexNet likes; two networks have less of their taste in common. This one takes a hundredth of VGG16's
+judges learns what AlexNet likes; two networks have less of their taste in common. This one takes a sixtieth of VGG16's
 operations, so that it can be in the loop.
 """
 
@@ -36,7 +36,8 @@ class FeatureDistance(nn.Module):
         """(B,) distances of pictures x from pictures y."""
         with torch.no_grad():
             wanted = self._maps(y)
-        found = [_distance(a, b) for a, b in zip(self._maps(x), wanted, strict=True)]
+        # in float32 even where the network runs in bfloat16, whose three digits are too few for small differences
+        found = [_distance(a.float(), b.float()) for a, b in zip(self._maps(x), wanted, strict=True)]
         return torch.stack(found).mean(0)
 
     def _maps(self, x: Tensor) -> list[Tensor]:
