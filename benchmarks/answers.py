@@ -257,7 +257,7 @@ def card_head(results: Results) -> list[str]:
 
 
 def card_flat(results: Results) -> list[str]:
-    """What flat pictures take, what the mask saves, what was seen in training."""
+    """What flat pictures take, what masks could save, what was seen in training."""
     flat = results.need("facts")["flat"]
     sizes = " and ".join(f"{row['bytes']} bytes at quality {row['quality']}" for row in flat)
     means = " and ".join(f"{max(row['mean_off'].values()):.1f} at quality {row['quality']}" for row in flat)

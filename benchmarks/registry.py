@@ -143,7 +143,7 @@ BENCHMARKS = (
         effort.measure,
     ),
     Benchmark(
-        "choices", "What masks and RDOQ are worth", 5, ("val",),
+        "choices", "What masks, RDOQ and the choice of the hyper-latent are worth", 5, ("val",),
         {"folder": "val", "count": 12, "qualities": (0, 5, 15, 30, 60)}, choices.measure,
     ),
     Benchmark(

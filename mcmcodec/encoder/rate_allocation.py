@@ -28,8 +28,8 @@ REACH = 15
 """Qualities beyond those measured that a picture's curve is continued for."""
 USUAL_EFFORT, HURRIED_EFFORT = 3, 2
 """The effort, and the one where there is little time."""
-HURRIED_SHARE = 0.8
-"""Share of the usual effort's time that the hurried one takes; see ``docs/results.md``."""
+HURRIED_SHARE = 0.75
+"""Share of the usual effort's time that the hurried one takes up to quality 40, beyond which they are the same."""
 USUAL = 3
 """Encodes that a picture takes, about."""
 

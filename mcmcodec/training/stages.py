@@ -133,7 +133,7 @@ class Perceptual:
 
     def _distance(self, x_hat: Tensor, x: Tensor) -> tuple[Tensor, Numbers]:
         """What networks see of a difference (B,), and numbers for the log."""
-        if self.features is None:
+        if self.features is None or len(x) < 2:  # nothing to divide
             distance = self.lpips(x_hat, x)
             return distance, {"lpips2": float(distance.detach().mean())}
         n = -(-len(x) // 2)
@@ -236,7 +236,7 @@ class ForOneDecoder(Stage):
     name = "analysis"
 
     def __init__(
-        self, crops: Crops, batch: int, device: str, judge: Fidelity | Perceptual, perceptual_weight: float = 0.0
+        self, crops: Crops, batch: int, device: str, judge: Fidelity | Perceptual, perceptual_weight: float
     ) -> None:
         """``Perceptual`` judges the second decoder; ``perceptual_weight``, times lambda^(1/4), weighs its loss."""
         super().__init__(crops, batch, device)
