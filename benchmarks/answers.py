@@ -84,13 +84,6 @@ def beside_at_equal_bytes(curve: Sequence[Row], row: Row, metric: str) -> float:
     return float(row[metric] / there - 1)
 
 
-def hyper_worth(results: Results) -> tuple[float, float]:
-    """What choosing the hyper-latent costs in time and saves in bytes at equal PSNR, in parts of the usual effort's."""
-    usual, without = (effort_row(results, level, "fidelity") for level in (EncodeOptions.effort, 2))
-    more = bytes_beside(usual_effort(results, "fidelity"), without, "psnr")
-    return 1 - without["seconds"] / usual["seconds"], more or 0.0
-
-
 def refining(results: Results) -> list[str]:
     """What the efforts that refine latents take and give."""
     curve, times, larger, lpips, dists = usual_effort(results, "perceptual"), [], [], [], []
@@ -115,12 +108,16 @@ def _two(values: Sequence[float], form: str) -> str:
 
 def hyper(results: Results) -> list[str]:
     """What the choice of the hyper-latent is worth, as an answer."""
-    time, more = hyper_worth(results)
-    quality = results.need("effort")["quality"]
+    usual, rounded = (effort_row(results, level, "perceptual") for level in (EncodeOptions.effort, 2))
+    time = 1 - rounded["seconds"] / usual["seconds"]
+    variants = results.need("choices")["variants"]
+    more = next(one["bytes"]["lpips"] for one in variants if one["options"] == {"effort": 2})
+    half = variants[0]["rows"][len(variants[0]["rows"]) // 2]["bpp_lpips"]
     return [
-        f"`-e 2` rounds the hyper-latent: {percent(max(time, 0))} of the time of encoding at quality {quality}, for "
-        f"{change(more)} bytes at equal PSNR ([measured](results.md#effort)). Above quality {CHOSEN_UP_TO} it is the "
-        "same as `-e 3`."
+        f"`-e 2` rounds the hyper-latent: {percent(max(time, 0))} of the time of encoding at quality "
+        f"{results.need('effort')['quality']}, for {change(more['low'] / 100)} bytes at equal LPIPS up to {half:.2f} bpp "
+        f"and {change(more['all'] / 100)} over all rates ([measured](results.md#masks-and-quantisation)). Above quality "
+        f"{CHOSEN_UP_TO} it is the same as `-e 3`."
     ]
 
 

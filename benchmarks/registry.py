@@ -143,8 +143,8 @@ BENCHMARKS = (
         effort.measure,
     ),
     Benchmark(
-        "choices", "What masks, RDOQ and the choice of the hyper-latent are worth", 5, ("val",),
-        {"folder": "val", "count": 12, "qualities": (0, 5, 15, 30, 60)}, choices.measure,
+        "choices", "What masks, RDOQ and the choice of the hyper-latent are worth", 7, ("val",),
+        {"folder": "val", "count": 24, "qualities": (0, 5, 15, 30, 60)}, choices.measure,
     ),
     Benchmark(
         "modes", "Caption only, caption and edges, base layer only, whole files", 2, ("val", "pairs.csv"),
