@@ -114,10 +114,10 @@ def hyper(results: Results) -> list[str]:
     more = next(one["bytes"]["lpips"] for one in variants if one["options"] == {"effort": 2})
     half = variants[0]["rows"][len(variants[0]["rows"]) // 2]["bpp_lpips"]
     return [
-        f"`-e 2` rounds the hyper-latent: {percent(max(time, 0))} of the time of encoding at quality "
-        f"{results.need('effort')['quality']}, for {change(more['low'] / 100)} bytes at equal LPIPS up to {half:.2f} bpp "
-        f"and {change(more['all'] / 100)} over all rates ([measured](results.md#masks-and-quantisation)). Above quality "
-        f"{CHOSEN_UP_TO} it is the same as `-e 3`."
+        f"`-e 2` rounds the hyper-latent, which saves {percent(max(time, 0))} of the time of encoding at quality "
+        f"{results.need('effort')['quality']}. It takes {change(more['low'] / 100)} bytes at equal LPIPS up to "
+        f"{half:.2f} bpp and {change(more['all'] / 100)} over all rates "
+        f"([measured](results.md#masks-and-quantisation)). Above quality {CHOSEN_UP_TO} it is the same as `-e 3`."
     ]
 
 
