@@ -111,12 +111,13 @@ def hyper(results: Results) -> list[str]:
     usual, rounded = (effort_row(results, level, "perceptual") for level in (EncodeOptions.effort, 2))
     time = 1 - rounded["seconds"] / usual["seconds"]
     variants = results.need("choices")["variants"]
-    more = next(one["bytes"]["lpips"] for one in variants if one["options"] == {"effort": 2})
+    more = next(one["bytes"] for one in variants if one["options"] == {"effort": 2})
+    psnr, lpips = (change(more[metric]["low"] / 100) for metric in ("psnr", "lpips"))
     half = variants[0]["rows"][len(variants[0]["rows"]) // 2]["bpp_lpips"]
     return [
         f"`-e 2` rounds the hyper-latent, which saves {percent(max(time, 0))} of the time of encoding at quality "
-        f"{results.need('effort')['quality']}. It takes {change(more['low'] / 100)} bytes at equal LPIPS up to "
-        f"{half:.2f} bpp and {change(more['all'] / 100)} over all rates "
+        f"{results.need('effort')['quality']}. Up to {half:.2f} bpp it takes {psnr} bytes at equal PSNR "
+        f"of `fidelity` and {lpips} at equal LPIPS of `perceptual` "
         f"([measured](results.md#masks-and-quantisation)). Above quality {CHOSEN_UP_TO} it is the same as `-e 3`."
     ]
 
