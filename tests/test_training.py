@@ -351,6 +351,22 @@ def test_a_rehearsal_runs_to_the_last_line(
         assert np.square(decoded - picture).mean() < 0.5 * picture.astype(float).var()
 
 
+@pytest.mark.parametrize(
+    ("more", "cause"),
+    [({"stages": ("analysis", "nosuch")}, "there is no stage nosuch; choose from entropy, joint"),
+     ({"size": 100}, "crops of 100 pixels do not fit the networks; give --size a multiple of 64"),
+     ({"size": 64, "stages": ("joint",)}, "too small for MS-SSIM; give --size 192 or more"),
+     ({"size": 128, "stages": ("analysis",), "tune": "fidelity"}, "too small for MS-SSIM"),
+     ({"size": 128, "stages": ("analysis",), "structure": 0.3}, "too small for MS-SSIM")],
+)  # fmt: skip
+def test_what_cannot_be_trained_is_refused_at_once(
+    pictures: Path, tmp_path: Path, more: dict[str, Any], cause: str
+) -> None:
+    with pytest.raises(UsageError, match=cause):
+        run(replace(options(pictures, tmp_path), **more))
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.usefixtures("quick")
 def test_only_the_stages_asked_for(pictures: Path, tmp_path: Path) -> None:
     """A decoder alone, on a stream that stays as it is."""

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ..errors import UsageError
+from ..metrics.ms_ssim import MINIMUM_SIDE
 from ..model.config import PRESETS
 from ..model.synthesis import Synthesis
 from .cached import FirstDecoder, LatentCache, SecondDecoder
@@ -24,6 +25,8 @@ from .network import Network
 from .stages import Check, EntropyOnly, Fidelity, ForOneDecoder, Joint, Perceptual, Stage
 
 NOISE_CHANNELS = 4
+SIDE = 64
+"""A crop's side is a multiple of it: a cell of the hyper-latent in pixels."""
 LARGE_SHARE = 0.25
 """Of the crops of photographs, those of the large ones."""
 STAGES = ("entropy", "joint", "analysis", "perceptual", "adversarial", "light")
@@ -306,6 +309,23 @@ class Run:
         return cache
 
 
+def check_options(o: Options) -> None:
+    """Refuse what cannot be trained, before pictures are read.
+
+    Raises:
+        UsageError: there is no such stage, or the crops are too small for what looks at them.
+    """
+    if unknown := [name for name in o.stages if name not in STAGES]:
+        raise UsageError(f"there is no stage {', '.join(unknown)}", f"choose from {', '.join(STAGES)}")
+    if o.size < SIDE or o.size % SIDE:
+        raise UsageError(f"crops of {o.size} pixels do not fit the networks", f"give --size a multiple of {SIDE}")
+    structure = o.structure > 0 or "joint" in o.stages or ("analysis" in o.stages and o.tune == "fidelity")
+    if structure and o.size < MINIMUM_SIDE:
+        least = -(-MINIMUM_SIDE // SIDE) * SIDE
+        raise UsageError(f"crops of {o.size} pixels are too small for MS-SSIM", f"give --size {least} or more")
+
+
 def run(o: Options) -> None:
-    """Train within the budget, or what is left of it."""
+    """Train within the budget, or what is left of it. UsageError as :func:`check_options`."""
+    check_options(o)
     Run(o).all()
