@@ -54,16 +54,17 @@ def measure(work: Work, *, folder: str, count: int, qualities: Sequence[int]) ->
                     row |= {f"bpp_{metric}": 8 * len(data) / original.pixels, metric: metrics.get(metric)}
                     row["visible"] = symbols(data).mask.mean()
                 found.append(row)
-            rows.append({"quality": quality} | {key: mean([one[key] for one in found]) for key in found[0]})
+            rows.append(means(quality, found))
             work.watch.advance(f"{name}, quality {quality}")
         usual = variants[0]["rows"] if variants else rows
         variants.append({"variant": name, "options": dict(options), "bytes": compared(usual, rows), "rows": rows})
-    empty = [
-        {"quality": quality} | {key: mean([one[key] for one in found]) for key in found[0]}
-        for quality in qualities
-        for found in [[empty_patches(codec, original.picture, quality) for original in originals]]
-    ]
+    empty = [means(q, [empty_patches(codec, original.picture, q) for original in originals]) for q in qualities]
     return facts | {"pictures": len(originals), "variants": variants, "empty": empty}
+
+
+def means(quality: int, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over pictures of all that was found at a quality."""
+    return {"quality": quality} | {key: mean([one[key] for one in found]) for key in found[0]}
 
 
 def empty_patches(codec: Codec, picture: Any, quality: int) -> dict[str, float]:

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from mcmcodec.cli.bench.curves import metric_bd_rate
+from mcmcodec.cli.bench.provenance import write_json
 from mcmcodec.metrics.judge import METRICS
 from mcmcodec.training.stages import CHECK_QUALITIES
 
 from .plots import learning_curves
-
-RESULTS = Path(__file__).parent / "results"
+from .work import RESULTS
 
 
 def line(logs: Iterable[Path], metric: str) -> list[tuple[int, float]]:
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
         points = line([Path(log) for log in logs.split(",")], metric)
         lines.append({"name": name, "metric": metric, "points": points})
         print(name, metric, points[-1])
-    (RESULTS / "learning.json").write_text(json.dumps({"lines": lines}, indent=1) + "\n")
+    write_json(RESULTS / "learning.json", {"lines": lines})
     learning_curves(lines, RESULTS / "learning.png")
 
 

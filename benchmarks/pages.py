@@ -313,7 +313,7 @@ def looks(results: Results) -> list[str]:
 
 
 def trials(results: Results) -> list[str]:
-    """The same of trainings of an analysis and its decoder, each against where it began."""
+    """The same of trainings of an analysis and its decoder, each against what shipped before."""
     lines = [[one["name"], *_more_bytes(one["before"], one["after"])] for one in results.need("looks")["trials"]]
     return [*grid(["training", *(f"bytes at equal {title}" for title in LOOKS.values())], lines)]
 

@@ -12,7 +12,7 @@ import torch
 
 from ..errors import UsageError
 from ..metrics.ms_ssim import MINIMUM_SIDE
-from ..model.config import PRESETS
+from ..model.config import HYPER, PATCH, PRESETS
 from ..model.synthesis import Synthesis
 from .cached import FirstDecoder, LatentCache, SecondDecoder
 from .data import Crops, DeviceCrops, MixedCrops
@@ -25,7 +25,7 @@ from .network import Network
 from .stages import Check, EntropyOnly, Fidelity, ForOneDecoder, Joint, Perceptual, Stage
 
 NOISE_CHANNELS = 4
-SIDE = 64
+SIDE = PATCH * HYPER
 """A crop's side is a multiple of it: a cell of the hyper-latent in pixels."""
 LARGE_SHARE = 0.25
 """Of the crops of photographs, those of the large ones."""
